@@ -2,5 +2,8 @@
 
 extern crate alloc;
 
+pub mod engine;
 pub mod net;
+pub mod proto;
 pub mod time;
+pub mod wire;

@@ -4,7 +4,13 @@
 
 extern crate alloc;
 
+#[path = "../../../src/engine/mod.rs"]
+pub mod engine;
 #[path = "../../../src/net.rs"]
 pub mod net;
+#[path = "../../../src/proto/mod.rs"]
+pub mod proto;
 #[path = "../../../src/time.rs"]
 pub mod time;
+#[path = "../../../src/wire/mod.rs"]
+pub mod wire;

@@ -1,0 +1,144 @@
+//! Everything the engine can ask for. The destination is a type: the wire, the kernel, or whoever wants to know.
+//!
+//! Kernel work is a wanted state with a generation, not a command: doing it twice changes nothing, a newer order
+//! replaces an older one that has not begun, and answers of older generations are ignored.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::notice::Notice;
+use crate::net::{Family, IpNet, LinkIndex, Mac};
+use crate::time::Duration;
+
+/// One effect, to be performed in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send an advert now.
+    Send(Datagram),
+    /// Bring the kernel to a wanted state.
+    Kernel(KernelWork),
+    /// Tell the operator's side what happened.
+    Tell(Notice),
+}
+
+/// An instance's number: never reused while the agent runs, kept across reloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub u32);
+
+/// The number of an order; a later order has a greater one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(pub u64);
+
+/// Where protocol 112 is spoken: one raw socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The interface.
+    pub link: LinkIndex,
+    /// The family.
+    pub family: Family,
+}
+
+/// One advert to one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Whose advert it is.
+    pub instance: InstanceId,
+    /// The socket to send it by.
+    pub endpoint: Endpoint,
+    /// The source address, which must be the interface's own and not a virtual one.
+    pub source: IpAddr,
+    /// The multicast group or a unicast peer.
+    pub destination: IpAddr,
+    /// The VRRP message; TTL or hop limit is always 255.
+    pub payload: Vec<u8>,
+}
+
+/// A wanted state of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelWork {
+    /// Which addresses to have and not to have.
+    Hold(Hold),
+    /// Announce addresses that are there already.
+    Announce(Announcement),
+    /// What an instance's addresses may still answer.
+    Gate(Gate),
+    /// Which socket to have.
+    Listen(Listen),
+}
+
+/// Addresses that an instance wants and does not want. Lists everything not yet known to be so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Whose addresses.
+    pub instance: InstanceId,
+    /// The order's number.
+    pub generation: Generation,
+    /// To be removed, if they carry our mark. Removed before anything is installed.
+    pub remove: Vec<Place>,
+    /// To be installed, and announced as soon as each batch is in.
+    pub install: Vec<Placement>,
+}
+
+/// An address on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The link.
+    pub link: LinkIndex,
+    /// The address with the prefix it is installed with.
+    pub net: IpNet,
+}
+
+/// An address to be on a link, and what to announce it with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where.
+    pub place: Place,
+    /// The Ethernet address that answers for it; none on a link that has none, where nothing is announced.
+    pub mac: Option<Mac>,
+}
+
+/// One burst of gratuitous ARP and unsolicited Neighbor Advertisements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Whose addresses.
+    pub instance: InstanceId,
+    /// What to announce.
+    pub addresses: Vec<Placement>,
+    /// The pause between one frame and the next; zero for a burst that takes over.
+    pub pace: Duration,
+}
+
+/// What an instance's addresses may answer, above and beyond being installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Whose addresses.
+    pub instance: InstanceId,
+    /// The order's number.
+    pub generation: Generation,
+    /// What may pass.
+    pub passage: Passage,
+    /// The addresses meant, each with its link.
+    pub addresses: Vec<Place>,
+}
+
+/// What a gate lets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// Everything.
+    Open,
+    /// IP only: no ARP and no ND for the addresses, so that a successor's answers stand alone.
+    FramesOnly,
+    /// Nothing.
+    Shut,
+}
+
+/// A socket to have, or, without groups, not to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// The order's number.
+    pub generation: Generation,
+    /// The multicast groups to be a member of; `None` closes the socket.
+    pub groups: Option<Vec<IpAddr>>,
+}

@@ -1,0 +1,198 @@
+//! Everything that can happen to the engine, and the nouns those events carry.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::action::{Endpoint, Generation, InstanceId, Place};
+use super::settings::Settings;
+use crate::net::{Family, IpNet, LinkIndex, Mac};
+use crate::proto::health::Verdict;
+use crate::time::{Duration, Instant};
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The clock moved: whatever is due goes out. Comes first in every turn.
+    Tick,
+    /// Every datagram received before `until` has been handed over. Only this may end a `Master_Down_Timer`.
+    Silence {
+        /// The end of the silence.
+        until: Instant,
+    },
+    /// This turn began `late` after its deadline: timers that ran out meanwhile prove nothing.
+    Stalled {
+        /// How late.
+        late: Duration,
+    },
+    /// A datagram of protocol 112 arrived.
+    Datagram(Received<'a>),
+    /// Another host claimed an address by ARP or Neighbor Advertisement.
+    Claim(Claim),
+    /// The complete picture of links and addresses; replaces whatever was known.
+    Picture(Picture),
+    /// One change of that picture.
+    Change(Change),
+    /// Addresses were installed and removed as far as the kernel allowed.
+    Held(Held),
+    /// A socket was opened, or could not be.
+    Opened(Opened),
+    /// An advert could not be sent.
+    SendFailed {
+        /// The instance whose advert it was.
+        instance: InstanceId,
+        /// The virtual router's family.
+        family: Family,
+        /// What the kernel said.
+        refusal: Refusal,
+    },
+    /// A check changed its verdict.
+    Verdict {
+        /// The check's name.
+        check: &'a str,
+        /// What it says now.
+        verdict: Verdict,
+        /// In the operator's words, what the check saw.
+        why: &'a str,
+    },
+    /// A new configuration. It cannot fail: what can fail later fails as a state.
+    Reload(Settings),
+    /// The operator wants these instances elsewhere.
+    StepDown(Target),
+    /// The operator takes `StepDown` back.
+    Resume(Target),
+    /// The agent is to end: hand everything over, then be idle.
+    Shutdown,
+    /// End now: release everything without waiting for a successor.
+    ShutdownNow,
+}
+
+/// Which instances a command is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Every one.
+    All,
+    /// The one with this name.
+    Named(String),
+}
+
+/// A datagram of protocol 112 as the socket gave it.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// When the kernel received it.
+    pub at: Instant,
+    /// The interface it came in on.
+    pub link: LinkIndex,
+    /// What it carried.
+    pub packet: Packet<'a>,
+}
+
+/// The part of a datagram that each kind of raw socket delivers.
+#[derive(Clone, Copy, Debug)]
+pub enum Packet<'a> {
+    /// IPv4 raw sockets deliver the packet with its IP header.
+    Ipv4(&'a [u8]),
+    /// IPv6 raw sockets deliver the payload; the rest comes as control messages.
+    Ipv6 {
+        /// The sender.
+        source: IpAddr,
+        /// Where it was sent.
+        destination: IpAddr,
+        /// The hop limit it arrived with.
+        hop_limit: u8,
+        /// The VRRP message.
+        payload: &'a [u8],
+    },
+}
+
+/// Somebody said by ARP or ND that an address is theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The interface it was heard on.
+    pub link: LinkIndex,
+    /// Who says so.
+    pub mac: Mac,
+    /// The address claimed.
+    pub address: IpAddr,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number.
+    pub index: LinkIndex,
+    /// Its name, which may change.
+    pub name: String,
+    /// Its Ethernet address; absent on links without one.
+    pub mac: Option<Mac>,
+    /// The largest packet, bytes.
+    pub mtu: u32,
+    /// Administratively up and with carrier (`IFF_UP` and `IFF_LOWER_UP`).
+    pub up: bool,
+}
+
+/// An address on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkAddress {
+    /// The link.
+    pub link: LinkIndex,
+    /// The address and its prefix.
+    pub net: IpNet,
+    /// Whether it carries this agent's mark.
+    pub ours: bool,
+    /// Whether it may be used as a source: not tentative, not a failed duplicate.
+    pub usable: bool,
+}
+
+/// Links and addresses as one dump found them.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Picture {
+    /// Every link.
+    pub links: Vec<Link>,
+    /// Every address, in the kernel's order: a link's primary address comes first.
+    pub addresses: Vec<LinkAddress>,
+}
+
+/// One change that the kernel reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A link appeared or changed.
+    Link(Link),
+    /// A link is gone, and with it its addresses.
+    LinkGone(LinkIndex),
+    /// An address appeared or changed.
+    Address(LinkAddress),
+    /// An address is gone.
+    AddressGone(Place),
+}
+
+/// The outcome of an [`Hold`](super::action::Hold): all of it is done but what is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Whose.
+    pub instance: InstanceId,
+    /// Of which order; an older one is ignored.
+    pub generation: Generation,
+    /// What could not be done.
+    pub refused: Vec<(Place, Refusal)>,
+}
+
+/// The outcome of a [`Listen`](super::action::Listen).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// Of which order; an older one is ignored.
+    pub generation: Generation,
+    /// Why it could not be opened.
+    pub refused: Option<Refusal>,
+}
+
+/// What the kernel said no with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error number, as in `errno(3)`; 0 if there is none.
+    pub errno: i32,
+    /// What was being done and what came of it, "add 192.0.2.1/24 to eth0: File exists".
+    pub why: String,
+}

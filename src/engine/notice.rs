@@ -1,0 +1,363 @@
+//! What the operator's side is told: transitions with their reason, surprises, and what was done about them.
+
+use alloc::string::String;
+use core::fmt;
+use core::net::IpAddr;
+
+use super::action::InstanceId;
+use crate::net::{Family, IpNet, Mac, Priority};
+use crate::time::{Duration, Instant};
+
+/// One thing worth recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// When it happened.
+    pub at: Instant,
+    /// The instance it concerns; none for the agent as a whole.
+    pub about: Option<(InstanceId, String)>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An instance changed its state.
+    Transition {
+        /// The state it left.
+        from: State,
+        /// The state it is in.
+        to: State,
+        /// Why.
+        reason: Reason,
+    },
+    /// The effective priority changed.
+    Priority {
+        /// What it was.
+        from: Priority,
+        /// What it is.
+        to: Priority,
+    },
+    /// A backup hears another master than before.
+    Master {
+        /// The virtual router's family.
+        family: Family,
+        /// The new master.
+        address: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// While we were master, another router said that it was one too.
+    Rival {
+        /// The virtual router's family.
+        family: Family,
+        /// Who.
+        address: IpAddr,
+        /// Its priority; 0 says that it has just resigned.
+        priority: Priority,
+    },
+    /// Another host claims one of our addresses by ARP or ND while we hold it.
+    ForeignClaim {
+        /// The address.
+        address: IpAddr,
+        /// The Ethernet address that claims it.
+        mac: Mac,
+    },
+    /// A datagram was discarded; told for the first of each reason in a while, the rest is counted.
+    Discarded {
+        /// Why.
+        reason: Discard,
+        /// Who sent it, if that could be read.
+        source: Option<IpAddr>,
+    },
+    /// Somebody else removed an address of ours; it goes back.
+    AddressLost {
+        /// The address.
+        net: IpNet,
+    },
+    /// Somebody else keeps removing an address; it goes back more slowly from now on.
+    AddressFight {
+        /// The address.
+        net: IpNet,
+    },
+    /// The kernel refused an address.
+    AddressRefused {
+        /// The address.
+        net: IpNet,
+        /// What it said.
+        why: String,
+    },
+    /// An advert could not be sent; told for the first in a row.
+    SendFailed {
+        /// What the kernel said.
+        why: String,
+    },
+    /// Adverts can be sent again.
+    SendRecovered,
+    /// The agent's own loop was late.
+    Stalled {
+        /// By how much.
+        late: Duration,
+    },
+    /// A check changed its verdict.
+    Check {
+        /// Its name.
+        check: String,
+        /// Whether it is up.
+        up: bool,
+        /// What it saw.
+        why: String,
+    },
+    /// A step-down found nobody who takes over; the instance stays master.
+    NobodyTookOver,
+    /// A new configuration is in force.
+    Reloaded {
+        /// Instances that are new or had to start again.
+        started: u32,
+        /// Instances that are gone.
+        stopped: u32,
+        /// Instances changed in place.
+        changed: u32,
+    },
+}
+
+/// The state of an instance: MASTER only if all its virtual routers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Not started yet.
+    Init,
+    /// Another holds the addresses, or nobody does yet.
+    Backup,
+    /// Holds the addresses.
+    Master,
+    /// Cannot hold the addresses.
+    Fault,
+}
+
+impl State {
+    /// `init`, `backup`, `master` or `fault`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Backup => "backup",
+            Self::Master => "master",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Init => "INIT",
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+            Self::Fault => "FAULT",
+        })
+    }
+}
+
+/// Why an instance is in its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The agent has just started.
+    Starting,
+    /// Listening for a master for one `Master_Down_Interval`.
+    Listening,
+    /// The priority is 255.
+    Owner,
+    /// No master was heard for `Master_Down_Interval`.
+    MasterSilent {
+        /// The interval that passed.
+        after: Duration,
+    },
+    /// The master resigned with priority 0.
+    MasterResigned,
+    /// The master has a lower priority, and preempting is on.
+    Preempted {
+        /// The master that is replaced.
+        address: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// A master with a higher priority, or the same and a greater address, is there.
+    BetterMaster {
+        /// Who.
+        address: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// A master is there and preempting it is not for us.
+    OtherMaster {
+        /// Who.
+        address: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// Resigned, and still serving until the successor is heard.
+    HandingOver,
+    /// The operator asked for it with `step-down`.
+    SteppedDown,
+    /// Resigned, but nobody took over.
+    NobodyTookOver,
+    /// The agent slept past its own deadlines and listens again before it answers.
+    Stalled,
+    /// The interface does not exist.
+    InterfaceMissing {
+        /// Its name.
+        interface: String,
+    },
+    /// The interface is down or has no carrier.
+    InterfaceDown {
+        /// Its name.
+        interface: String,
+    },
+    /// The interface has no address to send adverts from.
+    NoSource {
+        /// Its name.
+        interface: String,
+        /// The family that lacks one.
+        family: Family,
+    },
+    /// The protocol socket is not there.
+    NoSocket {
+        /// What the kernel said, or that it is still being opened.
+        why: String,
+    },
+    /// A check tracked with `fault` is down.
+    CheckDown {
+        /// Its name.
+        check: String,
+    },
+    /// The operator's configuration gives this address to the interface itself.
+    AddressTaken {
+        /// The address.
+        net: IpNet,
+    },
+    /// The agent is ending.
+    Stopping,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting => f.write_str("the agent has just started"),
+            Self::Listening => f.write_str("listening for a master"),
+            Self::Owner => f.write_str("address owner (priority 255)"),
+            Self::MasterSilent { after } => write!(f, "no master heard for {}", Millis(*after)),
+            Self::MasterResigned => f.write_str("the master resigned"),
+            Self::Preempted { address, priority } => {
+                write!(f, "replaced {address}, whose priority {priority} is lower")
+            }
+            Self::BetterMaster { address, priority } => {
+                write!(f, "{address} has the better claim, priority {priority}")
+            }
+            Self::OtherMaster { address, priority } => write!(f, "{address} is master, priority {priority}"),
+            Self::HandingOver => f.write_str("handing over: serving until the successor is heard"),
+            Self::SteppedDown => f.write_str("stepped down by the operator"),
+            Self::NobodyTookOver => f.write_str("stepped down, but nobody took over"),
+            Self::Stalled => f.write_str("the agent was stalled and listens before it answers again"),
+            Self::InterfaceMissing { interface } => write!(f, "waiting for interface {interface} to appear"),
+            Self::InterfaceDown { interface } => write!(f, "interface {interface} is down or has no carrier"),
+            Self::NoSource { interface, family: Family::Ipv4 } => {
+                write!(f, "{interface} has no IPv4 address of its own to send from")
+            }
+            Self::NoSource { interface, family: Family::Ipv6 } => {
+                write!(f, "{interface} has no usable IPv6 address to send from")
+            }
+            Self::NoSocket { why } => f.write_str(why),
+            Self::CheckDown { check } => write!(f, "check {check} is down"),
+            Self::AddressTaken { net } => {
+                write!(f, "{net} is on the interface already and is not ours; remove one of the two")
+            }
+            Self::Stopping => f.write_str("the agent is stopping"),
+        }
+    }
+}
+
+/// A duration as operators read it: milliseconds below ten seconds, seconds above.
+#[derive(Clone, Copy, Debug)]
+pub struct Millis(pub Duration);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_millis() {
+            ms @ 0..10_000 => write!(f, "{ms} ms"),
+            ms => write!(f, "{} s", ms / 1000),
+        }
+    }
+}
+
+macro_rules! discards {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Why a datagram was discarded; one counter each (RFC 9568, 7.1).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Discard { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Discard {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The counter's name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+discards! {
+    /// The IP header is incomplete or contradicts itself.
+    IpHeader = "ip_header",
+    /// TTL or hop limit is not 255 (multicast only).
+    HopLimit = "hop_limit",
+    /// Sent to an address that the instance does not listen on: unicast to a multicast instance or the reverse.
+    Destination = "destination",
+    /// Shorter than a VRRP header.
+    Truncated = "truncated",
+    /// Neither version 2 nor 3, or not the version configured.
+    Version = "version",
+    /// Not an advertisement.
+    Type = "type",
+    /// No instance on that interface and family has this virtual router identifier.
+    UnknownVrid = "unknown_vrid",
+    /// The count of addresses is 0.
+    CountZero = "count_zero",
+    /// The length does not fit the count of addresses.
+    Length = "length",
+    /// The checksum is wrong in every form.
+    Checksum = "checksum",
+    /// The advert interval is 0, or differs from ours in version 2.
+    Interval = "interval",
+    /// The authentication type is not the one configured.
+    AuthenticationType = "authentication_type",
+    /// The password is wrong.
+    Authentication = "authentication",
+    /// Our own source address.
+    OwnSource = "own_source",
+    /// A unicast source that is no configured peer.
+    UnknownPeer = "unknown_peer",
+    /// The virtual router is in INIT or FAULT.
+    NotListening = "not_listening",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn reasons_read_as_sentences() {
+        let reason = Reason::MasterSilent { after: Duration::from_millis(3609) };
+        assert_eq!(reason.to_string(), "no master heard for 3609 ms");
+        assert_eq!(Millis(Duration::from_secs(61)).to_string(), "61 s");
+    }
+
+    #[test]
+    fn every_discard_has_its_own_counter_name() {
+        let mut names: alloc::vec::Vec<_> = Discard::ALL.iter().map(|d| d.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Discard::ALL.len());
+    }
+}

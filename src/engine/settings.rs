@@ -1,0 +1,137 @@
+//! What the engine is told to do: one value, compared with the last one at a reload.
+//!
+//! The configuration as written is a matter of floor 5; here everything is already true: names are unique,
+//! every track names a check that exists, intervals suit their version.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use crate::net::{Family, IpNet, Priority, Vrid};
+use crate::time::Duration;
+use crate::wire::vrrp::{Authentication, ChecksumForm, Version};
+
+/// Everything the engine is configured with.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// The instances, in the order written; names and identities are unique.
+    pub instances: Vec<Instance>,
+    /// The checks that instances may track; names are unique.
+    pub checks: Vec<Check>,
+    /// How long after the start every instance stays in INIT, deaf and silent.
+    pub startup_delay: Duration,
+}
+
+/// One instance: a virtual router per address family, moving together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// The operator's label; renaming an instance moves nothing.
+    pub name: String,
+    /// The interface that adverts travel on and that holds the addresses.
+    pub interface: String,
+    /// The virtual router identifier, shared by both families.
+    pub vrid: Vrid,
+    /// The protocol version; version 2 has no IPv6.
+    pub version: Version,
+    /// The priority before tracks.
+    pub priority: Priority,
+    /// The time between adverts: whole seconds in version 2, 10 ms steps up to 40.95 s in version 3.
+    pub interval: Duration,
+    /// The virtual addresses, in advert order; at least one.
+    pub addresses: Vec<IpNet>,
+    /// Unicast instead of multicast.
+    pub unicast: Option<Unicast>,
+    /// Whether, and how patiently, a lower master is replaced.
+    pub preempt: Preempt,
+    /// The checks that bear on this instance.
+    pub tracks: Vec<Track>,
+    /// What version 2 adverts carry and must carry; version 3 has none.
+    pub authentication: Authentication,
+    /// Which IPv4 checksum version 3 adverts are sent with.
+    pub checksum: ChecksumForm,
+    /// How the addresses are announced.
+    pub announce: Announce,
+}
+
+impl Instance {
+    /// The families that the addresses need, IPv4 first.
+    pub fn families(&self) -> impl Iterator<Item = Family> + '_ {
+        [Family::Ipv4, Family::Ipv6].into_iter().filter(|f| self.addresses.iter().any(|a| a.family() == *f))
+    }
+
+    /// The source address that the operator chose for a family.
+    pub fn source(&self, family: Family) -> Option<IpAddr> {
+        self.unicast.as_ref()?.sources.iter().copied().find(|a| Family::of(*a) == family)
+    }
+
+    /// The multicast group, or the peers of one family.
+    pub fn destinations(&self, family: Family) -> Vec<IpAddr> {
+        match &self.unicast {
+            None => alloc::vec![family.group()],
+            Some(unicast) => unicast.peers.iter().copied().filter(|a| Family::of(*a) == family).collect(),
+        }
+    }
+}
+
+/// Adverts to named peers instead of the multicast group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unicast {
+    /// Where adverts come from, at most one a family; without one the interface's own address is taken.
+    pub sources: Vec<IpAddr>,
+    /// Where adverts go; adverts from anybody else are discarded.
+    pub peers: Vec<IpAddr>,
+}
+
+/// What a backup does about a master of lower priority (RFC 9568, 6.1, `Preempt_Mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preempt {
+    /// Lets it stay.
+    Never,
+    /// Replaces it once it has been seen for this long.
+    After(Duration),
+}
+
+/// A check's bearing on an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// The check's name.
+    pub check: String,
+    /// What it does to the instance.
+    pub effect: Effect,
+}
+
+/// What a tracked check does to an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Negative: added to the priority while the check is down; positive: while it is up.
+    Weight(i16),
+    /// FAULT while the check is down.
+    Fault,
+}
+
+/// A check as the engine knows it: a name and where its verdict comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The operator's name for it.
+    pub name: String,
+    /// Where the verdict comes from.
+    pub source: CheckSource,
+}
+
+/// Where a check's verdict comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckSource {
+    /// Probes outside the engine, which send an event at each edge.
+    Probe,
+    /// The engine's own picture of an interface: up while it exists, is up and has carrier.
+    Interface(String),
+}
+
+/// When addresses are announced besides the first burst, which goes out as they are installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// How long after taking the addresses a second burst follows.
+    pub again_after: Option<Duration>,
+    /// How often a master announces for as long as it is one.
+    pub refresh: Option<Duration>,
+}

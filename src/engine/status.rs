@@ -1,0 +1,149 @@
+//! The one picture of the engine that everybody reads: the command line, metrics, notifications and tests.
+//!
+//! Times are instants; whoever shows them renders them.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::notice::{Discard, Reason, State};
+use super::settings::Effect;
+use crate::net::{Family, IpNet, Priority, Vrid};
+use crate::time::{Duration, Instant};
+use crate::wire::vrrp::{ChecksumForm, Version};
+
+/// The engine at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The moment.
+    pub at: Instant,
+    /// Every instance, in the configuration's order.
+    pub instances: Vec<InstanceStatus>,
+    /// Datagrams discarded before they could be attributed to an instance.
+    pub discarded: BTreeMap<Discard, u64>,
+    /// What someone should look at, as sentences.
+    pub warnings: Vec<String>,
+}
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceStatus {
+    /// The operator's label.
+    pub name: String,
+    /// Where it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Instant,
+    /// Why.
+    pub reason: Reason,
+    /// The interface's name.
+    pub interface: String,
+    /// The virtual router identifier.
+    pub vrid: Vrid,
+    /// The protocol version.
+    pub version: Version,
+    /// The priority as configured.
+    pub configured: Priority,
+    /// The priority in adverts.
+    pub effective: Priority,
+    /// The configured time between adverts.
+    pub interval: Duration,
+    /// Whether the operator has asked it to step down.
+    pub stepped_down: bool,
+    /// How often it became master.
+    pub times_master: u64,
+    /// One a family.
+    pub routers: Vec<RouterStatus>,
+    /// The virtual addresses, in the configuration's order.
+    pub addresses: Vec<AddressStatus>,
+    /// The checks that bear on it.
+    pub tracks: Vec<TrackStatus>,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterStatus {
+    /// Its family.
+    pub family: Family,
+    /// Its own state.
+    pub state: State,
+    /// Where its adverts come from.
+    pub source: Option<IpAddr>,
+    /// The master as far as it knows: itself, or who was last heard.
+    pub master: Option<MasterStatus>,
+    /// The interval by which it judges the master's silence.
+    pub master_interval: Duration,
+    /// How long a silence ends the master's role.
+    pub master_down: Duration,
+    /// What it counted.
+    pub counters: Counters,
+}
+
+/// Who is master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MasterStatus {
+    /// The source address of its adverts.
+    pub address: IpAddr,
+    /// The priority in them.
+    pub priority: Priority,
+    /// When the last one was received; for ourselves, sent.
+    pub heard: Instant,
+}
+
+/// What a virtual router counted since it started.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Adverts sent, once a destination.
+    pub sent: u64,
+    /// Adverts accepted.
+    pub received: u64,
+    /// Adverts that could not be sent.
+    pub send_failures: u64,
+    /// Priority-0 adverts sent.
+    pub resigned: u64,
+    /// Priority-0 adverts received.
+    pub resignations: u64,
+    /// IPv4 version 3 adverts received with each checksum form: with pseudo-header, message only.
+    pub checksum_forms: [u64; 2],
+    /// Adverts accepted whose addresses are not ours.
+    pub address_mismatches: u64,
+    /// Adverts discarded.
+    pub discarded: BTreeMap<Discard, u64>,
+}
+
+impl Counters {
+    /// Counts one IPv4 version 3 advert's checksum form.
+    pub fn count_form(&mut self, form: ChecksumForm) {
+        match form {
+            ChecksumForm::PseudoHeader => self.checksum_forms[0] += 1,
+            ChecksumForm::Message => self.checksum_forms[1] += 1,
+        }
+    }
+}
+
+/// One virtual address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressStatus {
+    /// As configured.
+    pub net: IpNet,
+    /// Whether it is in the kernel, ours.
+    pub installed: bool,
+    /// Why it is not although it should be.
+    pub trouble: Option<String>,
+}
+
+/// One tracked check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackStatus {
+    /// The check's name.
+    pub check: String,
+    /// What it does to the instance.
+    pub effect: Effect,
+    /// What it says; `None` until its first verdict.
+    pub up: Option<bool>,
+    /// Since when.
+    pub since: Instant,
+    /// Whether it bears on the instance now.
+    pub effective: bool,
+}

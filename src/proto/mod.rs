@@ -1,0 +1,3 @@
+//! One machine per protocol.
+
+pub mod health;
