@@ -1,3 +1,12 @@
-//! Bytes to structs and back: what travels on the wire.
+//! Floor 1: bytes to structs and back. No state, no clock, no socket; every decoder takes any bytes
+//! whatever without a panic and says in a small `Copy` error why it refused them, one counter for each.
+//!
+//! | module | format | sent | received |
+//! |---|---|---|---|
+//! | [`vrrp`] | VRRP adverts, version 2 (RFC 3768) and 3 (RFC 9568) | yes | yes |
+//! | [`ipv4`] | the IPv4 header in front of what a raw socket delivers (RFC 791) | no, the kernel does | yes |
+//! | [`checksum`] | the Internet checksum that the others share (RFC 1071) | | |
 
+pub mod checksum;
+pub mod ipv4;
 pub mod vrrp;
