@@ -25,7 +25,7 @@ impl Family {
         }
     }
 
-    /// The multicast group of VRRP: 224.0.0.18 or ff02::12 (RFC 9568, 5.1.1.2 and 5.1.2.2).
+    /// The multicast group of VRRP: 224.0.0.18 or `ff02::12` (RFC 9568, 5.1.1.2 and 5.1.2.2).
     pub const fn group(self) -> IpAddr {
         match self {
             Self::Ipv4 => IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18)),
@@ -160,8 +160,10 @@ impl Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        for (at, byte) in self.0.iter().enumerate() {
+            write!(f, "{}{byte:02x}", if at == 0 { "" } else { ":" })?;
+        }
+        Ok(())
     }
 }
 
@@ -214,15 +216,27 @@ impl IpNet {
         Family::of(self.address)
     }
 
+    /// The first and the last address of this address's network.
+    pub fn range(self) -> (IpAddr, IpAddr) {
+        let host = u32::from(self.family().bits() - self.prefix);
+        match self.address {
+            IpAddr::V4(address) => {
+                let host = u32::MAX.checked_shr(32 - host).unwrap_or(0);
+                let bits = address.to_bits();
+                (Ipv4Addr::from_bits(bits & !host).into(), Ipv4Addr::from_bits(bits | host).into())
+            }
+            IpAddr::V6(address) => {
+                let host = u128::MAX.checked_shr(128 - host).unwrap_or(0);
+                let bits = address.to_bits();
+                (Ipv6Addr::from_bits(bits & !host).into(), Ipv6Addr::from_bits(bits | host).into())
+            }
+        }
+    }
+
     /// Whether `other` lies in this address's network.
     pub fn contains(self, other: IpAddr) -> bool {
-        let (mine, theirs) = match (self.address, other) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits()) << 96, u128::from(b.to_bits()) << 96),
-            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits(), b.to_bits()),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-        };
-        let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
-        (mine ^ theirs) & mask == 0
+        let (first, last) = self.range();
+        Family::of(other) == self.family() && first <= other && other <= last
     }
 }
 
@@ -296,6 +310,8 @@ mod tests {
         assert!(net("0.0.0.0/0").contains("8.8.8.8".parse().unwrap()));
         assert!(net("2001:db8::1/64").contains("2001:db8::2".parse().unwrap()));
         assert!(!net("2001:db8::1/64").contains("192.0.2.1".parse().unwrap()));
+        assert!(net("2001:db8::1/128").contains("2001:db8::1".parse().unwrap()));
+        assert!(net("::/0").contains("2001:db8::2".parse().unwrap()));
     }
 
     #[test]

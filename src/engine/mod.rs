@@ -1,7 +1,438 @@
 //! All instances, tracks and checks together: an event in, actions out. No clock, no I/O.
+//!
+//! ```text
+//! event  -> Engine::handle(now, event, &mut actions)  -> actions, in order
+//!           Engine::deadline()                        -> when to come back with Tick
+//! ```
+//!
+//! A driver takes turns: [`Event::Tick`] first, so that adverts go out whatever waits to be read; then what it has
+//! read; then [`Event::Silence`] up to the moment before which everything received has been handed over; then it
+//! performs the actions and arms its timer. The agent and the simulator do exactly the same.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `event` `action` `notice` `status` `settings` | the nouns, all public |
+//! | `instance` | virtual routers moving together: obstacles, priority, state, reason |
+//! | `member` | one virtual router: the machine, its voice, its counters |
+//! | `hear` | from a datagram to an advert that counts |
+//! | `handover` | resigning without a gap |
+//! | `keep` `holding` `announcing` | what the kernel is to hold, and when to say so |
+//! | `world`: `links` `verdicts` `sockets` | what all instances look at |
+//! | `reload` | one configuration after another |
+//! | `report` | status |
 
 pub mod action;
+mod announcing;
 pub mod event;
+mod handover;
+mod hear;
+mod holding;
+mod instance;
+mod keep;
+mod links;
+mod member;
 pub mod notice;
+mod reload;
+mod report;
 pub mod settings;
+mod sockets;
 pub mod status;
+mod verdicts;
+mod world;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use self::action::{Action, InstanceId, KernelWork, Place};
+use self::event::{Change, Claim, Event, Held, Picture, Received, Refusal, Target};
+use self::handover::Otherwise;
+use self::hear::Message;
+use self::holding::Holding;
+use self::instance::Instance;
+use self::notice::{Discard, Notice, What};
+use self::settings::Settings;
+use self::world::World;
+use crate::net::Family;
+use crate::proto::health::Verdict;
+use crate::proto::vrrp::Input;
+use crate::time::{Duration, Instant};
+
+/// All that the agent decides.
+#[derive(Debug)]
+pub struct Engine {
+    world: World,
+    instances: Vec<Instance>,
+    next_id: u32,
+    started: Instant,
+    startup_delay: Duration,
+    /// Addresses with our mark that no instance knows: left by an earlier agent.
+    strays: Holding,
+    /// Datagrams that could not be attributed to an instance.
+    discarded: BTreeMap<Discard, u64>,
+    told: BTreeMap<Discard, Instant>,
+    stopping: bool,
+}
+
+impl Engine {
+    /// An engine that waits for its first [`Event::Picture`].
+    pub fn new(now: Instant, settings: Settings) -> Self {
+        let mut engine = Self {
+            world: World::default(),
+            instances: Vec::new(),
+            next_id: STRAYS.0 + 1,
+            started: now,
+            startup_delay: settings.startup_delay,
+            strays: Holding::new(STRAYS),
+            discarded: BTreeMap::new(),
+            told: BTreeMap::new(),
+            stopping: false,
+        };
+        engine.world.verdicts.configure(now, &settings.checks, true);
+        for instance in settings.instances {
+            engine.add(now, instance);
+        }
+        engine
+    }
+
+    fn add(&mut self, now: Instant, settings: settings::Instance) {
+        let id = InstanceId(self.next_id);
+        self.next_id += 1;
+        let start_at = self.started + self.startup_delay;
+        self.instances.push(Instance::new(id, now, start_at, settings));
+    }
+
+    /// Takes one event; appends what is to be done, in order.
+    pub fn handle(&mut self, now: Instant, event: Event<'_>, out: &mut Vec<Action>) {
+        match event {
+            Event::Tick => self.time(now, Input::Tick, now, out),
+            Event::Silence { until } => self.time(now, Input::Silence(until), until, out),
+            Event::Stalled { late } => self.wake(now, late, out),
+            Event::Datagram(received) => self.hear(now, &received, out),
+            Event::Claim(claim) => self.claim(now, claim, out),
+            Event::Picture(picture) => self.picture(now, picture, out),
+            Event::Change(change) => self.change(now, change, out),
+            Event::Held(held) => self.held(now, &held, out),
+            Event::Opened(opened) => {
+                self.world.sockets.settle(now, opened);
+                self.settle(now, out);
+            }
+            Event::SendFailed { instance, family, refusal } => {
+                self.send_failed(now, instance, family, &refusal, out);
+            }
+            Event::Verdict { check, verdict, why } => self.verdict(now, check, verdict, why, out),
+            Event::Reload(settings) => self.reload(now, settings, out),
+            Event::StepDown(target) => self.step_down(now, &target, true, out),
+            Event::Resume(target) => self.step_down(now, &target, false, out),
+            Event::Shutdown => self.shutdown(now, out),
+            Event::ShutdownNow => {
+                self.shutdown(now, out);
+                self.instances.iter_mut().for_each(|instance| instance.handover = None);
+                self.settle(now, out);
+            }
+        }
+        self.order(now, out);
+    }
+
+    /// When something is due, if nothing else happens first.
+    pub fn deadline(&self) -> Option<Instant> {
+        let instances = self.instances.iter().filter_map(Instance::deadline);
+        instances.chain(self.world.sockets.deadline()).chain(self.strays.deadline()).min()
+    }
+
+    /// Whether, after a shutdown, nothing is left to do.
+    pub fn is_idle(&self) -> bool {
+        self.stopping && self.instances.is_empty() && self.strays.is_empty()
+    }
+
+    /// How many instances are master, of how many.
+    pub fn masters(&self) -> (usize, usize) {
+        let masters = self.instances.iter().filter(|i| i.state == notice::State::Master).count();
+        (masters, self.instances.len())
+    }
+
+    /// Time passed for those instances that something is due for.
+    fn time(&mut self, now: Instant, input: Input, until: Instant, out: &mut Vec<Action>) {
+        if self.world.sockets.deadline().is_some_and(|at| at <= until) {
+            self.need_sockets(now, out);
+        }
+        for instance in &mut self.instances {
+            if instance.deadline().is_some_and(|at| at <= until) {
+                instance.pass(now, input, out);
+                instance.settle(now, &self.world, out);
+            }
+        }
+    }
+
+    fn wake(&mut self, now: Instant, late: Duration, out: &mut Vec<Action>) {
+        let mut concerned = false;
+        for instance in &mut self.instances {
+            concerned |= instance.wake(now, late, out);
+        }
+        if concerned {
+            out.push(Action::Tell(Notice { at: now, about: None, what: What::Stalled { late } }));
+            self.settle(now, out);
+        }
+    }
+
+    fn hear(&mut self, now: Instant, received: &Received<'_>, out: &mut Vec<Action>) {
+        let message = match Message::read(received) {
+            Ok(message) => message,
+            Err(reason) => return self.discard(now, reason, None, out),
+        };
+        let vrid = match message.vrid() {
+            Ok(vrid) => vrid,
+            Err(reason) => return self.discard(now, reason, Some(&message), out),
+        };
+        let family = message.family();
+        let mut meant = None;
+        for (at, instance) in self.instances.iter().enumerate() {
+            let speaks = instance.link == Some(message.link)
+                && instance.settings.vrid == vrid
+                && instance.members.iter().any(|m| m.family == family);
+            if speaks && message.is_addressed_to(instance) {
+                meant = Some((at, true));
+                break;
+            } else if speaks && meant.is_none() {
+                meant = Some((at, false));
+            }
+        }
+        let Some((at, addressed)) = meant else {
+            return self.discard(now, Discard::UnknownVrid, Some(&message), out);
+        };
+        let instance = &mut self.instances[at];
+        let verdict = if !instance.is_listening(family) {
+            Err(Discard::NotListening)
+        } else if !addressed {
+            Err(Discard::Destination)
+        } else {
+            message.check(instance)
+        };
+        match verdict {
+            Ok(accepted) => {
+                instance.hear(now, family, &accepted, out);
+                instance.settle(now, &self.world, out);
+            }
+            Err(reason) => instance.discard(now, family, reason, message.source, out),
+        }
+    }
+
+    /// Counts a datagram that no instance is to blame for.
+    fn discard(
+        &mut self,
+        now: Instant,
+        reason: Discard,
+        message: Option<&Message<'_>>,
+        out: &mut Vec<Action>,
+    ) {
+        *self.discarded.entry(reason).or_default() += 1;
+        if is_news(&mut self.told, now, reason) {
+            let what = What::Discarded { reason, source: message.map(|m| m.source) };
+            out.push(Action::Tell(Notice { at: now, about: None, what }));
+        }
+    }
+
+    fn claim(&mut self, now: Instant, claim: Claim, out: &mut Vec<Action>) {
+        if self.world.links.is_own_mac(claim.mac) {
+            return;
+        }
+        for instance in &mut self.instances {
+            if instance.link == Some(claim.link) && instance.addresses.contains(&claim.address) {
+                instance.claimed(now, claim.address, claim.mac, out);
+                instance.settle(now, &self.world, out);
+            }
+        }
+    }
+
+    fn picture(&mut self, now: Instant, picture: Picture, out: &mut Vec<Action>) {
+        self.world.links.replace(picture);
+        let first = !core::mem::replace(&mut self.world.seen, true);
+        self.look_again(now, out);
+        for at in 0..self.instances.len() {
+            for place in self.instances[at].holding.places() {
+                let found = self.world.links.ours_at(place).copied();
+                self.instances[at].observe(now, place, found.as_ref(), out);
+            }
+        }
+        if first {
+            self.find_strays();
+        }
+        self.settle(now, out);
+    }
+
+    /// At the start, what carries our mark on the interfaces we serve was left by an agent before us.
+    fn find_strays(&mut self) {
+        let served: BTreeSet<&str> = self.instances.iter().map(|i| i.settings.interface.as_str()).collect();
+        for address in self.world.links.ours() {
+            if self.world.links.get(address.link).is_some_and(|link| served.contains(link.name.as_str())) {
+                self.strays.remove_stray(Place { link: address.link, net: address.net });
+            }
+        }
+    }
+
+    fn change(&mut self, now: Instant, change: Change, out: &mut Vec<Action>) {
+        let place = match &change {
+            Change::Address(a) => Some(Place { link: a.link, net: a.net }),
+            Change::AddressGone(place) => Some(*place),
+            Change::Link(_) | Change::LinkGone(_) => None,
+        };
+        let was_ours = place.is_some_and(|place| self.world.links.ours_at(place).is_some());
+        let foreign = match &change {
+            Change::Address(a) => !a.ours,
+            Change::AddressGone(_) => !was_ours,
+            Change::Link(_) | Change::LinkGone(_) => true,
+        };
+        self.world.links.apply(change);
+        if let Some(place) = place {
+            let found = self.world.links.ours_at(place).copied();
+            for instance in self.instances.iter_mut().filter(|i| i.holding.knows(place)) {
+                instance.observe(now, place, found.as_ref(), out);
+                instance.settle(now, &self.world, out);
+            }
+            self.strays.observe(now, place, found.as_ref());
+        }
+        if foreign {
+            self.look_again(now, out);
+            self.settle(now, out);
+        }
+    }
+
+    /// Links or the operator's addresses changed: what depends on them is worked out again.
+    fn look_again(&mut self, now: Instant, out: &mut Vec<Action>) {
+        for (check, verdict) in self.world.verdicts.look(now, &self.world.links) {
+            let why = String::from(match verdict {
+                Verdict::Up => "the interface is up",
+                Verdict::Down => "the interface is missing, down or without carrier",
+            });
+            let what = What::Check { check, up: verdict == Verdict::Up, why };
+            out.push(Action::Tell(Notice { at: now, about: None, what }));
+        }
+        let links = &self.world.links;
+        let gone = |place: Place| links.get(place.link).is_none();
+        self.strays.lost_link(gone);
+        for instance in &mut self.instances {
+            instance.holding.lost_link(gone);
+            instance.forget_placements();
+        }
+    }
+
+    fn held(&mut self, now: Instant, held: &Held, out: &mut Vec<Action>) {
+        if held.instance == STRAYS {
+            self.strays.settle(now, held);
+        } else if let Some(instance) = self.instances.iter_mut().find(|i| i.id == held.instance) {
+            instance.held(now, held, out);
+            instance.settle(now, &self.world, out);
+        }
+    }
+
+    fn send_failed(
+        &mut self,
+        now: Instant,
+        id: InstanceId,
+        family: Family,
+        refusal: &Refusal,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(instance) = self.instances.iter_mut().find(|i| i.id == id) {
+            instance.send_failed(now, family, &refusal.why, out);
+            instance.settle(now, &self.world, out);
+        }
+    }
+
+    fn verdict(&mut self, now: Instant, check: &str, verdict: Verdict, why: &str, out: &mut Vec<Action>) {
+        if self.world.verdicts.update(now, check, verdict) {
+            let (check, why) = (String::from(check), String::from(why));
+            let what = What::Check { check, up: verdict == Verdict::Up, why };
+            out.push(Action::Tell(Notice { at: now, about: None, what }));
+            self.settle(now, out);
+        }
+    }
+
+    fn step_down(&mut self, now: Instant, target: &Target, down: bool, out: &mut Vec<Action>) {
+        for instance in &mut self.instances {
+            let meant = match target {
+                Target::All => true,
+                Target::Named(name) => instance.settings.name == *name,
+            };
+            if meant && instance.stepped_down != down && !instance.retiring {
+                instance.stepped_down = down;
+                if down {
+                    instance.hand_over(now, Otherwise::Stay, out);
+                }
+                instance.settle(now, &self.world, out);
+            }
+        }
+    }
+
+    fn shutdown(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.stopping = true;
+        for instance in &mut self.instances {
+            instance.retiring = true;
+            instance.hand_over(now, Otherwise::Release, out);
+        }
+        self.settle(now, out);
+    }
+
+    /// Brings everything to rest.
+    fn settle(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.need_sockets(now, out);
+        for instance in &mut self.instances {
+            instance.settle(now, &self.world, out);
+        }
+    }
+
+    fn need_sockets(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let needed: BTreeSet<_> =
+            self.instances.iter().flat_map(|instance| instance.endpoints(&self.world)).collect();
+        self.world.sockets.need(now, &needed, out);
+    }
+
+    /// Gives the orders that are due; instances whose work is done go.
+    fn order(&mut self, now: Instant, out: &mut Vec<Action>) {
+        for at in 0..self.instances.len() {
+            if self.instances[at].holding.is_due(now) {
+                self.pass_on(at);
+                let order = self.instances[at].holding.order(now);
+                out.extend(order.map(|order| Action::Kernel(KernelWork::Hold(order))));
+            }
+        }
+        if self.strays.is_due(now) {
+            for place in self.strays.places() {
+                if self.instances.iter().any(|i| i.holding.wants(place)) {
+                    self.strays.give_away(place);
+                }
+            }
+            let order = self.strays.order(now);
+            out.extend(order.map(|order| Action::Kernel(KernelWork::Hold(order))));
+        }
+        self.instances.retain(|i| !(i.retiring && i.handover.is_none() && i.holding.is_empty()));
+    }
+
+    /// An address that a reload moved to an instance that wants it already is not removed but left to it.
+    fn pass_on(&mut self, at: usize) {
+        if self.world.moved.is_empty() {
+            return;
+        }
+        for place in self.instances[at].holding.leaving() {
+            let wanted = |(other, i): (usize, &Instance)| other != at && i.holding.wants(place);
+            let moved = self.world.moved.contains(&place.net.address());
+            if moved && self.instances.iter().enumerate().any(wanted) {
+                self.instances[at].holding.give_away(place);
+            }
+        }
+    }
+}
+
+/// Whether a kind of discard has not been told for a while.
+fn is_news(told: &mut BTreeMap<Discard, Instant>, now: Instant, reason: Discard) -> bool {
+    let fresh = told.get(&reason).is_none_or(|last| now.since(*last) >= TOLD_EVERY);
+    if fresh {
+        told.insert(reason, now);
+    }
+    fresh
+}
+
+/// The number under which strays are removed: no instance has it.
+const STRAYS: InstanceId = InstanceId(0);
+/// Discards of one kind are told once in this time; all are counted.
+const TOLD_EVERY: Duration = Duration::from_secs(60);

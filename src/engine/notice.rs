@@ -108,6 +108,13 @@ pub enum What {
         /// What it saw.
         why: String,
     },
+    /// A successor has the addresses that were handed over.
+    HandedOver {
+        /// Who.
+        to: IpAddr,
+        /// How long after the resignation its first advert was heard.
+        after: Duration,
+    },
     /// A step-down found nobody who takes over; the instance stays master.
     NobodyTookOver,
     /// A new configuration is in force.

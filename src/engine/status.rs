@@ -59,6 +59,17 @@ pub struct InstanceStatus {
     pub addresses: Vec<AddressStatus>,
     /// The checks that bear on it.
     pub tracks: Vec<TrackStatus>,
+    /// Who else said last that it was master or had an address, while this instance was master.
+    pub duplicate: Option<Duplicate>,
+}
+
+/// Another holder of what this instance holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// When it last said so.
+    pub at: Instant,
+    /// Its address and priority, or the address it claims and its Ethernet address.
+    pub who: String,
 }
 
 /// One virtual router.

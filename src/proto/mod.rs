@@ -1,3 +1,4 @@
 //! One machine per protocol.
 
 pub mod health;
+pub mod vrrp;

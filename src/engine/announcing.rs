@@ -1,0 +1,145 @@
+//! When a master announces its addresses again: once more a while after taking them, now and then for ever, and at
+//! once when it learns that somebody else was master, too.
+//!
+//! The last of these is what heals a partition, and what an attacker or a misconfigured host can provoke: bursts keep
+//! a distance, first of one advert interval, then of 1, 2, 4 .. 30 s, and start over after a minute of peace. A burst
+//! that comes too soon is put off, never dropped: the last one always follows the last reason for it.
+
+use super::settings;
+use crate::time::{Duration, Instant};
+
+/// An instance's announcements to come.
+#[derive(Debug, Default)]
+pub(super) struct Announcing {
+    again_at: Option<Instant>,
+    refresh_at: Option<Instant>,
+    defence_at: Option<Instant>,
+    last: Option<Instant>,
+    distance: Duration,
+}
+
+/// Which kind of burst is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Burst {
+    /// Clients may have been told otherwise: at full speed.
+    Defence,
+    /// Nothing is known to be wrong: paced.
+    Reminder,
+}
+
+impl Announcing {
+    /// The addresses are being taken, which announces them.
+    pub(super) fn start(&mut self, now: Instant, settings: &settings::Announce) {
+        *self = Self {
+            again_at: settings.again_after.map(|after| now + after),
+            refresh_at: settings.refresh.map(|every| now + every),
+            ..Self::default()
+        };
+    }
+
+    /// The addresses are no longer ours to announce.
+    pub(super) fn stop(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Somebody else was master, or claims an address: say who is. Returns whether this opens a new quarrel.
+    pub(super) fn defend(&mut self, now: Instant, interval: Duration) -> bool {
+        let fresh = self.last.is_none_or(|last| now.since(last) >= PEACE);
+        if fresh {
+            self.distance = Duration::ZERO;
+        }
+        let earliest = self.last.map_or(now, |last| (last + self.distance.max(interval)).max(now));
+        let at = if fresh { now } else { earliest };
+        let opened = self.defence_at.is_none();
+        self.defence_at = Some(self.defence_at.map_or(at, |planned| planned.min(at)));
+        opened
+    }
+
+    /// When the next burst is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.again_at, self.refresh_at, self.defence_at].into_iter().flatten().min()
+    }
+
+    /// The burst that is due now; the next of its kind is planned.
+    pub(super) fn due(&mut self, now: Instant, settings: &settings::Announce) -> Option<Burst> {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let reminder = is_due(self.again_at) || is_due(self.refresh_at);
+        if is_due(self.again_at) {
+            self.again_at = None;
+        }
+        if is_due(self.refresh_at) {
+            self.refresh_at = settings.refresh.map(|every| now + every);
+        }
+        if is_due(self.defence_at) {
+            self.defence_at = None;
+            self.distance = match self.last {
+                Some(last) if now.since(last) < PEACE => (self.distance * 2).clamp(SECOND, LONGEST),
+                Some(_) | None => Duration::ZERO,
+            };
+            self.last = Some(now);
+            return Some(Burst::Defence);
+        }
+        reminder.then_some(Burst::Reminder)
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+const PEACE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: settings::Announce = settings::Announce { again_after: None, refresh: None };
+    const INTERVAL: Duration = Duration::from_millis(100);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    #[test]
+    fn the_first_defence_is_immediate_and_the_second_waits_one_interval() {
+        let mut announcing = Announcing::default();
+        announcing.start(at(0), &SETTINGS);
+        assert!(announcing.defend(at(1000), INTERVAL));
+        assert_eq!(announcing.due(at(1000), &SETTINGS), Some(Burst::Defence));
+        announcing.defend(at(1001), INTERVAL);
+        assert_eq!(announcing.due(at(1099), &SETTINGS), None);
+        assert_eq!(announcing.due(at(1100), &SETTINGS), Some(Burst::Defence));
+    }
+
+    #[test]
+    fn a_lasting_quarrel_slows_down_to_thirty_seconds_and_peace_forgets_it() {
+        let mut announcing = Announcing::default();
+        let (mut now, mut bursts) = (Instant::from_nanos(1), alloc::vec::Vec::new());
+        while now < at(300_000) {
+            announcing.defend(now, INTERVAL);
+            if announcing.due(now, &SETTINGS).is_some() {
+                bursts.push(now);
+            }
+            now = now + Duration::from_millis(10);
+        }
+        let gaps: alloc::vec::Vec<_> = bursts.windows(2).map(|w| w[1].since(w[0]).as_millis()).collect();
+        assert_eq!(gaps[..7], [100, 1000, 2000, 4000, 8000, 16000, 30000]);
+        assert!(gaps[7..].iter().all(|gap| *gap == 30000), "{gaps:?}");
+        assert!(announcing.defend(at(400_000), INTERVAL));
+        assert_eq!(announcing.due(at(400_000), &SETTINGS), Some(Burst::Defence));
+    }
+
+    #[test]
+    fn a_second_burst_and_refreshes_follow_a_take() {
+        let settings = settings::Announce {
+            again_after: Some(Duration::from_secs(5)),
+            refresh: Some(Duration::from_secs(60)),
+        };
+        let mut announcing = Announcing::default();
+        announcing.start(at(0), &settings);
+        assert_eq!(announcing.deadline(), Some(at(5000)));
+        assert_eq!(announcing.due(at(4999), &settings), None);
+        assert_eq!(announcing.due(at(5000), &settings), Some(Burst::Reminder));
+        assert_eq!(announcing.deadline(), Some(at(60_000)));
+        assert_eq!(announcing.due(at(60_000), &settings), Some(Burst::Reminder));
+        assert_eq!(announcing.deadline(), Some(at(120_000)));
+    }
+}

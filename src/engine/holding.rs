@@ -1,0 +1,324 @@
+//! What an instance wants in the kernel, address by address, and what it knows to be there.
+//!
+//! Orders are wanted states with a generation. An order lists everything that is not known to be as wanted, so a
+//! newer one replaces an older one whole, whatever became of that. Knowledge comes from answers and from the
+//! kernel's own reports alike; a refusal is retried at a deadline, with a growing pause; somebody else who keeps
+//! removing an address is opposed more slowly after the fifth time in ten seconds.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::action::{Generation, Hold, InstanceId, Place, Placement};
+use super::event::{Held, LinkAddress, Refusal};
+use crate::net::IpNet;
+use crate::time::{Duration, Instant};
+
+/// The addresses of one instance.
+#[derive(Debug)]
+pub(super) struct Holding {
+    instance: InstanceId,
+    generation: Generation,
+    /// Something changed that no order says yet.
+    dirty: bool,
+    entries: BTreeMap<Place, Entry>,
+    /// The earliest retry among the entries.
+    retry_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    placement: Placement,
+    wanted: bool,
+    kernel: Kernel,
+    failure: Option<Failure>,
+    repairs: Repairs,
+}
+
+/// What is known of an address in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernel {
+    Absent,
+    Present,
+    /// An order is under way.
+    Asked,
+}
+
+#[derive(Debug)]
+struct Failure {
+    why: String,
+    pause: Duration,
+    retry_at: Option<Instant>,
+}
+
+/// When the last repairs were: the oldest first.
+#[derive(Debug, Default)]
+struct Repairs {
+    at: [Option<Instant>; REPAIRS],
+}
+
+/// What came of an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Observed {
+    /// Nothing that was not known.
+    Nothing,
+    /// Somebody else removed an address that is wanted.
+    Lost,
+    /// The same, too often: from now on it goes back slowly.
+    Fought,
+}
+
+impl Holding {
+    /// Nothing wanted, nothing known.
+    pub(super) fn new(instance: InstanceId) -> Self {
+        Self { instance, generation: Generation(0), dirty: false, entries: BTreeMap::new(), retry_at: None }
+    }
+
+    /// From now on exactly these addresses are wanted.
+    pub(super) fn want(&mut self, placements: &[Placement]) {
+        let mut unwanted: BTreeSet<Place> = self.entries.keys().copied().collect();
+        for placement in placements {
+            unwanted.remove(&placement.place);
+            let entry = self
+                .entries
+                .entry(placement.place)
+                .or_insert_with(|| Entry::new(*placement, false, Kernel::Absent));
+            entry.placement = *placement;
+            self.dirty |= entry.turn(true);
+        }
+        for place in unwanted {
+            if let Some(entry) = self.entries.get_mut(&place) {
+                self.dirty |= entry.turn(false);
+            }
+        }
+        self.forget_settled();
+    }
+
+    /// An address with our mark that no instance knows: it is to go.
+    pub(super) fn remove_stray(&mut self, place: Place) {
+        self.dirty |= !self.knows(place);
+        let placement = Placement { place, mac: None };
+        self.entries.entry(place).or_insert_with(|| Entry::new(placement, false, Kernel::Present));
+    }
+
+    /// Whether a place is among the addresses, wanted or on its way out.
+    pub(super) fn knows(&self, place: Place) -> bool {
+        self.entries.contains_key(&place)
+    }
+
+    /// Whether an address is wanted here.
+    pub(super) fn wants(&self, place: Place) -> bool {
+        self.entries.get(&place).is_some_and(|e| e.wanted)
+    }
+
+    /// Forgets a place without removing it, because another holding wants it now.
+    pub(super) fn give_away(&mut self, place: Place) {
+        self.entries.remove(&place);
+    }
+
+    /// The address's link is gone: it is not there any more, and nothing need be removed.
+    pub(super) fn lost_link(&mut self, gone: impl Fn(Place) -> bool) {
+        self.entries.retain(|place, _| !gone(*place));
+    }
+
+    /// The kernel reports what is at a place: `None` says nothing is.
+    pub(super) fn observe(&mut self, now: Instant, place: Place, found: Option<&LinkAddress>) -> Observed {
+        let Some(entry) = self.entries.get_mut(&place) else {
+            return Observed::Nothing;
+        };
+        let present = found.is_some_and(|a| a.ours);
+        match (entry.kernel, present) {
+            // An order is under way; its answer is what counts.
+            (Kernel::Asked, _) | (Kernel::Present, true) | (Kernel::Absent, false) => Observed::Nothing,
+            (Kernel::Absent, true) => {
+                entry.kernel = Kernel::Present;
+                self.dirty |= !entry.wanted;
+                Observed::Nothing
+            }
+            (Kernel::Present, false) => {
+                entry.kernel = Kernel::Absent;
+                if !entry.wanted {
+                    self.forget_settled();
+                    return Observed::Nothing;
+                }
+                if entry.repairs.note(now) {
+                    entry.failure = Some(Failure {
+                        why: String::from("another program keeps removing it"),
+                        pause: SLOWEST,
+                        retry_at: Some(now + SLOWEST),
+                    });
+                    self.plan_retry();
+                    return Observed::Fought;
+                }
+                self.dirty = true;
+                Observed::Lost
+            }
+        }
+    }
+
+    /// Takes the answer to an order. Returns the refusals that concern wanted addresses.
+    pub(super) fn settle(&mut self, now: Instant, held: &Held) -> Vec<(IpNet, Refusal)> {
+        if held.generation != self.generation {
+            return Vec::new();
+        }
+        let mut refusals = Vec::new();
+        for (place, entry) in self.entries.iter_mut().filter(|(_, e)| e.kernel == Kernel::Asked) {
+            match held.refused.iter().find(|(refused, _)| refused == place) {
+                None => {
+                    entry.kernel = if entry.wanted { Kernel::Present } else { Kernel::Absent };
+                    entry.failure = None;
+                }
+                Some((_, refusal)) => {
+                    entry.kernel = if entry.wanted { Kernel::Absent } else { Kernel::Present };
+                    let first = entry.failure.is_none();
+                    entry.fail(now, refusal);
+                    if entry.wanted && first {
+                        refusals.push((place.net, refusal.clone()));
+                    }
+                }
+            }
+        }
+        self.forget_settled();
+        refusals
+    }
+
+    /// When the next retry is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Whether there may be an order to give.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.dirty || self.retry_at.is_some_and(|at| at <= now)
+    }
+
+    fn plan_retry(&mut self) {
+        self.retry_at = self.entries.values().filter_map(|e| e.failure.as_ref()?.retry_at).min();
+    }
+
+    /// The order to give now, if anything is not as wanted and not being waited for.
+    pub(super) fn order(&mut self, now: Instant) -> Option<Hold> {
+        if !self.is_due(now) {
+            return None;
+        }
+        self.dirty = false;
+        let mut order = Hold {
+            instance: self.instance,
+            generation: Generation(self.generation.0 + 1),
+            install: Vec::new(),
+            remove: Vec::new(),
+        };
+        for entry in self.entries.values_mut().filter(|e| e.is_open(now)) {
+            entry.kernel = Kernel::Asked;
+            if let Some(failure) = &mut entry.failure {
+                failure.retry_at = None;
+            }
+            if entry.wanted {
+                order.install.push(entry.placement);
+            } else {
+                order.remove.push(entry.placement.place);
+            }
+        }
+        self.plan_retry();
+        if order.install.is_empty() && order.remove.is_empty() {
+            return None;
+        }
+        self.generation = order.generation;
+        Some(order)
+    }
+
+    /// Every place known.
+    pub(super) fn places(&self) -> Vec<Place> {
+        self.entries.keys().copied().collect()
+    }
+
+    /// What is not wanted and still there.
+    pub(super) fn leaving(&self) -> Vec<Place> {
+        self.entries.iter().filter(|(_, e)| !e.wanted).map(|(place, _)| *place).collect()
+    }
+
+    /// What is wanted, installed or not.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = Placement> + '_ {
+        self.entries.values().filter(|e| e.wanted).map(|e| e.placement)
+    }
+
+    /// What is installed and wanted: what may be announced.
+    pub(super) fn announceable(&self) -> Vec<Placement> {
+        self.entries
+            .values()
+            .filter(|e| e.wanted && e.kernel == Kernel::Present)
+            .map(|e| e.placement)
+            .collect()
+    }
+
+    /// Whether the address is in the kernel, and what is wrong if it should be and is not.
+    pub(super) fn describe(&self, place: Place) -> (bool, Option<String>) {
+        self.entries.get(&place).map_or((false, None), |entry| {
+            let missing = entry.wanted && entry.kernel != Kernel::Present;
+            let failure = entry.failure.as_ref().filter(|_| missing);
+            (entry.kernel == Kernel::Present, failure.map(|f| f.why.clone()))
+        })
+    }
+
+    /// Whether nothing of ours is, or may still be, in the kernel.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Drops what is neither wanted nor there.
+    fn forget_settled(&mut self) {
+        self.entries.retain(|_, e| e.wanted || e.kernel != Kernel::Absent);
+        self.plan_retry();
+    }
+}
+
+impl Entry {
+    fn new(placement: Placement, wanted: bool, kernel: Kernel) -> Self {
+        Self { placement, wanted, kernel, failure: None, repairs: Repairs::default() }
+    }
+
+    /// Wants it or not from now on; says whether that is new.
+    fn turn(&mut self, wanted: bool) -> bool {
+        let turned = self.wanted != wanted;
+        if turned {
+            self.wanted = wanted;
+            self.failure = None;
+            self.repairs = Repairs::default();
+        }
+        turned
+    }
+
+    /// Whether an order must name it: it is not as wanted, or was asked for by an order that this one replaces.
+    fn is_open(&self, now: Instant) -> bool {
+        let settled = match self.kernel {
+            Kernel::Present => self.wanted,
+            Kernel::Absent => !self.wanted,
+            Kernel::Asked => false,
+        };
+        let waits = self.failure.as_ref().is_some_and(|f| f.retry_at.is_some_and(|at| at > now));
+        !settled && !waits
+    }
+
+    fn fail(&mut self, now: Instant, refusal: &Refusal) {
+        let pause = self.failure.as_ref().map_or(FASTEST, |f| (f.pause * 2).min(SLOWEST));
+        self.failure = Some(Failure { why: refusal.why.clone(), pause, retry_at: Some(now + pause) });
+    }
+}
+
+impl Repairs {
+    /// Notes one; says whether they have become too many.
+    fn note(&mut self, now: Instant) -> bool {
+        let oldest = self.at[0];
+        self.at.rotate_left(1);
+        self.at[REPAIRS - 1] = Some(now);
+        oldest.is_some_and(|at| now.since(at) < REPAIRS_WITHIN)
+    }
+}
+
+/// The first pause before a refused address is tried again.
+const FASTEST: Duration = Duration::from_millis(100);
+/// The longest pause, and the pace of repairs when another program keeps removing an address.
+const SLOWEST: Duration = Duration::from_secs(30);
+/// So many repairs within [`REPAIRS_WITHIN`] are a fight.
+const REPAIRS: usize = 5;
+const REPAIRS_WITHIN: Duration = Duration::from_secs(10);

@@ -1,0 +1,478 @@
+//! One instance: its virtual routers moving together, and why they are where they are.
+//!
+//! After every input [`Instance::settle`] brings the instance to rest: what stands in its way, which priority it has,
+//! whether its routers agree, what state that makes, and what the kernel is to hold for it.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::action::{Action, Endpoint, InstanceId, Placement};
+use super::announcing::Announcing;
+use super::handover::{Ending, Handover, Otherwise};
+use super::hear::Accepted;
+use super::holding::Holding;
+use super::is_news;
+use super::keep::Gating;
+use super::member::{Member, Voice, listed};
+use super::notice::{Discard, Notice, Reason, State, What};
+use super::settings::{Effect, Instance as Settings};
+use super::status::{Duplicate, MasterStatus};
+use super::verdicts::Standing;
+use super::world::World;
+use crate::net::{Family, LinkIndex, Priority};
+use crate::proto::vrrp::{Claim, Input, Output};
+use crate::time::Instant;
+
+/// One instance.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) id: InstanceId,
+    pub(super) settings: Settings,
+    pub(super) members: Vec<Member>,
+    pub(super) state: State,
+    pub(super) since: Instant,
+    pub(super) reason: Reason,
+    /// The priority after tracks.
+    pub(super) effective: Priority,
+    /// Not before this, because of the startup delay; `None` once it has passed.
+    start_at: Option<Instant>,
+    pub(super) stepped_down: bool,
+    /// To be gone as soon as its addresses are.
+    pub(super) retiring: bool,
+    pub(super) handover: Option<Handover>,
+    pub(super) times_master: u64,
+    pub(super) duplicate: Option<Duplicate>,
+    /// Why the routers listen if no master was heard.
+    pub(super) listening: Reason,
+    pub(super) link: Option<LinkIndex>,
+    /// Where each virtual address goes, in the configuration's order; empty without a link.
+    pub(super) placements: Vec<Placement>,
+    /// The virtual addresses, for looking up.
+    pub(super) addresses: BTreeSet<IpAddr>,
+    pub(super) holding: Holding,
+    pub(super) holds: bool,
+    pub(super) announcing: Announcing,
+    pub(super) gate: Gating,
+}
+
+impl Instance {
+    /// An instance in INIT.
+    pub(super) fn new(id: InstanceId, now: Instant, start_at: Instant, settings: Settings) -> Self {
+        Self {
+            id,
+            members: settings.families().map(|family| Member::new(family, &settings)).collect(),
+            state: State::Init,
+            since: now,
+            reason: Reason::Starting,
+            effective: settings.priority,
+            start_at: Some(start_at),
+            stepped_down: false,
+            retiring: false,
+            handover: None,
+            times_master: 0,
+            duplicate: None,
+            listening: Reason::Listening,
+            link: None,
+            placements: Vec::new(),
+            addresses: settings.addresses.iter().map(|net| net.address()).collect(),
+            holding: Holding::new(id),
+            holds: false,
+            announcing: Announcing::default(),
+            gate: Gating::default(),
+            settings,
+        }
+    }
+
+    /// The source address of its adverts in a family, while it can speak.
+    pub(super) fn speaks_as(&self, family: Family) -> Option<IpAddr> {
+        self.members.iter().find(|m| m.family == family)?.voice.map(|voice| voice.source)
+    }
+
+    /// Whether `theirs` are the addresses that our own advert of this family lists, in any order.
+    pub(super) fn lists_same(&self, family: Family, theirs: &[IpAddr]) -> bool {
+        let mtu = self.members.iter().find(|m| m.family == family).and_then(|m| m.voice).map_or(0, |v| v.mtu);
+        let ours = listed(&self.settings, family, mtu);
+        ours.len() == theirs.len() && theirs.iter().all(|a| self.addresses.contains(a))
+    }
+
+    /// Where it speaks, if its interface is there: the sockets it needs.
+    pub(super) fn endpoints<'a>(&'a self, world: &World) -> impl Iterator<Item = Endpoint> + 'a {
+        let link = world.links.named(&self.settings.interface).map(|link| link.index);
+        link.into_iter()
+            .flat_map(|link| self.members.iter().map(move |m| Endpoint { link, family: m.family }))
+    }
+
+    /// When something is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let routers = self.members.iter().filter_map(Member::deadline).min();
+        let handover = self.handover.as_ref().map(|h| h.deadline(self.members.len()));
+        let announcing = self.announcing.deadline();
+        [routers, handover, self.start_at, announcing, self.holding.deadline()].into_iter().flatten().min()
+    }
+
+    /// Whether its router of this family takes adverts.
+    pub(super) fn is_listening(&self, family: Family) -> bool {
+        self.members.iter().any(|m| m.family == family && m.is_started())
+    }
+
+    /// Hands every router an input that is about time.
+    pub(super) fn pass(&mut self, now: Instant, input: Input, out: &mut Vec<Action>) {
+        for at in 0..self.members.len() {
+            self.feed(now, at, input, out);
+        }
+    }
+
+    /// The agent woke `now` after a pause: a master whose adverts have run out elsewhere, and a backup whose socket may
+    /// have overflowed, listen again. Returns whether that concerned any router.
+    pub(super) fn wake(&mut self, now: Instant, late: core::time::Duration, out: &mut Vec<Action>) -> bool {
+        let mut concerned = false;
+        for at in 0..self.members.len() {
+            let member = &self.members[at];
+            let stale = if member.router.is_master() {
+                let sign_of_life = member.sent.unwrap_or_default();
+                now.since(sign_of_life) >= self.settings.interval * 3
+            } else {
+                member.is_started() && late > member.router.master_interval()
+            };
+            if stale {
+                concerned = true;
+                self.listening = Reason::Stalled;
+                self.feed(now, at, Input::Stalled, out);
+            }
+        }
+        concerned
+    }
+
+    /// An advert that passed every check.
+    pub(super) fn hear(&mut self, now: Instant, family: Family, accepted: &Accepted, out: &mut Vec<Action>) {
+        let Some(at) = self.members.iter().position(|m| m.family == family) else { return };
+        let counters = &mut self.members[at].counters;
+        counters.received += 1;
+        counters.resignations += u64::from(accepted.heard.priority == Priority::RESIGN);
+        counters.address_mismatches += u64::from(!accepted.same_addresses);
+        if let Some(form) = accepted.form {
+            counters.count_form(form);
+        }
+        self.feed(now, at, Input::Advert(accepted.heard), out);
+    }
+
+    fn feed(&mut self, now: Instant, at: usize, input: Input, out: &mut Vec<Action>) {
+        let member = &mut self.members[at];
+        let family = member.family;
+        let said = member.handle(now, input, &self.settings, self.id, out);
+        if let (Input::Advert(heard), true) = (input, said.is_empty()) {
+            // It neither counted nor was answered: a lower master that is to be replaced, or one that resigns.
+            let resigns = heard.priority == Priority::RESIGN;
+            member.lower = Some(heard).filter(|_| !resigns);
+            member.master = member.master.filter(|master| !(resigns && master.address == heard.source));
+        }
+        if said.iter().any(|output| matches!(output, Output::Advert(_))) && member.recovers() {
+            self.tell(now, What::SendRecovered, out);
+        }
+        for output in said {
+            match output {
+                Output::Advert(_) | Output::Farewell(_) => {}
+                Output::Followed | Output::Deposed(_) => {
+                    if let Input::Advert(heard) = input {
+                        self.follow(now, at, heard.source, heard.priority, heard.at, out);
+                    }
+                }
+                Output::Rival(heard) => {
+                    if heard.priority != Priority::RESIGN {
+                        let who = alloc::format!("{} with priority {}", heard.source, heard.priority);
+                        self.duplicate = Some(Duplicate { at: now, who });
+                    }
+                    if self.announcing.defend(now, self.settings.interval) {
+                        let (address, priority) = (heard.source, heard.priority);
+                        self.tell(now, What::Rival { family, address, priority }, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Another router is master, and its advert counted.
+    fn follow(
+        &mut self,
+        now: Instant,
+        at: usize,
+        address: IpAddr,
+        priority: Priority,
+        heard: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let member = &mut self.members[at];
+        let family = member.family;
+        let known = member.master.replace(MasterStatus { address, priority, heard });
+        member.lower = None;
+        self.listening = Reason::Listening;
+        if known.is_none_or(|known| known.address != address) {
+            self.tell(now, What::Master { family, address, priority }, out);
+        }
+        if self.handover.as_mut().is_some_and(|handover| handover.hear(now, family, address)) {
+            self.silence_arp(out);
+        }
+    }
+
+    /// Brings the instance to rest.
+    pub(super) fn settle(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
+        if world.seen && self.start_at.is_some_and(|at| at <= now) {
+            self.start_at = None;
+        }
+        self.locate(world);
+        self.weigh(now, world, out);
+        let obstacle = self.obstacle(now, world);
+        match &obstacle {
+            Some(_) => self.stop(now, out),
+            None => self.run(now, out),
+        }
+        self.end_handover(now, out);
+        self.judge(now, obstacle, out);
+        self.keep(now, world, out);
+    }
+
+    /// Finds out where each router speaks and as whom.
+    fn locate(&mut self, world: &World) {
+        let link = world.links.named(&self.settings.interface);
+        self.place_addresses(link, world);
+        for member in &mut self.members {
+            member.voice = link.filter(|link| link.up).and_then(|link| {
+                let endpoint = Endpoint { link: link.index, family: member.family };
+                world.sockets.standing(endpoint).ok()?;
+                let source = world.links.source(link.index, member.family, &self.settings)?;
+                Some(Voice { link: link.index, mtu: link.mtu, source })
+            });
+        }
+    }
+
+    /// Works out the priority and hands it to the routers.
+    fn weigh(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
+        let tracks = self.settings.tracks.iter();
+        let weight = tracks.map(|t| t.effect.weight(world.verdicts.standing(&t.check))).sum();
+        let weighted = self.settings.priority.weighted(weight);
+        let effective = if self.stepped_down { Priority::LAST } else { weighted };
+        let from = core::mem::replace(&mut self.effective, effective);
+        if from != effective {
+            self.tell(now, What::Priority { from, to: effective }, out);
+        }
+        for member in &mut self.members {
+            member.configure(now, &self.settings, effective);
+        }
+    }
+
+    /// What keeps the routers from running, if anything does.
+    fn obstacle(&self, now: Instant, world: &World) -> Option<Reason> {
+        let interface = || self.settings.interface.clone();
+        if self.retiring && self.handover.is_none() {
+            return Some(Reason::Stopping);
+        }
+        if !world.seen || self.start_at.is_some() {
+            return Some(Reason::Starting);
+        }
+        let Some(link) = world.links.named(&self.settings.interface) else {
+            return Some(Reason::InterfaceMissing { interface: interface() });
+        };
+        if !link.up {
+            return Some(Reason::InterfaceDown { interface: interface() });
+        }
+        for member in self.members.iter().filter(|m| !m.joining) {
+            if let Some(why) = member.is_mute(now) {
+                return Some(Reason::NoSocket { why: alloc::format!("adverts cannot be sent: {why}") });
+            }
+            let endpoint = Endpoint { link: link.index, family: member.family };
+            if let Err(why) = world.sockets.standing(endpoint) {
+                return Some(Reason::NoSocket { why });
+            }
+            if member.voice.is_none() {
+                return Some(Reason::NoSource { interface: interface(), family: member.family });
+            }
+        }
+        if !self.settings.priority.is_owner() {
+            let taken = |net: &crate::net::IpNet| world.links.foreign(link.index, net.address());
+            if let Some(net) = self.settings.addresses.iter().find_map(taken) {
+                return Some(Reason::AddressTaken { net });
+            }
+        }
+        let fault = self
+            .settings
+            .tracks
+            .iter()
+            .find(|t| t.effect == Effect::Fault && world.verdicts.standing(&t.check) == Standing::Down);
+        fault.map(|track| Reason::CheckDown { check: track.check.clone() })
+    }
+
+    /// Something is in the way: a master resigns, if it still can, and everything is deaf and silent.
+    fn stop(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.handover = None;
+        self.listening = Reason::Listening;
+        for at in 0..self.members.len() {
+            if self.members[at].is_started() {
+                self.feed(now, at, Input::Stop, out);
+            }
+            self.members[at].master = None;
+            self.members[at].lower = None;
+        }
+    }
+
+    /// Nothing is in the way: the routers run, and agree.
+    fn run(&mut self, now: Instant, out: &mut Vec<Action>) {
+        for at in 0..self.members.len() {
+            self.join(now, at, out);
+            if !self.members[at].is_started() && !self.members[at].joining {
+                self.feed(now, at, Input::Start, out);
+            }
+        }
+        let active = self.members.iter().filter(|m| !m.joining);
+        let (masters, others): (Vec<_>, Vec<_>) = active.partition(|m| m.router.is_master());
+        if !masters.is_empty() && !others.is_empty() {
+            self.pass(now, Input::Yield, out);
+        }
+        let claims: Option<Vec<Claim>> = self.members.iter().map(|m| m.router.ready()).collect();
+        if let Some(claim) = claims.and_then(|claims| claims.first().copied()) {
+            self.reason = self.grounds(now, claim);
+            self.promote(now, out);
+        }
+    }
+
+    /// A router that is new in a master's instance becomes master, too, as soon as it can speak.
+    fn join(&mut self, now: Instant, at: usize, out: &mut Vec<Action>) {
+        let member = &mut self.members[at];
+        if !member.joining || (self.state == State::Master && member.voice.is_none()) {
+            return;
+        }
+        member.joining = false;
+        if self.state == State::Master {
+            self.feed(now, at, Input::Start, out);
+            self.feed(now, at, Input::Promote, out);
+        }
+    }
+
+    fn promote(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.handover = None;
+        self.pass(now, Input::Promote, out);
+        for member in &mut self.members {
+            member.master = None;
+            member.lower = None;
+        }
+    }
+
+    /// Why it becomes master.
+    fn grounds(&self, now: Instant, claim: Claim) -> Reason {
+        let replaced = self.members.iter().find_map(|m| m.replaces(now, m.router.master_down()));
+        match (claim, replaced) {
+            (Claim::Owner, _) => Reason::Owner,
+            (Claim::Resignation, _) => Reason::MasterResigned,
+            (Claim::Silence(_), Some(heard)) => {
+                Reason::Preempted { address: heard.source, priority: heard.priority }
+            }
+            (Claim::Silence(after), None) => Reason::MasterSilent { after },
+            (Claim::Woken, _) => Reason::Stalled,
+        }
+    }
+
+    /// The operator, or the end of the agent, wants it elsewhere.
+    pub(super) fn hand_over(&mut self, now: Instant, otherwise: Otherwise, out: &mut Vec<Action>) {
+        match &mut self.handover {
+            Some(handover) => handover.otherwise = otherwise,
+            None if self.state == State::Master => {
+                self.handover = Some(Handover::new(now, self.settings.interval, otherwise));
+                self.pass(now, Input::Resign, out);
+            }
+            None => {}
+        }
+    }
+
+    fn end_handover(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let Some(handover) = &self.handover else { return };
+        let Some(ending) = handover.ending(now, &self.addresses, self.members.len()) else { return };
+        let otherwise = handover.otherwise;
+        if let Some((to, after)) = handover.successor() {
+            self.tell(now, What::HandedOver { to, after }, out);
+        }
+        match (ending, otherwise) {
+            (Ending::Succeeded, Otherwise::Stay) => self.handover = None,
+            (Ending::Nobody, Otherwise::Stay) => {
+                self.tell(now, What::NobodyTookOver, out);
+                self.reason = Reason::NobodyTookOver;
+                self.promote(now, out);
+            }
+            (Ending::Succeeded | Ending::Nobody, Otherwise::Release) => self.stop(now, out),
+        }
+    }
+
+    /// Names the state that all this makes, and why.
+    fn judge(&mut self, now: Instant, obstacle: Option<Reason>, out: &mut Vec<Action>) {
+        let to = match &obstacle {
+            _ if self.members.iter().all(|m| m.joining || m.router.is_master()) => State::Master,
+            Some(Reason::Starting | Reason::Stopping) => State::Init,
+            Some(_) => State::Fault,
+            None => State::Backup,
+        };
+        match obstacle {
+            Some(reason) => self.reason = reason,
+            None if to == State::Backup => self.reason = self.why_backup(),
+            None => {}
+        }
+        if to == self.state {
+            return;
+        }
+        let from = core::mem::replace(&mut self.state, to);
+        self.since = now;
+        if to == State::Master {
+            self.times_master += 1;
+            self.duplicate = None;
+        }
+        self.tell(now, What::Transition { from, to, reason: self.reason.clone() }, out);
+    }
+
+    fn why_backup(&self) -> Reason {
+        if self.handover.is_some() {
+            return Reason::HandingOver;
+        }
+        if self.stepped_down {
+            return Reason::SteppedDown;
+        }
+        let Some((member, master)) = self.members.iter().find_map(|m| Some((m, m.master?))) else {
+            return self.listening.clone();
+        };
+        let (address, priority) = (master.address, master.priority);
+        if (priority, address) > (self.effective, member.router.settings().source) {
+            Reason::BetterMaster { address, priority }
+        } else {
+            Reason::OtherMaster { address, priority }
+        }
+    }
+
+    /// The kernel refused an advert.
+    pub(super) fn send_failed(&mut self, now: Instant, family: Family, why: &str, out: &mut Vec<Action>) {
+        let interval = self.settings.interval;
+        let Some(member) = self.members.iter_mut().find(|m| m.family == family) else { return };
+        if member.refused(now, why, interval) {
+            self.tell(now, What::SendFailed { why: String::from(why) }, out);
+        }
+    }
+
+    /// Counts a datagram meant for us that does not count.
+    pub(super) fn discard(
+        &mut self,
+        now: Instant,
+        family: Family,
+        reason: Discard,
+        source: IpAddr,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(member) = self.members.iter_mut().find(|m| m.family == family) else { return };
+        *member.counters.discarded.entry(reason).or_default() += 1;
+        if is_news(&mut member.told, now, reason) {
+            self.tell(now, What::Discarded { reason, source: Some(source) }, out);
+        }
+    }
+
+    /// Tells the operator's side.
+    pub(super) fn tell(&self, now: Instant, what: What, out: &mut Vec<Action>) {
+        let about = Some((self.id, self.settings.name.clone()));
+        out.push(Action::Tell(Notice { at: now, about, what }));
+    }
+}

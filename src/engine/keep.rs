@@ -1,0 +1,179 @@
+//! What the kernel is to hold for an instance: its addresses, their announcements, and what may pass for them.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::action::{Action, Announcement, Gate, Generation, KernelWork, Passage, Place, Placement};
+use super::announcing::Burst;
+use super::event::{Held, Link, LinkAddress};
+use super::holding::Observed;
+use super::instance::Instance;
+use super::notice::{State, What};
+use super::status::Duplicate;
+use super::world::World;
+use crate::net::{Family, IpNet, Mac};
+use crate::time::{Duration, Instant};
+
+/// What an instance's gate was last told.
+#[derive(Debug, Default)]
+pub(super) struct Gating {
+    generation: Generation,
+    /// The addresses that something is shut for; empty when everything is open.
+    restricted: Vec<Place>,
+}
+
+impl Instance {
+    /// Works out where each virtual address goes, and in which form.
+    pub(super) fn place_addresses(&mut self, link: Option<&Link>, world: &World) {
+        let index = link.map(|link| link.index);
+        let mac = link.and_then(|link| link.mac);
+        let same_mac = self.placements.iter().all(|p| p.mac == mac);
+        if self.link == index && same_mac && self.placements.len() == self.settings.addresses.len() {
+            return;
+        }
+        self.link = index;
+        self.holds = false;
+        let Some(link) = link else { return self.placements.clear() };
+        // What is in the kernel keeps its form: another prefix would be another address there.
+        let known: Vec<Place> = self.holding.places().into_iter().filter(|p| p.link == link.index).collect();
+        let mut earlier: BTreeSet<IpAddr> = known.iter().map(|place| place.net.address()).collect();
+        let place = |net: &IpNet| {
+            let kept = known.iter().find(|place| place.net.address() == net.address());
+            let form = kept
+                .map_or_else(|| world.links.installed_form(link.index, *net, &earlier), |place| place.net);
+            earlier.insert(net.address());
+            Placement { place: Place { link: link.index, net: form }, mac }
+        };
+        self.placements = self.settings.addresses.iter().map(place).collect();
+    }
+
+    /// The operator's addresses changed: the forms in which ours go in are worked out again, unless they are in.
+    pub(super) fn forget_placements(&mut self) {
+        if !self.holds {
+            self.placements.clear();
+        }
+    }
+
+    /// Orders what is not as it should be.
+    pub(super) fn keep(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
+        let holds = self.state == State::Master || self.handover.is_some();
+        if holds && !self.holds {
+            self.open_gate(out);
+            let own = |p: &&Placement| {
+                self.settings.priority.is_owner()
+                    && world.links.foreign(p.place.link, p.place.net.address()).is_some()
+            };
+            let wanted: Vec<Placement> = self.placements.iter().filter(|p| !own(p)).copied().collect();
+            self.holding.want(&wanted);
+            self.announcing.start(now, &self.settings.announce);
+        }
+        if !holds && self.holds {
+            let moved = |place: &Place| world.moved.contains(&place.net.address());
+            let places = self.holding.wanted().map(|p| p.place).filter(|p| !moved(p)).collect();
+            self.restrict(Passage::Shut, places, out);
+        }
+        if !holds {
+            self.announcing.stop();
+            self.holding.want(&[]);
+            if self.holding.is_empty() {
+                self.open_gate(out);
+            }
+        }
+        self.holds = holds;
+        self.announce_due(now, out);
+    }
+
+    fn announce_due(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let Some(burst) = self.announcing.due(now, &self.settings.announce) else { return };
+        if self.state != State::Master {
+            return;
+        }
+        let addresses = self.announceable();
+        if addresses.is_empty() {
+            return;
+        }
+        let pace = match burst {
+            Burst::Defence => Duration::ZERO,
+            Burst::Reminder => REMINDER_PACE,
+        };
+        out.push(Action::Kernel(KernelWork::Announce(Announcement { instance: self.id, addresses, pace })));
+    }
+
+    /// What is installed; for an owner, whose addresses need no installing, all of it.
+    fn announceable(&self) -> Vec<Placement> {
+        if self.settings.priority.is_owner() { self.placements.clone() } else { self.holding.announceable() }
+    }
+
+    /// The successor is there: its answers to ARP and ND shall stand alone, while frames are still served.
+    pub(super) fn silence_arp(&mut self, out: &mut Vec<Action>) {
+        let Some(handover) = &self.handover else { return };
+        let families: BTreeSet<Family> = handover.succeeded().clone();
+        let places = self.holding.wanted().map(|p| p.place).filter(|p| families.contains(&p.net.family()));
+        let places = places.collect();
+        self.restrict(Passage::FramesOnly, places, out);
+    }
+
+    fn restrict(&mut self, passage: Passage, places: Vec<Place>, out: &mut Vec<Action>) {
+        if places.is_empty() {
+            return;
+        }
+        self.gate.restricted.clone_from(&places);
+        self.order_gate(passage, places, out);
+    }
+
+    fn open_gate(&mut self, out: &mut Vec<Action>) {
+        let places = core::mem::take(&mut self.gate.restricted);
+        if !places.is_empty() {
+            self.order_gate(Passage::Open, places, out);
+        }
+    }
+
+    fn order_gate(&mut self, passage: Passage, addresses: Vec<Place>, out: &mut Vec<Action>) {
+        self.gate.generation.0 += 1;
+        out.push(Action::Kernel(KernelWork::Gate(Gate {
+            instance: self.id,
+            generation: self.gate.generation,
+            passage,
+            addresses,
+        })));
+    }
+
+    /// Takes the answer to an order.
+    pub(super) fn held(&mut self, now: Instant, held: &Held, out: &mut Vec<Action>) {
+        for (net, refusal) in self.holding.settle(now, held) {
+            self.tell(now, What::AddressRefused { net, why: refusal.why }, out);
+        }
+    }
+
+    /// The kernel reports what is at one of our places.
+    pub(super) fn observe(
+        &mut self,
+        now: Instant,
+        place: Place,
+        found: Option<&LinkAddress>,
+        out: &mut Vec<Action>,
+    ) {
+        match self.holding.observe(now, place, found) {
+            Observed::Nothing => {}
+            Observed::Lost => self.tell(now, What::AddressLost { net: place.net }, out),
+            Observed::Fought => self.tell(now, What::AddressFight { net: place.net }, out),
+        }
+    }
+
+    /// Another host says that an address of ours is its own.
+    pub(super) fn claimed(&mut self, now: Instant, address: IpAddr, mac: Mac, out: &mut Vec<Action>) {
+        if let Some(handover) = &mut self.handover {
+            handover.announce(address);
+        } else if self.state == State::Master {
+            self.duplicate =
+                Some(Duplicate { at: now, who: alloc::format!("{mac}, which claims {address}") });
+            if self.announcing.defend(now, self.settings.interval) {
+                self.tell(now, What::ForeignClaim { address, mac }, out);
+            }
+        }
+    }
+}
+
+/// Reminders are in no hurry: switches police ARP at some hundreds a second.
+const REMINDER_PACE: Duration = Duration::from_millis(2);

@@ -1,0 +1,154 @@
+//! The engine's picture of links and addresses: what the kernel said last.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr};
+
+use super::action::Place;
+use super::event::{Change, Link, LinkAddress, Picture};
+use super::settings::Instance;
+use crate::net::{Family, IpNet, LinkIndex, Mac};
+
+/// Links and their addresses.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    known: BTreeMap<LinkIndex, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    link: Link,
+    /// The operator's addresses in the kernel's order: the primary one first.
+    foreign: Vec<LinkAddress>,
+    /// Those with our mark, of which there may be thousands.
+    ours: BTreeMap<IpNet, LinkAddress>,
+}
+
+impl Known {
+    fn new(link: Link) -> Self {
+        Self { link, foreign: Vec::new(), ours: BTreeMap::new() }
+    }
+
+    fn put(&mut self, address: LinkAddress) {
+        if address.ours {
+            self.foreign.retain(|a| a.net != address.net);
+            self.ours.insert(address.net, address);
+            return;
+        }
+        self.ours.remove(&address.net);
+        match self.foreign.iter_mut().find(|a| a.net == address.net) {
+            Some(old) => *old = address,
+            None => self.foreign.push(address),
+        }
+    }
+}
+
+impl Links {
+    /// Replaces everything by what a dump found.
+    pub(super) fn replace(&mut self, picture: Picture) {
+        self.known = picture.links.into_iter().map(|link| (link.index, Known::new(link))).collect();
+        for address in picture.addresses {
+            self.put(address);
+        }
+    }
+
+    /// Applies one change.
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Link(link) => match self.known.get_mut(&link.index) {
+                Some(known) => known.link = link,
+                None => {
+                    self.known.insert(link.index, Known::new(link));
+                }
+            },
+            Change::LinkGone(index) => {
+                self.known.remove(&index);
+            }
+            Change::Address(address) => self.put(address),
+            Change::AddressGone(place) => {
+                if let Some(known) = self.known.get_mut(&place.link) {
+                    known.ours.remove(&place.net);
+                    known.foreign.retain(|a| a.net != place.net);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, address: LinkAddress) {
+        if let Some(known) = self.known.get_mut(&address.link) {
+            known.put(address);
+        }
+    }
+
+    /// The link with this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Link> {
+        self.known.values().map(|known| &known.link).find(|link| link.name == name)
+    }
+
+    /// The link with this number.
+    pub(super) fn get(&self, index: LinkIndex) -> Option<&Link> {
+        self.known.get(&index).map(|known| &known.link)
+    }
+
+    /// Whether one of this machine's own links has this Ethernet address.
+    pub(super) fn is_own_mac(&self, mac: Mac) -> bool {
+        self.known.values().any(|known| known.link.mac == Some(mac))
+    }
+
+    /// The address at a place, if the kernel has it and it carries our mark.
+    pub(super) fn ours_at(&self, place: Place) -> Option<&LinkAddress> {
+        self.known.get(&place.link)?.ours.get(&place.net)
+    }
+
+    /// The addresses that carry this agent's mark.
+    pub(super) fn ours(&self) -> impl Iterator<Item = &LinkAddress> {
+        self.known.values().flat_map(|known| known.ours.values())
+    }
+
+    fn foreign_on(&self, link: LinkIndex) -> &[LinkAddress] {
+        self.known.get(&link).map_or(&[], |known| &known.foreign)
+    }
+
+    /// The operator's own address on a link that equals `address`, whatever its prefix.
+    pub(super) fn foreign(&self, link: LinkIndex, address: IpAddr) -> Option<IpNet> {
+        self.foreign_on(link).iter().find(|a| a.net.address() == address).map(|a| a.net)
+    }
+
+    /// Where an instance's adverts of one family come from: the configured source if this machine has it; else the
+    /// interface's primary IPv4 address, its link-local IPv6 address in multicast, or in unicast a source of the
+    /// scope of the first peer.
+    pub(super) fn source(&self, link: LinkIndex, family: Family, settings: &Instance) -> Option<IpAddr> {
+        if let Some(source) = settings.source(family) {
+            let mut all = self.known.values().flat_map(|known| &known.foreign);
+            return all.any(|a| a.usable && a.net.address() == source).then_some(source);
+        }
+        let peer = settings.destinations(family).first().copied();
+        let wants_link_local = match peer {
+            Some(IpAddr::V6(peer)) => peer.is_multicast() || is_link_local(peer),
+            Some(IpAddr::V4(_)) | None => false,
+        };
+        self.foreign_on(link)
+            .iter()
+            .filter(|a| a.usable && a.net.family() == family)
+            .map(|a| a.net.address())
+            .find(|a| match a {
+                IpAddr::V4(_) => true,
+                IpAddr::V6(a) => is_link_local(*a) == wants_link_local,
+            })
+    }
+
+    /// The form in which a virtual address goes in. One that shares its prefix with another address of the link, or
+    /// with one that is installed `earlier`, goes in alone (/32, /128): otherwise, when removed, an IPv4 primary takes
+    /// its secondaries with it, and the prefix's route may follow the virtual address's life instead of the host's.
+    pub(super) fn installed_form(&self, link: LinkIndex, net: IpNet, earlier: &BTreeSet<IpAddr>) -> IpNet {
+        let (first, last) = net.range();
+        let shared = self.foreign_on(link).iter().any(|a| net.contains(a.net.address()) && a.net != net)
+            || earlier.range(first..=last).any(|a| *a != net.address());
+        if shared { IpNet::host(net.address()) } else { net }
+    }
+}
+
+/// Whether it lies in `fe80::/10`.
+pub(super) fn is_link_local(address: Ipv6Addr) -> bool {
+    address.segments()[0] & 0xffc0 == 0xfe80
+}

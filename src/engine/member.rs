@@ -1,0 +1,253 @@
+//! One virtual router within its instance: the machine, where it speaks, whom it heard, and what it counted.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::action::{Action, Datagram, Endpoint, InstanceId};
+use super::links::is_link_local;
+use super::notice::{Discard, State};
+use super::settings::{Instance as Settings, Preempt};
+use super::status::{Counters, MasterStatus, RouterStatus};
+use crate::net::{Family, IpNet, LinkIndex, Priority};
+use crate::proto::vrrp::{self, Heard, Input, Output, Router};
+use crate::time::{Duration, Instant};
+use crate::wire::vrrp::{Advert, most_addresses};
+
+/// A virtual router of an instance.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) family: Family,
+    pub(super) router: Router,
+    /// Where and as whom it speaks; none while it cannot.
+    pub(super) voice: Option<Voice>,
+    /// Who was last heard as master and counted.
+    pub(super) master: Option<MasterStatus>,
+    /// The last advert that did not count because its sender is to be replaced.
+    pub(super) lower: Option<Heard>,
+    /// When the last advert was sent that others take for a sign of life; one that was refused does not count.
+    pub(super) sent: Option<Instant>,
+    sent_before: Option<Instant>,
+    /// How sending goes.
+    pub(super) sending: Sending,
+    /// New in an instance that was master already: it does not hold the others up.
+    pub(super) joining: bool,
+    pub(super) counters: Counters,
+    /// When each kind of discard was last told.
+    pub(super) told: BTreeMap<Discard, Instant>,
+}
+
+/// Where a router's adverts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Voice {
+    pub(super) link: LinkIndex,
+    pub(super) mtu: u32,
+    pub(super) source: IpAddr,
+}
+
+/// How sending adverts goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    Fine,
+    /// The kernel refuses, since the advert before the last sign of life.
+    Failing {
+        /// What it says.
+        why: String,
+        /// Whether the last advert was refused, too.
+        again: bool,
+        /// Until when there is no point in being master.
+        mute_until: Option<Instant>,
+    },
+}
+
+impl Member {
+    pub(super) fn new(family: Family, settings: &Settings) -> Self {
+        let unspoken = family.group();
+        Self {
+            family,
+            router: Router::new(machine_settings(settings, settings.priority, unspoken)),
+            voice: None,
+            master: None,
+            lower: None,
+            sent: None,
+            sent_before: None,
+            sending: Sending::Fine,
+            joining: false,
+            counters: Counters::default(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Brings the machine's settings up to date.
+    pub(super) fn configure(&mut self, now: Instant, settings: &Settings, priority: Priority) {
+        let source = self.voice.map_or(self.router.settings().source, |voice| voice.source);
+        let wanted = machine_settings(settings, priority, source);
+        if *self.router.settings() != wanted {
+            self.router.configure(now, wanted);
+        }
+    }
+
+    /// Hands the machine an input and performs what it asks for on the wire. Returns what else it had to say.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        input: Input,
+        settings: &Settings,
+        instance: InstanceId,
+        out: &mut Vec<Action>,
+    ) -> Vec<Output> {
+        let mut said = Vec::new();
+        self.router.handle(now, input, &mut said);
+        for output in &said {
+            match *output {
+                Output::Advert(priority) => {
+                    self.advertise(priority, settings, instance, out);
+                    self.sent_before = self.sent.replace(now);
+                }
+                Output::Farewell(priority) => self.advertise(priority, settings, instance, out),
+                Output::Followed | Output::Deposed(_) | Output::Rival(_) => {}
+            }
+        }
+        said
+    }
+
+    fn advertise(
+        &mut self,
+        priority: Priority,
+        settings: &Settings,
+        instance: InstanceId,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(voice) = self.voice else { return };
+        let advert = Advert {
+            version: settings.version,
+            vrid: settings.vrid,
+            priority,
+            interval: settings.interval,
+            authentication: settings.authentication,
+            addresses: listed(settings, self.family, voice.mtu),
+            checksum: settings.checksum,
+        };
+        for destination in settings.destinations(self.family) {
+            self.counters.sent += 1;
+            self.counters.resigned += u64::from(priority == Priority::RESIGN);
+            out.push(Action::Send(Datagram {
+                instance,
+                endpoint: Endpoint { link: voice.link, family: self.family },
+                source: voice.source,
+                destination,
+                payload: advert.encode(voice.source, destination),
+            }));
+        }
+    }
+
+    /// The kernel refused an advert. Returns whether that is news.
+    pub(super) fn refused(&mut self, now: Instant, why: &str, interval: Duration) -> bool {
+        self.counters.send_failures += 1;
+        if self.sent == Some(now) {
+            self.sent = self.sent_before;
+        }
+        let silent_for = self.sent.map_or(Duration::MAX, |sent| now.since(sent));
+        let mute = self.router.is_master() && silent_for >= interval * 3;
+        let news = self.sending == Sending::Fine;
+        let mute_until = mute.then_some(now + MUTE);
+        self.sending = Sending::Failing { why: String::from(why), again: true, mute_until };
+        news
+    }
+
+    /// A new advert is about to go out: whether the one before it got through after a time of refusals.
+    pub(super) fn recovers(&mut self) -> bool {
+        match &mut self.sending {
+            Sending::Fine => false,
+            Sending::Failing { again, .. } if *again => {
+                *again = false;
+                false
+            }
+            Sending::Failing { .. } => {
+                self.sending = Sending::Fine;
+                true
+            }
+        }
+    }
+
+    /// Why it had better not be master: others cannot hear it.
+    pub(super) fn is_mute(&self, now: Instant) -> Option<&str> {
+        match &self.sending {
+            Sending::Failing { why, mute_until: Some(until), .. } if now < *until => Some(why),
+            Sending::Fine | Sending::Failing { .. } => None,
+        }
+    }
+
+    /// When it may try to speak again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let mute = match &self.sending {
+            Sending::Failing { mute_until, .. } => mute_until.filter(|_| !self.is_started()),
+            Sending::Fine => None,
+        };
+        [self.router.deadline(), mute].into_iter().flatten().min()
+    }
+
+    /// Whether the machine is out of Init.
+    pub(super) fn is_started(&self) -> bool {
+        self.router.state() != vrrp::State::Init
+    }
+
+    /// The router's own state, as operators name it.
+    pub(super) fn state(&self, faulty: bool) -> State {
+        match self.router.state() {
+            vrrp::State::Init if faulty => State::Fault,
+            vrrp::State::Init => State::Init,
+            vrrp::State::Backup { .. } => State::Backup,
+            vrrp::State::Master { .. } => State::Master,
+        }
+    }
+
+    /// Whether an advert of a lower master was heard within the last `window`: it is being replaced.
+    pub(super) fn replaces(&self, now: Instant, window: Duration) -> Option<Heard> {
+        self.lower.filter(|heard| now.since(heard.at) <= window)
+    }
+
+    pub(super) fn status(&self, faulty: bool) -> RouterStatus {
+        let own = self.voice.filter(|_| self.router.is_master()).map(|voice| MasterStatus {
+            address: voice.source,
+            priority: self.router.settings().priority,
+            heard: self.sent.unwrap_or_default(),
+        });
+        RouterStatus {
+            family: self.family,
+            state: self.state(faulty),
+            source: self.voice.map(|voice| voice.source),
+            master: own.or(self.master),
+            master_interval: self.router.master_interval(),
+            master_down: self.router.master_down(),
+            counters: self.counters.clone(),
+        }
+    }
+}
+
+fn machine_settings(settings: &Settings, priority: Priority, source: IpAddr) -> vrrp::Settings {
+    vrrp::Settings {
+        version: settings.version,
+        priority,
+        interval: settings.interval,
+        preempt: match settings.preempt {
+            Preempt::Never => None,
+            Preempt::After(delay) => Some(delay),
+        },
+        source,
+    }
+}
+
+/// The addresses of one family that an advert lists: the first that fit, an IPv6 link-local one in front
+/// (RFC 9568, 5.2.9 and erratum 8300).
+pub(super) fn listed(settings: &Settings, family: Family, mtu: u32) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> =
+        settings.addresses.iter().filter(|a| a.family() == family).copied().map(IpNet::address).collect();
+    addresses.sort_by_key(|a| !matches!(a, IpAddr::V6(a) if is_link_local(*a)));
+    addresses.truncate(most_addresses(family, settings.version, mtu));
+    addresses
+}
+
+/// How long a router that cannot send stays out of the race.
+const MUTE: Duration = Duration::from_secs(10);

@@ -1,0 +1,106 @@
+//! The engine's picture of itself, for everybody else.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Engine;
+use super::instance::Instance;
+use super::member::Sending;
+use super::notice::State;
+use super::status::{AddressStatus, InstanceStatus, Status, TrackStatus};
+use super::world::World;
+use crate::proto::health::Verdict;
+use crate::time::Instant;
+
+impl Engine {
+    /// What anybody may want to know.
+    pub fn status(&self, now: Instant) -> Status {
+        Status {
+            at: now,
+            instances: self.instances.iter().map(|instance| instance.status(&self.world)).collect(),
+            discarded: self.discarded.clone(),
+            warnings: self.instances.iter().flat_map(warnings).collect(),
+        }
+    }
+}
+
+impl Instance {
+    fn status(&self, world: &World) -> InstanceStatus {
+        let faulty = self.state == State::Fault;
+        InstanceStatus {
+            name: self.settings.name.clone(),
+            state: self.state,
+            since: self.since,
+            reason: self.reason.clone(),
+            interface: self.settings.interface.clone(),
+            vrid: self.settings.vrid,
+            version: self.settings.version,
+            configured: self.settings.priority,
+            effective: self.effective,
+            interval: self.settings.interval,
+            stepped_down: self.stepped_down,
+            times_master: self.times_master,
+            routers: self.members.iter().map(|member| member.status(faulty)).collect(),
+            addresses: self.address_status(world),
+            tracks: self.track_status(world),
+            duplicate: self.duplicate.clone(),
+        }
+    }
+
+    fn address_status(&self, world: &World) -> Vec<AddressStatus> {
+        let describe = |at: usize| {
+            let Some(placement) = self.placements.get(at) else { return (false, None) };
+            let (installed, trouble) = self.holding.describe(placement.place);
+            let place = placement.place;
+            let owned = self.settings.priority.is_owner()
+                && world.links.foreign(place.link, place.net.address()).is_some();
+            (installed || owned, trouble)
+        };
+        let all = self.settings.addresses.iter().enumerate();
+        all.map(|(at, net)| {
+            let (installed, trouble) = describe(at);
+            AddressStatus { net: *net, installed, trouble }
+        })
+        .collect()
+    }
+
+    fn track_status(&self, world: &World) -> Vec<TrackStatus> {
+        let tracks = self.settings.tracks.iter();
+        tracks
+            .map(|track| {
+                let (verdict, since) = world.verdicts.last(&track.check);
+                TrackStatus {
+                    check: track.check.clone(),
+                    effect: track.effect,
+                    up: verdict.map(|verdict| verdict == Verdict::Up),
+                    since,
+                    effective: track.effect.bears(world.verdicts.standing(&track.check)),
+                }
+            })
+            .collect()
+    }
+}
+
+/// What someone should look at.
+fn warnings(instance: &Instance) -> Vec<String> {
+    let name = &instance.settings.name;
+    let mut warnings = Vec::new();
+    for member in &instance.members {
+        if member.counters.address_mismatches > 0 && !member.router.is_master() {
+            warnings.push(alloc::format!(
+                "{name}: the master's {} adverts list other addresses than this configuration; make the two \
+                 configurations agree",
+                member.family
+            ));
+        }
+        if member.sending != Sending::Fine {
+            warnings.push(alloc::format!("{name}: {} adverts cannot be sent", member.family));
+        }
+    }
+    for placement in &instance.placements {
+        if let (_, Some(trouble)) = instance.holding.describe(placement.place) {
+            warnings.push(alloc::format!("{name}: {} is not installed: {trouble}", placement.place.net));
+        }
+    }
+    warnings
+}

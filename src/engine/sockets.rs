@@ -1,0 +1,113 @@
+//! Which protocol sockets the instances need, and which are there.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::action::{Action, Endpoint, Generation, KernelWork, Listen};
+use super::event::Opened;
+use crate::time::{Duration, Instant};
+
+/// The sockets, by where they are.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    generation: Generation,
+    slots: BTreeMap<Endpoint, Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: Generation,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Opening,
+    Open,
+    Refused {
+        why: String,
+        retry_at: Instant,
+        pause: Duration,
+    },
+    /// Asked for again after a refusal.
+    Retrying {
+        why: String,
+        pause: Duration,
+    },
+}
+
+impl Sockets {
+    /// Orders what is needed and not there, and closes what is not needed.
+    pub(super) fn need(&mut self, now: Instant, needed: &BTreeSet<Endpoint>, out: &mut Vec<Action>) {
+        let spare: Vec<Endpoint> = self.slots.keys().filter(|e| !needed.contains(e)).copied().collect();
+        for endpoint in spare {
+            self.slots.remove(&endpoint);
+            self.order(endpoint, false, out);
+        }
+        for endpoint in needed {
+            let next = match self.slots.get(endpoint).map(|slot| &slot.state) {
+                None => State::Opening,
+                Some(State::Refused { why, retry_at, pause }) if *retry_at <= now => {
+                    State::Retrying { why: why.clone(), pause: *pause }
+                }
+                Some(State::Opening | State::Open | State::Refused { .. } | State::Retrying { .. }) => {
+                    continue;
+                }
+            };
+            let generation = self.order(*endpoint, true, out);
+            self.slots.insert(*endpoint, Slot { generation, state: next });
+        }
+    }
+
+    fn order(&mut self, endpoint: Endpoint, open: bool, out: &mut Vec<Action>) -> Generation {
+        self.generation.0 += 1;
+        out.push(Action::Kernel(KernelWork::Listen(Listen {
+            endpoint,
+            generation: self.generation,
+            groups: open.then(|| alloc::vec![endpoint.family.group()]),
+        })));
+        self.generation
+    }
+
+    /// Takes the answer to an order.
+    pub(super) fn settle(&mut self, now: Instant, opened: Opened) {
+        let Some(slot) = self.slots.get_mut(&opened.endpoint) else { return };
+        if slot.generation != opened.generation {
+            return;
+        }
+        slot.state = match opened.refused {
+            None => State::Open,
+            Some(refusal) => {
+                let pause = match &slot.state {
+                    State::Opening | State::Open => FASTEST,
+                    State::Refused { pause, .. } | State::Retrying { pause, .. } => (*pause * 2).min(SLOWEST),
+                };
+                State::Refused { why: refusal.why, retry_at: now + pause, pause }
+            }
+        };
+    }
+
+    /// `Ok` if the socket is open, else why it is not.
+    pub(super) fn standing(&self, endpoint: Endpoint) -> Result<(), String> {
+        match self.slots.get(&endpoint).map(|slot| &slot.state) {
+            Some(State::Open) => Ok(()),
+            Some(State::Opening) | None => Err(String::from("the protocol socket is being opened")),
+            Some(State::Refused { why, .. } | State::Retrying { why, .. }) => Err(why.clone()),
+        }
+    }
+
+    /// When a refused socket is tried again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.slots
+            .values()
+            .filter_map(|slot| match &slot.state {
+                State::Refused { retry_at, .. } => Some(*retry_at),
+                State::Opening | State::Open | State::Retrying { .. } => None,
+            })
+            .min()
+    }
+}
+
+const FASTEST: Duration = Duration::from_millis(100);
+const SLOWEST: Duration = Duration::from_secs(30);

@@ -1,0 +1,20 @@
+//! What all instances look at: links, verdicts, sockets.
+
+use alloc::collections::BTreeSet;
+use core::net::IpAddr;
+
+use super::links::Links;
+use super::sockets::Sockets;
+use super::verdicts::Verdicts;
+
+/// The engine's view of everything but its own instances.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    /// Whether the kernel's picture has arrived; before, nothing is known to be missing.
+    pub(super) seen: bool,
+    pub(super) links: Links,
+    pub(super) verdicts: Verdicts,
+    pub(super) sockets: Sockets,
+    /// Addresses that a reload moved from one instance to another.
+    pub(super) moved: BTreeSet<IpAddr>,
+}
