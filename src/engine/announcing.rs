@@ -123,6 +123,7 @@ mod tests {
         let gaps: alloc::vec::Vec<_> = bursts.windows(2).map(|w| w[1].since(w[0]).as_millis()).collect();
         assert_eq!(gaps[..7], [100, 1000, 2000, 4000, 8000, 16000, 30000]);
         assert!(gaps[7..].iter().all(|gap| *gap == 30000), "{gaps:?}");
+        assert_eq!(announcing.due(at(330_000), &SETTINGS), Some(Burst::Defence));
         assert!(announcing.defend(at(400_000), INTERVAL));
         assert_eq!(announcing.due(at(400_000), &SETTINGS), Some(Burst::Defence));
     }
