@@ -2,6 +2,7 @@
 
 extern crate alloc;
 
+pub mod check;
 pub mod engine;
 pub mod net;
 pub mod proto;
