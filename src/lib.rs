@@ -2,9 +2,11 @@
 
 extern crate alloc;
 
+pub mod agent;
 pub mod check;
 pub mod engine;
 pub mod net;
 pub mod proto;
+pub mod sys;
 pub mod time;
 pub mod wire;

@@ -1,0 +1,34 @@
+//! Floor 4: Linux, through safe wrappers only. Nothing here decides anything: bytes, calls and the errors that
+//! come of them, turned into the engine's nouns.
+//!
+//! | module | what it is | whose thread |
+//! |---|---|---|
+//! | [`clock`] | the one clock, receive stamps, the deadline timer | protocol |
+//! | [`vrrp_socket`] | raw sockets of protocol 112 | protocol; opened and closed by route |
+//! | [`claims`] | what others say by ARP and Neighbor Advertisement | protocol |
+//! | [`monitor`] | what the kernel reports about links and addresses | protocol |
+//! | [`netlink`] | requests to the kernel and its answers | route |
+//! | [`address`] | installing and removing addresses, and knowing ours from others' | route |
+//! | [`picture`] | links and addresses, read from netlink messages | both |
+//! | [`frames`] | gratuitous ARP and unsolicited Neighbor Advertisements on their way out | route |
+
+pub mod address;
+pub mod claims;
+pub mod clock;
+pub mod frames;
+pub mod monitor;
+pub mod netlink;
+pub mod picture;
+pub mod vrrp_socket;
+
+use nix::net::if_::if_indextoname;
+
+use crate::net::LinkIndex;
+
+/// What operators call a link: its name, or `link 7` when it has none any more.
+pub fn name_of(link: LinkIndex) -> String {
+    match if_indextoname(link.0) {
+        Ok(name) => name.to_string_lossy().into_owned(),
+        Err(_) => format!("link {link}"),
+    }
+}

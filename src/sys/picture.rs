@@ -1,0 +1,200 @@
+//! Links and addresses, read from rtnetlink messages: one by one as the monitor hears of them, or all at once.
+//!
+//! Only the headers and the handful of attributes that matter are decoded. A decoder of whole messages gives
+//! up over one attribute that it does not know, and every kernel adds some; an agent that goes blind on a new
+//! kernel is worse than one that does not see what it has no use for.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_core::{NlasIterator, Parseable};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeader, AddressMessage, AddressProtocol,
+};
+use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType, LinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::netlink::{Netlink, RawMessage};
+use crate::engine::action::Place;
+use crate::engine::event::{Change, Link, LinkAddress, Picture};
+use crate::net::{Family, IpNet, LinkIndex, Mac};
+
+/// The protocol number that marks an address as ours (`IFA_PROTO`, Linux 5.18): VRRP's own.
+pub const PROTOCOL: u8 = 112;
+
+/// How the label of our IPv4 addresses ends where the kernel knows no `IFA_PROTO`.
+pub const LABEL: &str = ":vipd";
+
+/// The metric of our IPv6 addresses' prefix routes where the kernel knows no `IFA_PROTO` (and IPv6 no labels).
+pub const METRIC: u32 = 112_112;
+
+const LINK_HEADER: usize = 16;
+const ADDRESS_HEADER: usize = 8;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+
+/// A message that contradicts itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the kernel's message cannot be decoded")]
+pub struct Undecodable;
+
+/// What a message changes; `None` if it is about something else.
+pub fn change(message: RawMessage<'_>) -> Result<Option<Change>, Undecodable> {
+    match message.kind {
+        RTM_NEWLINK => Ok(link(message.payload)?.map(Change::Link)),
+        RTM_DELLINK => link_gone(message.payload),
+        RTM_NEWADDR => Ok(address(message.payload)?.map(Change::Address)),
+        RTM_DELADDR => Ok(address(message.payload)?
+            .map(|gone| Change::AddressGone(Place { link: gone.link, net: gone.net }))),
+        _ => Ok(None),
+    }
+}
+
+/// Everything, in the kernel's order.
+pub fn dump(netlink: &mut Netlink) -> io::Result<Picture> {
+    let mut picture = Picture::default();
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    netlink.dump(&request, &mut picture.links, |links, message| {
+        if let Ok(Some(Change::Link(link))) = change(message) {
+            links.push(link);
+        }
+    })?;
+    for family in [Family::Ipv4, Family::Ipv6] {
+        picture.addresses.extend(addresses(netlink, family, None)?);
+    }
+    // Links that vanished between the two dumps must not leave addresses behind.
+    let known: BTreeSet<_> = picture.links.iter().map(|link| link.index).collect();
+    picture.addresses.retain(|address| known.contains(&address.link));
+    Ok(picture)
+}
+
+/// All addresses of a family, or those of one link; a link that is gone has none.
+pub fn addresses(
+    netlink: &mut Netlink,
+    family: Family,
+    on: Option<LinkIndex>,
+) -> io::Result<Vec<LinkAddress>> {
+    let mut request = AddressMessage::default();
+    request.header.family = address_family(family);
+    request.header.index = on.map_or(0, |link| link.0);
+    let mut found = Vec::new();
+    let dumped = netlink.dump(&RouteNetlinkMessage::GetAddress(request), &mut found, |found, message| {
+        // Kernels before 4.20 dump every link whatever was asked.
+        if let Ok(Some(Change::Address(address))) = change(message)
+            && on.is_none_or(|link| link == address.link)
+        {
+            found.push(address);
+        }
+    });
+    match dumped {
+        Err(error) if on.is_some() && error.raw_os_error() == Some(nix::libc::ENODEV) => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(()) => Ok(found),
+    }
+}
+
+/// The kernel's name for a family.
+pub fn address_family(family: Family) -> AddressFamily {
+    match family {
+        Family::Ipv4 => AddressFamily::Inet,
+        Family::Ipv6 => AddressFamily::Inet6,
+    }
+}
+
+/// A link, unless the message is a bridge's about its port (`AF_BRIDGE`), or a wireless driver's, which comes
+/// as a link message without a name.
+fn link(payload: &[u8]) -> Result<Option<Link>, Undecodable> {
+    let (header, attributes) = link_header(payload)?;
+    if header.interface_family != AddressFamily::Unspec {
+        return Ok(None);
+    }
+    let (mut name, mut mac, mut mtu) = (None, None, None);
+    for attribute in NlasIterator::new(attributes) {
+        let attribute = attribute.map_err(|_| Undecodable)?;
+        let value = attribute.value();
+        match attribute.kind() {
+            IFLA_IFNAME => name = Some(text(value)),
+            IFLA_ADDRESS => mac = <[u8; 6]>::try_from(value).ok().map(Mac),
+            IFLA_MTU => mtu = <[u8; 4]>::try_from(value).ok().map(u32::from_ne_bytes),
+            _ => {}
+        }
+    }
+    let (Some(name), Some(mtu)) = (name, mtu) else { return Ok(None) };
+    Ok(Some(Link {
+        index: LinkIndex(header.index),
+        name,
+        mac: mac.filter(|_| header.link_layer_type == LinkLayerType::Ether),
+        mtu,
+        up: header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+    }))
+}
+
+/// A link's end, unless it merely left a bridge (`AF_BRIDGE`).
+fn link_gone(payload: &[u8]) -> Result<Option<Change>, Undecodable> {
+    let (header, _) = link_header(payload)?;
+    let gone = header.interface_family == AddressFamily::Unspec;
+    Ok(gone.then_some(Change::LinkGone(LinkIndex(header.index))))
+}
+
+fn link_header(payload: &[u8]) -> Result<(LinkHeader, &[u8]), Undecodable> {
+    let (_, attributes) = payload.split_at_checked(LINK_HEADER).ok_or(Undecodable)?;
+    Ok((LinkHeader::parse(payload).map_err(|_| Undecodable)?, attributes))
+}
+
+/// An IPv4 or IPv6 address; `None` for other families.
+fn address(payload: &[u8]) -> Result<Option<LinkAddress>, Undecodable> {
+    let (_, attributes) = payload.split_at_checked(ADDRESS_HEADER).ok_or(Undecodable)?;
+    let header = AddressHeader::parse(payload).map_err(|_| Undecodable)?;
+    if !matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) {
+        return Ok(None);
+    }
+    let (mut local, mut peer, mut ours) = (None, None, false);
+    let mut flags = AddressFlags::from_bits_retain(u32::from(header.flags.bits()));
+    for attribute in NlasIterator::new(attributes) {
+        let attribute = attribute.map_err(|_| Undecodable)?;
+        // What cannot be decoded is of a later kernel than this code; what is needed is checked below.
+        match AddressAttribute::parse(&attribute) {
+            Ok(AddressAttribute::Local(address)) => local = Some(address),
+            Ok(AddressAttribute::Address(address)) => peer = Some(address),
+            Ok(AddressAttribute::Flags(all)) => flags = all,
+            Ok(attribute) => ours |= is_mark(&attribute),
+            Err(_) => {}
+        }
+    }
+    // Without a peer both are the same, and IPv6 then leaves IFA_LOCAL out.
+    let Some(address) = local.or(peer) else { return Err(Undecodable) };
+    Ok(Some(LinkAddress {
+        link: LinkIndex(header.index),
+        net: IpNet::new(address, header.prefix_len).ok_or(Undecodable)?,
+        ours,
+        usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
+    }))
+}
+
+fn is_mark(attribute: &AddressAttribute) -> bool {
+    match attribute {
+        AddressAttribute::Protocol(protocol) => *protocol == AddressProtocol::from(PROTOCOL),
+        AddressAttribute::Label(label) => label.ends_with(LABEL),
+        AddressAttribute::RoutePriority(metric) => *metric == METRIC,
+        _ => false,
+    }
+}
+
+/// A string as the kernel ends it, with a zero.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+/// The attributes that name `address` itself, without a peer.
+pub fn naming(address: IpAddr) -> Vec<AddressAttribute> {
+    vec![AddressAttribute::Local(address), AddressAttribute::Address(address)]
+}
