@@ -1,0 +1,89 @@
+//! The house rules, checked on the tree itself: floors, sizes, names, and what is never left lying about.
+//!
+//! Every rule is a function from a file to what is wrong with it, and is shown a planted offence in its own
+//! test: a rule that cannot fail guards nothing. Purity of the lower floors is the compiler's to check, in
+//! `tests/purity`; the length of functions is clippy's.
+
+mod floors;
+mod rules;
+mod source;
+
+use source::Source;
+
+/// Test code that may sleep, and why; nothing else does.
+const MAY_SLEEP: [(&str, &str); 0] = [];
+
+/// Fails with every line on which `rule` finds something.
+fn holds(rule: impl Fn(&Source) -> Vec<String>) {
+    let found: Vec<String> = source::tree().iter().flat_map(rule).collect();
+    assert!(found.is_empty(), "{} found:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn files_import_only_from_lower_floors_and_their_own_folder() {
+    holds(floors::violations);
+}
+
+#[test]
+fn files_hold_one_idea_and_at_most_600_lines() {
+    holds(rules::too_long);
+    let mut sizes: Vec<_> = source::tree()
+        .iter()
+        .filter(|file| file.is_rust())
+        .map(|file| (file.text.lines().count(), file.path.clone()))
+        .collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    for (lines, path) in sizes.iter().take(5) {
+        println!("{lines:4} {path}");
+    }
+}
+
+#[test]
+fn files_open_with_what_lives_in_them() {
+    holds(rules::undescribed);
+}
+
+#[test]
+fn files_are_named_for_what_they_hold() {
+    holds(rules::named_for_nothing);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    holds(rules::left_for_later);
+}
+
+#[test]
+fn no_result_is_thrown_away() {
+    holds(rules::thrown_away);
+}
+
+#[test]
+fn tests_wait_for_conditions_and_never_sleep() {
+    holds(|file| rules::sleeps(file, &MAY_SLEEP));
+    for (path, reason) in MAY_SLEEP {
+        let stale =
+            source::tree().iter().all(|file| file.path != path || rules::sleeps(file, &[]).is_empty());
+        assert!(!stale, "{path} may sleep ({reason}) but does not");
+    }
+}
+
+#[test]
+fn the_project_speaks_of_itself_alone() {
+    holds(rules::private_places);
+}
+
+#[test]
+fn test_names_are_sentences() {
+    holds(rules::nameless_tests);
+}
+
+#[test]
+fn the_tree_is_seen_at_all() {
+    let tree = source::tree();
+    for path in ["src/lib.rs", "src/net.rs", "tests/tidy/main.rs", "Cargo.toml"] {
+        assert!(tree.iter().any(|file| file.path == path), "{path} is not seen");
+    }
+    let names = tree.iter().flat_map(source::test_functions).map(|(name, _)| name);
+    assert!(names.into_iter().any(|name| name == "the_tree_is_seen_at_all"));
+}
