@@ -5,6 +5,7 @@
 //! `tests/purity`; the length of functions is clippy's.
 
 mod floors;
+mod ledger;
 mod rules;
 mod source;
 
@@ -76,6 +77,12 @@ fn the_project_speaks_of_itself_alone() {
 #[test]
 fn test_names_are_sentences() {
     holds(rules::nameless_tests);
+}
+
+#[test]
+fn every_must_of_rfc_9568_names_its_tests_or_says_why_not() {
+    let found = ledger::untruths(&source::tree());
+    assert!(found.is_empty(), "{} found:\n{}", found.len(), found.join("\n"));
 }
 
 #[test]
