@@ -1,0 +1,67 @@
+//! Actions become effects, in order, in one exhaustive match.
+
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+
+use super::protocol::{Protocol, token_of};
+use crate::engine::action::{Action, Datagram, Endpoint, KernelWork};
+use crate::engine::event::{Event, Refusal};
+use crate::sys::vrrp_socket::VrrpSocket;
+
+impl Protocol {
+    /// Performs and removes all actions; `None` if every advert went out, else the failures.
+    pub(super) fn perform(&mut self, actions: &mut Vec<Action>) -> Option<Vec<Event<'static>>> {
+        let mut failed = Vec::new();
+        for action in actions.drain(..) {
+            match action {
+                Action::Send(datagram) => failed.extend(self.send(&datagram)),
+                Action::Kernel(KernelWork::Listen(listen)) if listen.groups.is_none() => {
+                    self.listening.remove(&listen.endpoint);
+                    self.stop_listening(listen.endpoint);
+                }
+                Action::Kernel(KernelWork::Listen(listen)) => {
+                    self.listening.insert(listen.endpoint, listen.generation);
+                    self.route.put(KernelWork::Listen(listen));
+                }
+                Action::Kernel(work @ (KernelWork::Hold(_) | KernelWork::Announce(_))) => {
+                    self.route.put(work);
+                }
+                Action::Kernel(work @ KernelWork::Gate(_)) => self.gate.put(work),
+                Action::Tell(notice) => self.notices.push(notice),
+            }
+        }
+        (!failed.is_empty()).then_some(failed)
+    }
+
+    fn send(&self, datagram: &Datagram) -> Option<Event<'static>> {
+        let sent = match self.sockets.get(&datagram.endpoint) {
+            Some(socket) => socket.send(datagram.source, datagram.destination, &datagram.payload),
+            None => return None,
+        };
+        let error = sent.err()?;
+        let why = format!("send an advert from {} to {}: {error}", datagram.source, datagram.destination);
+        let refusal = Refusal { errno: error.raw_os_error().unwrap_or(0), why };
+        Some(Event::SendFailed { instance: datagram.instance, family: datagram.endpoint.family, refusal })
+    }
+
+    pub(super) fn start_listening(&mut self, socket: VrrpSocket) {
+        let endpoint = socket.endpoint();
+        self.stop_listening(endpoint);
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, token_of(endpoint));
+        match self.epoll.add(&socket, event) {
+            Ok(()) => {
+                self.sockets.insert(endpoint, socket);
+            }
+            // No memory: deaf, it would believe itself alone. Without its socket it stays silent instead.
+            Err(_) => self.route.close(socket),
+        }
+    }
+
+    /// Leaving groups takes RTNL, so the route thread does the closing.
+    fn stop_listening(&mut self, endpoint: Endpoint) {
+        if let Some(socket) = self.sockets.remove(&endpoint) {
+            // Should this fail, the descriptor leaves the set when it is closed.
+            self.epoll.delete(&socket).ok();
+            self.route.close(socket);
+        }
+    }
+}
