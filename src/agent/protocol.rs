@@ -197,13 +197,12 @@ impl Protocol {
             while let Some(socket) = self.sockets.get(&endpoint) {
                 let arrived = match socket.receive(&mut buffer) {
                     Ok(Some(arrived)) => arrived,
-                    Ok(None) => break,
                     // The error was the queue's (ENETDOWN when the link went down) and is gone with this read.
                     Err(_) if errors < ERRORS_A_TURN => {
                         errors += 1;
                         continue;
                     }
-                    Err(_) => break,
+                    Ok(None) | Err(_) => break,
                 };
                 let younger = arrived.stamp > reading.realtime;
                 let at = reading.received(arrived.stamp, self.last_turn);
