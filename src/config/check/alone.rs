@@ -1,0 +1,111 @@
+//! One instance by itself: whether its keys agree with each other, above all with its version of VRRP.
+
+use crate::config::duration;
+use crate::config::instance::Instance;
+use crate::config::problem::Findings;
+use crate::net::Family;
+use crate::time::Duration;
+use crate::wire::vrrp::{AdvertInterval, Version};
+
+/// Notes what contradicts itself within one instance.
+pub(super) fn agree(instance: &Instance, findings: &Findings) {
+    if let Some(version) = &instance.version {
+        interval(instance, version.value, findings);
+        families(instance, version.value, findings);
+        authentication(instance, version.value, findings);
+        checksum(instance, version.value, findings);
+    }
+    preempt(instance, findings);
+    unicast(instance, findings);
+}
+
+fn interval(instance: &Instance, version: Version, findings: &Findings) {
+    let Some(interval) = &instance.interval else { return };
+    if AdvertInterval::new(version, interval.value).is_ok() {
+        return;
+    }
+    let remedy = match version {
+        Version::V2 => "version 2 has whole seconds, write 1s to 255s",
+        Version::V3 => "version 3 has multiples of 10ms, write 10ms to 40.95s",
+    };
+    let shown = duration::shown(interval.value);
+    findings.error(&interval.spot, format!("{shown} is no advert interval; {remedy}"));
+}
+
+fn families(instance: &Instance, version: Version, findings: &Findings) {
+    if version == Version::V3 {
+        return;
+    }
+    for address in instance.addresses.list.iter().filter(|at| at.value.family() == Family::Ipv6) {
+        let what =
+            format!("{} is IPv6, which version 2 does not have; write 'version: 3'", address.value.address());
+        findings.error(&address.spot, what);
+    }
+}
+
+fn authentication(instance: &Instance, version: Version, findings: &Findings) {
+    let Some(authentication) = &instance.authentication else { return };
+    if version == Version::V3 {
+        findings
+            .error(&authentication.spot, "version 3 has no authentication; remove it, or write 'version: 2'");
+    } else {
+        let what =
+            "the password travels in clear in every advert: it keeps a misconfigured router out, no attacker";
+        findings.warn(&authentication.spot, what);
+    }
+}
+
+fn checksum(instance: &Instance, version: Version, findings: &Findings) {
+    let Some((form, true)) = &instance.checksum else { return };
+    if version == Version::V2 {
+        findings.error(&form.spot, "version 2 has one form of checksum only; remove this");
+    } else if instance.addresses.whole && !instance.addresses.has(Family::Ipv4) {
+        findings.error(&form.spot, "IPv6 has one form of checksum only; remove this");
+    }
+}
+
+fn preempt(instance: &Instance, findings: &Findings) {
+    let Some(preempt) = &instance.preempt else { return };
+    if let Some(delay) = instance.preempt_delay.as_ref().filter(|_| !preempt.value) {
+        findings.error(&delay.spot, "there is nothing to delay with 'preempt: false'; remove one of them");
+    }
+    if instance.priority.as_ref().is_some_and(|priority| priority.value.is_owner()) {
+        let delayed = instance.preempt_delay.as_ref().filter(|delay| delay.value > Duration::ZERO);
+        // RFC 9568, 6.1: the owner preempts whatever Preempt_Mode says.
+        let spot = if preempt.value { delayed.map(|delay| &delay.spot) } else { Some(&preempt.spot) };
+        if let Some(spot) = spot {
+            findings.warn(spot, "with priority 255, the owner's, it takes over at once in any case");
+        }
+    }
+}
+
+fn unicast(instance: &Instance, findings: &Findings) {
+    let (Some(unicast), true) = (&instance.unicast, instance.addresses.whole) else { return };
+    for (list, what) in [(&unicast.value.sources, "source"), (&unicast.value.peers, "peer")] {
+        for at in list {
+            let family = Family::of(at.value);
+            let virtual_one =
+                instance.addresses.list.iter().any(|address| address.value.address() == at.value);
+            if !instance.addresses.has(family) {
+                let what =
+                    format!("an {family} {what}, but no {family} address under 'addresses'; remove it");
+                findings.error(&at.spot, what);
+            } else if virtual_one {
+                let what = format!(
+                    "{} is a virtual address; write the address that always stays on the host",
+                    at.value
+                );
+                findings.error(&at.spot, what);
+            }
+        }
+    }
+    if !unicast.value.whole {
+        return;
+    }
+    for family in instance.families() {
+        if !unicast.value.peers.iter().any(|peer| Family::of(peer.value) == family) {
+            let what = format!("there are {family} addresses but no {family} peer; write one under 'peers'");
+            findings.error(&unicast.spot, what);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What no topic can see by itself: this is the only place where one looks at another.
+
+mod alone;
+mod together;
+mod tracks;
+
+use super::file::File;
+use super::problem::Findings;
+
+/// Notes whatever does not fit together.
+pub(super) fn all(file: &File, findings: &Findings) {
+    for instance in &file.instances {
+        alone::agree(instance, findings);
+        tracks::agree(instance, &file.checks, findings);
+    }
+    together::agree(&file.instances, findings);
+    tracks::unused(&file.checks, &file.instances, findings);
+}

@@ -1,0 +1,60 @@
+//! The instances among themselves: two must not claim one identity, one name or one address.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::config::addresses::is_link_local;
+use crate::config::instance::Instance;
+use crate::config::problem::Findings;
+use crate::net::{Family, Vrid};
+
+/// Notes what two instances cannot both have.
+pub(super) fn agree(instances: &[Instance], findings: &Findings) {
+    identities(instances, findings);
+    addresses(instances, findings);
+}
+
+/// What tells one virtual router from another on this host.
+type Identity<'i> = (&'i str, Family, Vrid, Option<IpAddr>);
+
+fn identities(instances: &[Instance], findings: &Findings) {
+    let mut seen: BTreeMap<Identity<'_>, &str> = BTreeMap::new();
+    for instance in instances {
+        let (Some(interface), Some(vrid)) = (&instance.interface, &instance.vrid) else { continue };
+        if instance.unicast.as_ref().is_some_and(|unicast| !unicast.value.whole) {
+            continue;
+        }
+        for family in instance.families() {
+            let sources = instance.unicast.iter().flat_map(|unicast| &unicast.value.sources);
+            let source = sources.map(|at| at.value).find(|source| Family::of(*source) == family);
+            let identity = (interface.value.as_str(), family, vrid.value, source);
+            let Some(other) = seen.insert(identity, &instance.name.value) else { continue };
+            let what = format!(
+                "instance '{other}' has virtual router id {} on {} for {family} already; write another",
+                vrid.value, interface.value
+            );
+            findings.error(&vrid.spot, what);
+            break;
+        }
+    }
+}
+
+fn addresses(instances: &[Instance], findings: &Findings) {
+    let mut seen: BTreeMap<(IpAddr, &str), &str> = BTreeMap::new();
+    for instance in instances {
+        for at in &instance.addresses.list {
+            let address = at.value.address();
+            // fe80::1 on two links is two addresses.
+            let link = if is_link_local(address) {
+                instance.interface.as_ref().map_or("", |at| &at.value)
+            } else {
+                ""
+            };
+            if let Some(other) = seen.insert((address, link), &instance.name.value) {
+                let what =
+                    format!("instance '{other}' has {address} already; an address moves with one instance");
+                findings.error(&at.spot, what);
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Changes after which two nodes no longer hear each other, so that both are master until both have them.
+
+use super::Config;
+use super::duration;
+use crate::engine::settings::Instance;
+use crate::net::Family;
+use crate::wire::vrrp::{Authentication, Version};
+
+/// A sentence for each change from `old` to `new` that makes two masters until every node has it.
+///
+/// Instances are the same if a virtual router of theirs is (interface, family, virtual router id, unicast
+/// source), otherwise if their name is. One that is new or gone endangers nobody.
+pub fn dangerous_changes(old: &Config, new: &Config) -> Vec<String> {
+    let (old, new) = (&old.settings.instances, &new.settings.instances);
+    let mut changes = Vec::new();
+    for instance in new {
+        let twin = old.iter().find(|old| same_router(old, instance));
+        let namesake = || {
+            let free = |old: &&Instance| !new.iter().any(|new| same_router(old, new));
+            old.iter().filter(free).find(|old| old.name == instance.name)
+        };
+        if let Some(before) = twin.or_else(namesake) {
+            let said = differences(before, instance);
+            changes.extend(said.into_iter().map(|what| format!("instance '{}': {what}", instance.name)));
+        }
+    }
+    changes
+}
+
+fn same_router(a: &Instance, b: &Instance) -> bool {
+    let shared = |family: Family| {
+        b.families().any(|other| other == family)
+            && a.source(family) == b.source(family)
+            && a.unicast.is_some() == b.unicast.is_some()
+    };
+    a.interface == b.interface && a.vrid == b.vrid && a.families().any(shared)
+}
+
+fn differences(old: &Instance, new: &Instance) -> Vec<String> {
+    let mut said = Vec::new();
+    if old.interface != new.interface {
+        said.push(format!(
+            "moves from interface {} to {}, where its peers may not hear it",
+            old.interface, new.interface
+        ));
+    }
+    if old.vrid != new.vrid {
+        let (old, new) = (old.vrid, new.vrid);
+        said.push(format!("virtual_router_id changes from {old} to {new}, another router to its peers"));
+    }
+    if old.version != new.version {
+        let (old, new) = (old.version, new.version);
+        said.push(format!("version changes from {old} to {new}; peers discard adverts of the other version"));
+    } else if new.version == Version::V2 && old.interval != new.interval {
+        let (old, new) = (duration::shown(old.interval), duration::shown(new.interval));
+        said.push(format!(
+            "advert_interval changes from {old} to {new}; in version 2 peers discard any other than their own"
+        ));
+    }
+    if old.authentication != new.authentication {
+        said.push(format!("{}; peers discard adverts without the right one", password(old, new)));
+    }
+    unicast(old, new, &mut said);
+    said
+}
+
+const fn password(old: &Instance, new: &Instance) -> &'static str {
+    match (old.authentication, new.authentication) {
+        (Authentication::None, _) => "a password is added",
+        (_, Authentication::None) => "the password is removed",
+        (Authentication::Simple(_), Authentication::Simple(_)) => "the password changes",
+    }
+}
+
+fn unicast(old: &Instance, new: &Instance, said: &mut Vec<String>) {
+    match (&old.unicast, &new.unicast) {
+        (None, None) => {}
+        (None, Some(_)) => {
+            said.push("multicast changes to unicast, which peers without it do not hear".to_owned());
+        }
+        (Some(_), None) => {
+            said.push("unicast changes to multicast, which peers without it do not hear".to_owned());
+        }
+        (Some(before), Some(after)) => {
+            for family in new.families() {
+                if let (Some(old), Some(new)) = (old.source(family), new.source(family))
+                    && old != new
+                {
+                    said.push(format!(
+                        "unicast source changes from {old} to {new}; peers discard adverts from strangers"
+                    ));
+                }
+            }
+            for peer in before.peers.iter().filter(|peer| !after.peers.contains(peer)) {
+                said.push(format!(
+                    "peer {peer} is removed and hears no more adverts; it is master soon if it still runs"
+                ));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    const OLD: &str = "web: { interface: eth0, virtual_router_id: 51, addresses: [192.0.2.10/24], MORE }";
+
+    fn config(instances: &str) -> Config {
+        parse(&format!("instances: {{ {instances} }}"), "f").unwrap()
+    }
+
+    /// What is said when an instance with `old` keys gets `new` ones.
+    fn changes(old: &str, new: &str) -> Vec<String> {
+        dangerous_changes(&config(&OLD.replace("MORE", old)), &config(&OLD.replace("MORE", new)))
+    }
+
+    #[test]
+    fn what_peers_hear_all_the_same_is_no_danger() {
+        for (old, new) in [
+            ("", ""),
+            ("priority: 150", "priority: 50"),
+            ("advert_interval: 1s", "advert_interval: 100ms"),
+            ("preempt: true", "preempt: false"),
+            ("checksum: message", "announce: { refresh: off }"),
+            ("unicast: { peers: [192.0.2.2] }", "unicast: { peers: [192.0.2.2, 192.0.2.3] }"),
+            ("unicast: { peers: [192.0.2.2] }", "unicast: { peers: [192.0.2.2], source: 192.0.2.1 }"),
+            ("version: 2, advert_interval: 1s", "version: 2, advert_interval: 1000ms"),
+        ] {
+            assert_eq!(changes(old, new), [""; 0], "{old} -> {new}");
+        }
+    }
+
+    #[test]
+    fn what_peers_no_longer_understand_is_one() {
+        let password = |word| format!("version: 2, authentication: {{ type: simple, password: {word} }}");
+        let from = |source| format!("unicast: {{ source: {source}, peers: [192.0.2.2] }}");
+        let unheard = "peers discard adverts without the right one";
+        for (old, new, said) in [
+            (
+                "version: 2",
+                "version: 3",
+                "version changes from 2 to 3; peers discard adverts of the other version",
+            ),
+            (
+                "version: 2",
+                "version: 2, advert_interval: 2s",
+                "advert_interval changes from 1s to 2s; in version 2 peers discard any other than their own",
+            ),
+            ("version: 2", &password("a"), &format!("a password is added; {unheard}")),
+            (&password("a"), &password("b"), &format!("the password changes; {unheard}")),
+            (&password("a"), "version: 2", &format!("the password is removed; {unheard}")),
+            ("", &from("192.0.2.1"), "multicast changes to unicast, which peers without it do not hear"),
+            (&from("192.0.2.1"), "", "unicast changes to multicast, which peers without it do not hear"),
+            (
+                &from("192.0.2.1"),
+                &from("192.0.2.3"),
+                "unicast source changes from 192.0.2.1 to 192.0.2.3; peers discard adverts from strangers",
+            ),
+            (
+                &from("192.0.2.1"),
+                "unicast: { source: 192.0.2.1, peers: [192.0.2.3] }",
+                "peer 192.0.2.2 is removed and hears no more adverts; it is master soon if it still runs",
+            ),
+        ] {
+            assert_eq!(changes(old, new), [format!("instance 'web': {said}")], "{old} -> {new}");
+        }
+    }
+
+    #[test]
+    fn another_identity_under_the_same_name_is_one() {
+        let old = config(&OLD.replace("MORE", ""));
+        let new = config(&OLD.replace("MORE", "").replace("51", "52").replace("eth0", "eth1"));
+        assert_eq!(
+            dangerous_changes(&old, &new),
+            [
+                "instance 'web': moves from interface eth0 to eth1, where its peers may not hear it",
+                "instance 'web': virtual_router_id changes from 51 to 52, another router to its peers",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_is_only_a_label() {
+        let pair = |a: &str, b: &str| {
+            config(&format!(
+                "{a}: {{ interface: eth0, virtual_router_id: 1, addresses: [192.0.2.1] }}, \
+                 {b}: {{ interface: eth0, virtual_router_id: 2, addresses: [192.0.2.2] }}"
+            ))
+        };
+        assert_eq!(dangerous_changes(&pair("a", "b"), &pair("b", "a")), [""; 0]);
+        assert_eq!(dangerous_changes(&pair("a", "b"), &pair("x", "y")), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_new_or_gone_is_no_danger() {
+        let one = config(&OLD.replace("MORE", ""));
+        let other = config(&OLD.replace("MORE", "").replace("web", "db").replace("51", "52"));
+        assert_eq!(dangerous_changes(&one, &other), [""; 0]);
+    }
+}

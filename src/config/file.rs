@@ -1,0 +1,46 @@
+//! The file as it is written: the keys at its top, and everything below them that could be read.
+
+use super::checks::Check;
+use super::duration;
+use super::instance::Instance;
+use super::problem::At;
+use super::read::Item;
+use crate::time::Duration;
+
+/// The keys at the top.
+pub(super) const KEYS: &[&str] = &["instances", "checks", "startup_delay"];
+
+/// The longest start-up delay.
+const LONGEST_DELAY: Duration = Duration::from_secs(3600);
+
+/// What was written, as far as it could be understood.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) startup_delay: Option<At<Duration>>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) checks: Vec<Check>,
+}
+
+impl File {
+    /// Reads the whole file.
+    pub(super) fn read(root: &Item<'_>) -> Option<Self> {
+        let example = "'instances:' and an instance below it";
+        let table = root.table(example)?;
+        table.only(KEYS, |_| None);
+        let startup_delay = table.or("startup_delay", Duration::ZERO, |item| {
+            item.read("a duration, for example 10s", |text| {
+                duration::between(text, Duration::ZERO, LONGEST_DELAY)
+            })
+        });
+        let instances = table.required("instances", "{ web: { interface: eth0, .. } }");
+        let instances =
+            instances.and_then(|item| item.entries("a name for each instance, for example 'web:'"));
+        let checks = table.optional("checks");
+        let checks = checks.and_then(|item| item.entries("a name for each check, for example 'nginx:'"));
+        Some(Self {
+            startup_delay,
+            instances: instances.iter().flatten().filter_map(Instance::read).collect(),
+            checks: checks.iter().flatten().map(Check::read).collect(),
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! `instances`: one instance with everything that stands directly below its name.
+
+use super::addresses::{self, Addresses};
+use super::announce;
+use super::authentication::{self, Authentication};
+use super::duration;
+use super::problem::At;
+use super::read::{Item, Table};
+use super::scalar;
+use super::track::{self, Tracks};
+use super::unicast::{self, Unicast};
+use crate::engine::settings::{self, Announce, Preempt};
+use crate::net::{Family, Priority, Vrid};
+use crate::time::Duration;
+use crate::wire::vrrp::{self, ChecksumForm, Version};
+
+/// What stands under the name of an instance.
+pub(super) const KEYS: &[&str] = &[
+    "interface",
+    "virtual_router_id",
+    "addresses",
+    "priority",
+    "advert_interval",
+    "version",
+    "unicast",
+    "preempt",
+    "preempt_delay",
+    "track",
+    "authentication",
+    "checksum",
+    "announce",
+];
+
+/// An instance as written. What is `None` was missing or wrong, and has been noted.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) name: At<String>,
+    pub(super) interface: Option<At<String>>,
+    pub(super) vrid: Option<At<Vrid>>,
+    pub(super) addresses: Addresses,
+    pub(super) priority: Option<At<Priority>>,
+    pub(super) interval: Option<At<Duration>>,
+    pub(super) version: Option<At<Version>>,
+    /// Absent as well if there is to be multicast.
+    pub(super) unicast: Option<At<Unicast>>,
+    pub(super) preempt: Option<At<bool>>,
+    /// Absent as well if there is to be none.
+    pub(super) preempt_delay: Option<At<Duration>>,
+    pub(super) tracks: Tracks,
+    /// Absent as well if there is to be none.
+    pub(super) authentication: Option<At<Authentication>>,
+    /// The second is whether it was written at all.
+    pub(super) checksum: Option<(At<ChecksumForm>, bool)>,
+    pub(super) announce: Option<At<Announce>>,
+}
+
+impl Instance {
+    /// Reads an entry of `instances`.
+    pub(super) fn read(item: &Item<'_>) -> Option<Self> {
+        let name = item.name();
+        scalar::judge_name(&name, item.findings);
+        let table = item.table("the instance's keys, for example 'interface: eth0'")?;
+        table
+            .only(KEYS, |key| unicast::KEYS.contains(&key).then(|| "it belongs under 'unicast';".to_owned()));
+        let authentication = table.optional("authentication").and_then(authentication::read);
+        let checksum = table.or("checksum", ChecksumForm::PseudoHeader, read_checksum);
+        Some(Self {
+            name,
+            interface: table
+                .required("interface", "eth0")
+                .and_then(|item| item.read("its name", scalar::interface)),
+            vrid: table.required("virtual_router_id", "51").and_then(|item| item.read("1 to 255", vrid)),
+            addresses: table
+                .required("addresses", "[192.0.2.10/24]")
+                .and_then(addresses::read)
+                .unwrap_or_default(),
+            priority: table.or("priority", Priority::DEFAULT, |item| item.read("1 to 255", priority)),
+            interval: table.or("advert_interval", Duration::from_secs(1), |item| {
+                item.read("a duration, for example 1s", duration::parse)
+            }),
+            version: table.or("version", Version::V3, |item| item.read("2 or 3", version)),
+            unicast: table.optional("unicast").and_then(unicast::read),
+            preempt: table.or("preempt", true, Item::truth),
+            preempt_delay: preempt_delay(&table),
+            tracks: table.optional("track").map_or(Tracks::NONE, track::read),
+            authentication,
+            checksum: checksum.map(|form| (form, table.optional("checksum").is_some())),
+            announce: table.or("announce", announce::DEFAULT, announce::read),
+        })
+    }
+
+    /// The families that the addresses need, IPv4 first.
+    pub(super) fn families(&self) -> impl Iterator<Item = Family> + '_ {
+        [Family::Ipv4, Family::Ipv6].into_iter().filter(|family| self.addresses.has(*family))
+    }
+
+    /// What is true, if everything is there.
+    pub(super) fn settings(self) -> Option<settings::Instance> {
+        let delay = self.preempt_delay.map_or(Duration::ZERO, |at| at.value);
+        Some(settings::Instance {
+            name: self.name.value,
+            interface: self.interface?.value,
+            vrid: self.vrid?.value,
+            version: self.version?.value,
+            priority: self.priority?.value,
+            interval: self.interval?.value,
+            addresses: self.addresses.list.into_iter().map(|at| at.value).collect(),
+            unicast: self.unicast.map(|at| at.value.settings()),
+            preempt: if self.preempt?.value { Preempt::After(delay) } else { Preempt::Never },
+            tracks: self.tracks.list.into_iter().map(|at| at.value).collect(),
+            authentication: self.authentication.map_or(vrrp::Authentication::None, |at| at.value.value),
+            checksum: self.checksum?.0.value,
+            announce: self.announce?.value,
+        })
+    }
+}
+
+fn vrid(text: &str) -> Result<Vrid, String> {
+    // Read as every other number is: a sign or a leading zero is more likely a slip than meant.
+    match scalar::number(text, 1, 255) {
+        Ok(_) => text.parse(),
+        Err(_) => Err(format!("'{text}' is no virtual router id; write 1 to 255")),
+    }
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    scalar::number(text, 1, 255)
+        .ok()
+        .and_then(|number| u8::try_from(number).ok())
+        .map(Priority::new)
+        .ok_or_else(|| {
+            format!("'{text}' is no priority; write 1 to 254, or 255 for the owner of the addresses")
+        })
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    match text {
+        "2" => Ok(Version::V2),
+        "3" => Ok(Version::V3),
+        _ => Err(format!("'{text}' is no version of VRRP; write 2 or 3")),
+    }
+}
+
+fn read_checksum(item: &Item<'_>) -> Option<At<ChecksumForm>> {
+    item.read("pseudo_header or message", |text| match text {
+        "pseudo_header" => Ok(ChecksumForm::PseudoHeader),
+        "message" => Ok(ChecksumForm::Message),
+        _ => Err(format!("'{text}' is nothing that a checksum covers; write pseudo_header or message")),
+    })
+}
+
+fn preempt_delay(table: &Table<'_>) -> Option<At<Duration>> {
+    table.optional("preempt_delay")?.read("a duration, for example 30s", duration::parse)
+}

@@ -1,0 +1,129 @@
+//! Mistakes in checks.
+
+use super::*;
+
+#[test]
+fn a_check_looks_at_one_thing_and_http_has_the_most_to_say() {
+    told(&[
+        (
+            checking("{ interval: 5s }"),
+            &[
+                "8:3: checks.c: nothing says what to check; write one of http, tcp, script, shell, process, file, interface",
+            ],
+        ),
+        (
+            checking("{ tcp: 'x:1', file: /x }"),
+            &[
+                "8:26: checks.c.file: there is 'tcp' as well; a check looks at one thing, write a second check",
+            ],
+        ),
+        (
+            checking("nginx"),
+            &[
+                "8:6: checks.c: 'nginx' is no set of keys; write what to check, for example '{ http: \"http://127.0.0.1/\" }'",
+            ],
+        ),
+        (
+            checking("{ http: 127.0.0.1 }"),
+            &[
+                "8:14: checks.c.http: '127.0.0.1' is no http or https URL; write http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH",
+            ],
+        ),
+        (
+            checking("{ http: 'http://x/', method: POST }"),
+            &["8:35: checks.c.method: 'POST' is no method of a check; write GET or HEAD"],
+        ),
+        (
+            checking("{ http: 'http://x/', status: [200, 3xx] }"),
+            &[
+                "8:41: checks.c.status[1]: '3xx' is no status; write a code from 100 to 599 or a range, for example 200-299",
+            ],
+        ),
+        (
+            checking("{ http: 'http://x/', method: HEAD, body: ok }"),
+            &["8:47: checks.c.body: an answer to HEAD has no body; remove this, or write 'method: GET'"],
+        ),
+        (
+            checking("{ http: 'http://x/', tls_verify: false }"),
+            &["8:39: checks.c.tls_verify: does nothing for http; remove it, or write https"],
+        ),
+        (
+            checking("{ http: 'http://x/', host: 'a b' }"),
+            &[
+                "8:33: checks.c.host: 'a b' is no host; write a name or an address, for example www.example.org",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn the_other_kinds_say_what_they_look_at() {
+    told(&[
+        (
+            checking("{ tcp: 127.0.0.1 }"),
+            &[
+                "8:13: checks.c.tcp: '127.0.0.1' has no port; write HOST:PORT, for example 127.0.0.1:80 or [::1]:80",
+            ],
+        ),
+        (
+            checking("{ script: /bin/x -q }"),
+            &[
+                "8:16: checks.c.script: '/bin/x -q' is no list; write [/bin/x, -q], or 'shell:' if a shell is to read it",
+            ],
+        ),
+        (
+            checking("{ script: [x] }"),
+            &["8:17: checks.c.script[0]: 'x' is no absolute path; write one that begins with '/'"],
+        ),
+        (checking("{ shell: ' ' }"), &["8:15: checks.c.shell: is empty; write a text"]),
+        (
+            checking("{ process: nginx, count: 0 }"),
+            &["8:31: checks.c.count: '0' is no number from 1 to 100000; write one"],
+        ),
+        (
+            checking("{ file: x, exists: maybe }"),
+            &[
+                "8:14: checks.c.file: 'x' is no absolute path; write one that begins with '/'",
+                "8:25: checks.c.exists: 'maybe' is not true or false; write true or false",
+            ],
+        ),
+        (
+            checking("{ file: /x, status: 200 }"),
+            &[
+                "8:18: checks.c.status: unknown key; it is for 'http' checks; known here: file, exists, interval, timeout, rise, fall, initial",
+            ],
+        ),
+        (
+            checking("{ interface: eth0, interval: 1s }"),
+            &[
+                "8:25: checks.c.interval: unknown key; the kernel tells of an interface by itself; known here: interface",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn the_times_of_a_check_fit_into_each_other() {
+    told(&[
+        (
+            checking("{ file: /x, timeout: 2s }"),
+            &["8:27: checks.c.timeout: 2s is longer than the interval of 1s; write at most 1s"],
+        ),
+        (
+            checking("{ file: /x, interval: 1ms }"),
+            &["8:28: checks.c.interval: '1ms' is too short; write 10ms to 1h"],
+        ),
+        (
+            checking("{ file: /x, interval: 1 }"),
+            &["8:28: checks.c.interval: '1' has no unit; write 1ms, 1s, 1m or 1h"],
+        ),
+        (
+            checking("{ file: /x, rise: 0, fall: two, initial: yes }"),
+            &[
+                "8:24: checks.c.rise: '0' is no number from 1 to 1000; write one",
+                "8:33: checks.c.fall: 'two' is no number from 1 to 1000; write one",
+                "8:47: checks.c.initial: 'yes' is no verdict; write up or down",
+            ],
+        ),
+    ]);
+}

@@ -1,0 +1,115 @@
+//! What operators get wrong, and exactly what they are told. A row here is a promise.
+
+mod checks;
+mod instances;
+mod noise;
+
+use super::*;
+
+const INSTANCE: &str = "\
+instances:
+  web:
+    interface: eth0
+    virtual_router_id: 51
+    addresses: [192.0.2.10/24]
+";
+
+/// What is said about `text`, errors and warnings.
+fn said(text: &str) -> Vec<String> {
+    match parse(text, "f") {
+        Ok(config) => config.warnings.iter().map(ToString::to_string).collect(),
+        Err(problems) => problems.problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Each text with exactly what is said about it.
+fn told(cases: &[(String, &[&str])]) {
+    let wrong: Vec<_> = cases
+        .iter()
+        .filter(|(text, expected)| said(text) != **expected)
+        .map(|(text, expected)| format!("{text}\nexpected {expected:#?}\nsaid {:#?}", said(text)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n---\n"));
+}
+
+/// [`INSTANCE`] with more lines, the first of which is line 6.
+fn more(lines: &str) -> String {
+    format!("{INSTANCE}    {}\n", lines.replace('\n', "\n    "))
+}
+
+/// [`INSTANCE`] tracking a check `c`, whose value begins at 8:6.
+fn checking(check: &str) -> String {
+    format!("{INSTANCE}    track: {{ c: fault }}\nchecks:\n  c: {check}\n")
+}
+
+#[test]
+fn the_instance_itself_is_right() {
+    assert_eq!(said(INSTANCE), [""; 0]);
+    assert_eq!(said(&checking("{ file: /run/x }")), [""; 0]);
+}
+
+#[test]
+fn a_file_has_instances_at_its_top() {
+    told(&[
+        ("[a]".into(), &["1:1: is a list; write 'instances:' and an instance below it"]),
+        ("foo".into(), &["1:1: 'foo' is no set of keys; write 'instances:' and an instance below it"]),
+        (
+            "instances:\n".into(),
+            &["1:10: instances: has no value; write a name for each instance, for example 'web:'"],
+        ),
+        (
+            "instances: {}".into(),
+            &["1:12: instances: is empty; write a name for each instance, for example 'web:'"],
+        ),
+        (
+            "instances: { web: }".into(),
+            &["1:17: instances.web: has no value; write the instance's keys, for example 'interface: eth0'"],
+        ),
+        (
+            "instances: { 'a b': {} }".into(),
+            &[
+                "1:14: instances.a b: 'a b' is no name; write 1 to 64 letters, digits, '_', '.' or '-'",
+                "1:14: instances.a b: 'interface' is missing; write for example 'interface: eth0'",
+                "1:14: instances.a b: 'virtual_router_id' is missing; write for example 'virtual_router_id: 51'",
+                "1:14: instances.a b: 'addresses' is missing; write for example 'addresses: [192.0.2.10/24]'",
+            ],
+        ),
+        (
+            "checks: 5\nstartup_delay: 2h\nInstances: {}".into(),
+            &[
+                "1:1: 'instances' is missing; write for example 'instances: { web: { interface: eth0, .. } }'",
+                "1:9: checks: '5' is no set of keys; write a name for each check, for example 'nginx:'",
+                "2:16: startup_delay: '2h' is too long; write 0s to 1h",
+                "3:1: Instances: unknown key; did you mean 'instances'? known here: instances, checks, startup_delay",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn a_file_that_is_too_long_is_not_read() {
+    let text = "#".repeat(usize::try_from(LONGEST_FILE).unwrap() + 1);
+    assert_eq!(said(&text), ["is longer than 1 MiB; this is no configuration of vipd"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let failed = |path: &str| load(Path::new(path)).unwrap_err().to_string();
+    assert_eq!(
+        failed("/nonexistent.yaml"),
+        "/nonexistent.yaml: cannot be read: No such file or directory (os error 2)\n1 problem"
+    );
+    assert_eq!(failed("/"), "/: is a directory; write the path of a file\n1 problem");
+    let path = std::env::temp_dir().join(format!("vipd-config-{}-latin1.yaml", std::process::id()));
+    std::fs::write(&path, b"# a\ninstances:\n  caf\xe9: {}\n").unwrap();
+    let said = failed(path.to_str().unwrap());
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(said, format!("{}: is not UTF-8 in line 3; save it as UTF-8\n1 problem", path.display()));
+}
+
+#[test]
+fn a_password_in_a_file_that_others_can_read_is_a_warning() {
+    let text = more("version: 2\nauthentication: { type: simple, password: x }");
+    let warnings = |mode| understand(&text, "f", mode).unwrap().warnings.len();
+    assert_eq!((warnings(0o100_600), warnings(0o100_644)), (1, 2));
+}

@@ -1,0 +1,141 @@
+//! Floor 5: the configuration, from the YAML that was written to what is true. The only place that knows both.
+//!
+//! ```text
+//! text --tree--> places and texts --file, a reader a topic--> what was written --check--> Config
+//!                          \_______________________|__________________/
+//!                                     problems, all of them at once
+//! ```
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
+//! | `file`, `instance`, `addresses`, `unicast`, `track`, `authentication`, `announce`, `checks` | one topic each: its keys, what they mean, what is wrong with them alone |
+//! | `check` | what spans topics |
+//! | `danger` | which differences between two configurations make two masters |
+
+mod addresses;
+mod announce;
+mod authentication;
+mod check;
+mod checks;
+mod danger;
+#[cfg(test)]
+mod documents;
+mod duration;
+mod file;
+mod instance;
+#[cfg(test)]
+mod mistakes;
+mod problem;
+mod read;
+mod scalar;
+mod spelling;
+mod track;
+mod tree;
+mod unicast;
+
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+pub use danger::dangerous_changes;
+pub use problem::{Problem, Problems, Severity};
+
+use crate::engine::settings;
+use checks::Source;
+use file::File;
+use problem::Findings;
+use read::Item;
+
+/// A configuration without errors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What the engine is told.
+    pub settings: settings::Settings,
+    /// The checks that are probes, in the order written; `settings` knows them by name.
+    pub checks: Vec<crate::check::Settings>,
+    /// What is allowed but probably not meant, in the order of the file.
+    pub warnings: Vec<Problem>,
+}
+
+/// The longest file that is read, in bytes.
+pub const LONGEST_FILE: u64 = 1 << 20;
+
+/// Reads the file at `path`, and the files it names.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let name = path.display().to_string();
+    let (text, mode) = read_file(path).map_err(|what| Problems::of_file(&name, what))?;
+    understand(&text, &name, mode)
+}
+
+/// Reads `text`, which came from the file `name`, and the files it names.
+pub fn parse(text: &str, name: &str) -> Result<Config, Problems> {
+    understand(text, name, 0)
+}
+
+/// The text of a file, and who may read it.
+fn read_file(path: &Path) -> Result<(String, u32), String> {
+    let failed = |error: std::io::Error| format!("cannot be read: {error}");
+    // Without O_NONBLOCK a named pipe would keep us waiting for its writer.
+    let options = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).to_owned();
+    let file = options.open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err("is a directory; write the path of a file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.split(|byte| *byte == b'\n').count();
+        format!("is not UTF-8 in line {line}; save it as UTF-8")
+    })?;
+    Ok((text, metadata.mode()))
+}
+
+fn understand(text: &str, name: &str, mode: u32) -> Result<Config, Problems> {
+    if text.len() as u64 > LONGEST_FILE {
+        return Err(Problems::of_file(
+            name,
+            "is longer than 1 MiB; this is no configuration of vipd".to_owned(),
+        ));
+    }
+    let findings = Findings::default();
+    let file = tree::parse(text, &findings).and_then(|root| File::read(&Item::root(&root, &findings)));
+    if let Some(file) = &file {
+        check::all(file, &findings);
+        exposed(file, mode, &findings);
+    }
+    let warnings = findings.finish(name)?;
+    let config = file.and_then(|file| settle(file, warnings));
+    config.ok_or_else(|| {
+        Problems::of_file(name, "cannot be understood, and the reason is not known".to_owned())
+    })
+}
+
+/// Notes passwords in a file that others can read.
+fn exposed(file: &File, mode: u32, findings: &Findings) {
+    let open = mode & 0o077 != 0;
+    let passwords = file.instances.iter().filter_map(|instance| instance.authentication.as_ref());
+    for at in passwords.filter(|at| open && at.value.inline) {
+        let mode = mode & 0o777;
+        let what = format!(
+            "this password stands in a file that is open to group or others (mode {mode:04o}); write 'password_file'"
+        );
+        findings.warn(&at.spot, what);
+    }
+}
+
+/// What is true. Without an answer something is missing that was not noted: a fault of this folder.
+fn settle(file: File, warnings: Vec<Problem>) -> Option<Config> {
+    let checks = file.checks.iter().map(checks::Check::settings).collect::<Option<_>>()?;
+    let instances = file.instances.into_iter().map(instance::Instance::settings).collect::<Option<_>>()?;
+    let startup_delay = file.startup_delay?.value;
+    let probes = file.checks.into_iter().filter_map(|check| match check.source {
+        Some(Source::Probe(settings)) => Some(*settings),
+        Some(Source::Interface(_)) | None => None,
+    });
+    let settings = settings::Settings { instances, checks, startup_delay };
+    Some(Config { settings, checks: probes.collect(), warnings })
+}

@@ -1,0 +1,209 @@
+//! What is wrong with a configuration: where, what, and what to write instead. Apart, because every other
+//! file here pushes into it and none of them stops at the first.
+
+use std::cell::RefCell;
+use std::fmt;
+
+/// How much a problem matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, but probably does not do what was meant.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line, from 1; 0 if it is about the file as a whole.
+    pub line: usize,
+    /// The column in characters, from 1; 0 if it is about the file as a whole.
+    pub column: usize,
+    /// The way to the key, as `instances.web.addresses[0]`; empty at the top.
+    pub path: String,
+    /// What is wrong, and what to write instead.
+    pub what: String,
+    /// Whether it is fatal.
+    pub severity: Severity,
+}
+
+impl fmt::Display for Problem {
+    /// `LINE:COLUMN: PATH: TEXT`, without what is empty.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "{}:{}: ", self.line, self.column)?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        match self.severity {
+            Severity::Error => f.write_str(&self.what),
+            Severity::Warning => write!(f, "warning: {}", self.what),
+        }
+    }
+}
+
+/// Everything that is wrong with one file, in the order of the file; at least one is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems {
+    /// The file's name as it was given.
+    pub file: String,
+    /// The problems, warnings among them.
+    pub problems: Vec<Problem>,
+    /// How many more were found than are kept.
+    pub left_out: usize,
+}
+
+impl Problems {
+    /// A single error about the file as a whole.
+    pub(super) fn of_file(file: &str, what: String) -> Self {
+        let problem = Problem { line: 0, column: 0, path: String::new(), what, severity: Severity::Error };
+        Self { file: file.to_owned(), problems: vec![problem], left_out: 0 }
+    }
+}
+
+impl fmt::Display for Problems {
+    /// A line for each, `FILE:LINE:COLUMN: PATH: TEXT`, and at the end how many there are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            let gap = if problem.line > 0 { "" } else { " " };
+            writeln!(f, "{}:{gap}{problem}", self.file)?;
+        }
+        match self.problems.len() + self.left_out {
+            1 => f.write_str("1 problem"),
+            count if self.left_out == 0 => write!(f, "{count} problems"),
+            count => write!(f, "{count} problems, the first {} shown", self.problems.len()),
+        }
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Where something stands: in the file, and in the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) path: String,
+}
+
+/// A value that knows where it was written; one that was not is said to stand where it is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct At<T> {
+    pub(super) spot: Spot,
+    pub(super) value: T,
+}
+
+/// The problems found so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    kept: RefCell<Vec<Problem>>,
+}
+
+/// How many problems are kept: nobody reads more, and a file of noise has a hundred thousand.
+const MOST: usize = 100;
+
+/// How many characters a problem may have, however long the text it quotes.
+const LONGEST: usize = 500;
+
+impl Findings {
+    /// Notes that the configuration cannot be used.
+    pub(super) fn error(&self, spot: &Spot, what: impl AsRef<str>) {
+        self.note(spot, what.as_ref(), Severity::Error);
+    }
+
+    /// Notes that it probably does not do what was meant.
+    pub(super) fn warn(&self, spot: &Spot, what: impl AsRef<str>) {
+        self.note(spot, what.as_ref(), Severity::Warning);
+    }
+
+    fn note(&self, spot: &Spot, what: &str, severity: Severity) {
+        self.kept.borrow_mut().push(Problem {
+            line: spot.line,
+            column: spot.column,
+            path: printable(&spot.path),
+            what: printable(what),
+            severity,
+        });
+    }
+
+    /// The warnings, if there are no errors, otherwise everything.
+    pub(super) fn finish(self, file: &str) -> Result<Vec<Problem>, Problems> {
+        let mut problems = self.kept.into_inner();
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        if problems.iter().all(|problem| problem.severity == Severity::Warning) {
+            return Ok(problems);
+        }
+        // A warning must not push an error out.
+        if problems.len() > MOST {
+            problems.sort_by_key(|problem| (problem.severity, problem.line, problem.column));
+        }
+        let left_out = problems.len().saturating_sub(MOST);
+        problems.truncate(MOST);
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        Err(Problems { file: file.to_owned(), problems, left_out })
+    }
+}
+
+/// One line that is safe for a terminal, whatever was quoted in it.
+fn printable(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { '?' } else { c };
+    let mut shown: String = text.chars().take(LONGEST).map(safe).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spot(line: usize, path: &str) -> Spot {
+        Spot { line, column: 3, path: path.to_owned() }
+    }
+
+    #[test]
+    fn problems_are_shown_in_the_order_of_the_file_and_counted() {
+        let findings = Findings::default();
+        findings.error(&spot(9, "b"), "is wrong");
+        findings.warn(&spot(2, "a"), "is odd");
+        let problems = findings.finish("f.yaml").unwrap_err();
+        assert_eq!(
+            problems.to_string(),
+            "f.yaml:2:3: a: warning: is odd\nf.yaml:9:3: b: is wrong\n2 problems"
+        );
+    }
+
+    #[test]
+    fn warnings_alone_are_no_failure() {
+        let findings = Findings::default();
+        findings.warn(&spot(2, "a"), "is odd");
+        assert_eq!(findings.finish("f").unwrap()[0].to_string(), "2:3: a: warning: is odd");
+    }
+
+    #[test]
+    fn a_problem_of_the_whole_file_has_no_position() {
+        let problems = Problems::of_file("f.yaml", "cannot be read".to_owned());
+        assert_eq!(problems.to_string(), "f.yaml: cannot be read\n1 problem");
+    }
+
+    #[test]
+    fn a_flood_of_problems_is_cut_but_counted_and_errors_come_before_warnings() {
+        let findings = Findings::default();
+        for line in 1..=MOST + 7 {
+            findings.warn(&spot(line, ""), "is odd");
+        }
+        findings.error(&spot(1000, ""), "is wrong");
+        let problems = findings.finish("f").unwrap_err();
+        assert_eq!((problems.problems.len(), problems.left_out), (MOST, 8));
+        assert!(problems.to_string().ends_with("f:1000:3: is wrong\n108 problems, the first 100 shown"));
+    }
+
+    #[test]
+    fn quoted_text_can_neither_move_the_cursor_nor_fill_the_screen() {
+        assert_eq!(printable("a\u{1b}[31m\nb"), "a?[31m?b");
+        assert_eq!(printable(&"é".repeat(5000)).chars().count(), LONGEST + 3);
+    }
+}
