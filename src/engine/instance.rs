@@ -18,6 +18,7 @@ use super::keep::Gating;
 use super::member::{Member, Voice, listed};
 use super::notice::{Discard, Notice, Reason, State, What};
 use super::settings::{Effect, Instance as Settings};
+use super::sockets;
 use super::status::{Duplicate, MasterStatus};
 use super::verdicts::Standing;
 use super::world::World;
@@ -240,7 +241,9 @@ impl Instance {
         for member in &mut self.members {
             member.voice = link.filter(|link| link.up).and_then(|link| {
                 let endpoint = Endpoint { link: link.index, family: member.family };
-                world.sockets.standing(endpoint).ok()?;
+                if world.sockets.standing(endpoint) != sockets::Standing::Open {
+                    return None;
+                }
                 let source = world.links.source(link.index, member.family, &self.settings)?;
                 Some(Voice { link: link.index, mtu: link.mtu, source })
             });
@@ -282,8 +285,12 @@ impl Instance {
                 return Some(Reason::NoSocket { why: alloc::format!("adverts cannot be sent: {why}") });
             }
             let endpoint = Endpoint { link: link.index, family: member.family };
-            if let Err(why) = world.sockets.standing(endpoint) {
-                return Some(Reason::NoSocket { why });
+            match world.sockets.standing(endpoint) {
+                sockets::Standing::Open => {}
+                sockets::Standing::Opening => return Some(Reason::Starting),
+                sockets::Standing::Refused(why) => {
+                    return Some(Reason::NoSocket { why: String::from(why) });
+                }
             }
             if member.voice.is_none() {
                 return Some(Reason::NoSource { interface: interface(), family: member.family });

@@ -37,6 +37,17 @@ enum State {
     },
 }
 
+/// How a socket stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing<'a> {
+    /// Adverts can be sent and heard.
+    Open,
+    /// It has been asked for.
+    Opening,
+    /// The kernel said no, in these words.
+    Refused(&'a str),
+}
+
 impl Sockets {
     /// Orders what is needed and not there, and closes what is not needed.
     pub(super) fn need(&mut self, now: Instant, needed: &BTreeSet<Endpoint>, out: &mut Vec<Action>) {
@@ -88,12 +99,12 @@ impl Sockets {
         };
     }
 
-    /// `Ok` if the socket is open, else why it is not.
-    pub(super) fn standing(&self, endpoint: Endpoint) -> Result<(), String> {
+    /// Whether the socket is there.
+    pub(super) fn standing(&self, endpoint: Endpoint) -> Standing<'_> {
         match self.slots.get(&endpoint).map(|slot| &slot.state) {
-            Some(State::Open) => Ok(()),
-            Some(State::Opening) | None => Err(String::from("the protocol socket is being opened")),
-            Some(State::Refused { why, .. } | State::Retrying { why, .. }) => Err(why.clone()),
+            Some(State::Open) => Standing::Open,
+            Some(State::Opening) | None => Standing::Opening,
+            Some(State::Refused { why, .. } | State::Retrying { why, .. }) => Standing::Refused(why),
         }
     }
 
