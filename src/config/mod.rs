@@ -39,6 +39,8 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
 pub use danger::dangerous_changes;
 pub use problem::{Problem, Problems, Severity};
 
@@ -77,15 +79,17 @@ pub fn parse(text: &str, name: &str) -> Result<Config, Problems> {
 /// The text of a file, and who may read it.
 fn read_file(path: &Path) -> Result<(String, u32), String> {
     let failed = |error: std::io::Error| format!("cannot be read: {error}");
-    // Without O_NONBLOCK a named pipe would keep us waiting for its writer.
+    // A named pipe is read as long as somebody writes, but nobody is waited for.
     let options = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).to_owned();
     let file = options.open(path).map_err(failed)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).map_err(|errno| failed(errno.into()))?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_dir() {
         return Err("is a directory; write the path of a file".to_owned());
     }
     let mut bytes = Vec::new();
     file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    fits(bytes.len())?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.split(|byte| *byte == b'\n').count();
@@ -94,13 +98,15 @@ fn read_file(path: &Path) -> Result<(String, u32), String> {
     Ok((text, metadata.mode()))
 }
 
-fn understand(text: &str, name: &str, mode: u32) -> Result<Config, Problems> {
-    if text.len() as u64 > LONGEST_FILE {
-        return Err(Problems::of_file(
-            name,
-            "is longer than 1 MiB; this is no configuration of vipd".to_owned(),
-        ));
+fn fits(length: usize) -> Result<(), String> {
+    if length as u64 > LONGEST_FILE {
+        return Err("is longer than 1 MiB; write less, or the path of another file".to_owned());
     }
+    Ok(())
+}
+
+fn understand(text: &str, name: &str, mode: u32) -> Result<Config, Problems> {
+    fits(text.len()).map_err(|what| Problems::of_file(name, what))?;
     let findings = Findings::default();
     let file = tree::parse(text, &findings).and_then(|root| File::read(&Item::root(&root, &findings)));
     if let Some(file) = &file {

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration: where, what, and what to write instead. Apart, because every other
 //! file here pushes into it and none of them stops at the first.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 /// How much a problem matters.
@@ -99,10 +99,15 @@ pub(super) struct At<T> {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     kept: RefCell<Vec<Problem>>,
+    /// How many came after [`FLOOD`].
+    lost: Cell<usize>,
 }
 
-/// How many problems are kept: nobody reads more, and a file of noise has a hundred thousand.
+/// How many problems are shown: nobody reads more.
 const MOST: usize = 100;
+
+/// How many are kept until then: a file of noise has a hundred thousand.
+const FLOOD: usize = 10_000;
 
 /// How many characters a problem may have, however long the text it quotes.
 const LONGEST: usize = 500;
@@ -119,6 +124,10 @@ impl Findings {
     }
 
     fn note(&self, spot: &Spot, what: &str, severity: Severity) {
+        if self.kept.borrow().len() >= FLOOD {
+            self.lost.set(self.lost.get() + 1);
+            return;
+        }
         self.kept.borrow_mut().push(Problem {
             line: spot.line,
             column: spot.column,
@@ -132,14 +141,15 @@ impl Findings {
     pub(super) fn finish(self, file: &str) -> Result<Vec<Problem>, Problems> {
         let mut problems = self.kept.into_inner();
         problems.sort_by_key(|problem| (problem.line, problem.column));
-        if problems.iter().all(|problem| problem.severity == Severity::Warning) {
+        let harmless = problems.iter().all(|problem| problem.severity == Severity::Warning);
+        if harmless && self.lost.get() == 0 {
             return Ok(problems);
         }
         // A warning must not push an error out.
         if problems.len() > MOST {
             problems.sort_by_key(|problem| (problem.severity, problem.line, problem.column));
         }
-        let left_out = problems.len().saturating_sub(MOST);
+        let left_out = problems.len().saturating_sub(MOST) + self.lost.get();
         problems.truncate(MOST);
         problems.sort_by_key(|problem| (problem.line, problem.column));
         Err(Problems { file: file.to_owned(), problems, left_out })

@@ -70,8 +70,13 @@ impl<'t> Item<'t> {
         expected: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<At<T>> {
-        match parse(self.text(expected)?) {
+        let text = self.text(expected)?;
+        match parse(text) {
             Ok(value) => Some(self.at(value)),
+            // Quoted in full it would push the remedy out of sight.
+            Err(_) if text.len() > LONG => {
+                self.error(format!("'{}' is much too long; write {expected}", shortened(text)))
+            }
             Err(what) => self.error(what),
         }
     }
@@ -93,7 +98,7 @@ impl<'t> Item<'t> {
                 Some(nodes.iter().enumerate().map(|(i, node)| self.element(i, node)).collect())
             }
             Value::Empty => self.error(format!("has no value; write {expected}")),
-            Value::Text(text) => self.error(format!("'{text}' is no list; write {expected}")),
+            Value::Text(text) => self.error(format!("'{}' is no list; write {expected}", shortened(text))),
             Value::Map(_) => self.error(format!("is no list; write {expected}")),
             Value::Faulty => None,
         }
@@ -132,7 +137,9 @@ impl<'t> Item<'t> {
         match &self.node.value {
             Value::Map(entries) => Some(entries),
             Value::Empty => self.error(format!("has no value; write {expected}")),
-            Value::Text(text) => self.error(format!("'{text}' is no set of keys; write {expected}")),
+            Value::Text(text) => {
+                self.error(format!("'{}' is no set of keys; write {expected}", shortened(text)))
+            }
             Value::List(_) => self.error(format!("is a list; write {expected}")),
             Value::Faulty => None,
         }
@@ -197,4 +204,11 @@ impl<'t> Table<'t> {
             None => Some(At { spot: self.place().clone(), value: default }),
         }
     }
+}
+
+/// The longest text that is quoted whole, in bytes.
+const LONG: usize = 200;
+
+fn shortened(text: &str) -> String {
+    if text.len() <= LONG { text.to_owned() } else { text.chars().take(40).chain("..".chars()).collect() }
 }

@@ -10,6 +10,9 @@ use crate::net::Family;
 /// What stands under `unicast`.
 pub(super) const KEYS: &[&str] = &["source", "peers"];
 
+/// How many peers there may be: every advert is sent to each of them.
+const MOST: usize = 255;
+
 /// The value of `unicast` as written.
 #[derive(Debug)]
 pub(super) struct Unicast {
@@ -59,6 +62,9 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Unicast>> {
 /// The addresses that could be read, and whether that is all of them.
 fn addresses(item: &Item<'_>, expected: &str) -> Option<(Vec<At<IpAddr>>, bool)> {
     let items = item.one_or_list(expected)?;
+    if items.len() > MOST {
+        return item.error(format!("has {} addresses; write at most {MOST}", items.len()));
+    }
     let good: Vec<_> = items.iter().filter_map(|item| item.read(expected, address)).collect();
     let whole = good.len() == items.len();
     Some((good, whole))

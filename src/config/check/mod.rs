@@ -11,8 +11,7 @@ use super::problem::Findings;
 pub(super) fn all(file: &File, findings: &Findings) {
     for instance in &file.instances {
         alone::agree(instance, findings);
-        tracks::agree(instance, &file.checks, findings);
     }
     together::agree(&file.instances, findings);
-    tracks::unused(&file.checks, &file.instances, findings);
+    tracks::agree(&file.instances, &file.checks, findings);
 }

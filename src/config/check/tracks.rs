@@ -1,18 +1,36 @@
 //! Instances and checks: a track names a check that exists, and can do what it says.
 
+use std::collections::BTreeSet;
+
 use crate::config::checks::Check;
 use crate::config::instance::Instance;
 use crate::config::problem::Findings;
 use crate::config::spelling;
 use crate::engine::settings::Effect;
 
-/// Notes tracks of unknown checks, and weights that cannot weigh.
-pub(super) fn agree(instance: &Instance, checks: &[Check], findings: &Findings) {
-    for track in &instance.tracks.list {
-        if !checks.iter().any(|check| check.name.value == track.value.check) {
-            findings.error(&track.spot, unknown(&track.value.check, checks));
+/// Notes tracks and checks that do not find each other, and weights that cannot weigh.
+pub(super) fn agree(instances: &[Instance], checks: &[Check], findings: &Findings) {
+    let names: BTreeSet<&str> = checks.iter().map(|check| check.name.value.as_str()).collect();
+    let mut tracked = BTreeSet::new();
+    let mut whole = true;
+    for instance in instances {
+        whole &= instance.tracks.whole;
+        for track in &instance.tracks.list {
+            if !names.contains(track.value.check.as_str()) {
+                findings.error(&track.spot, unknown(&track.value.check, checks));
+                whole = false;
+            }
+            tracked.insert(track.value.check.as_str());
         }
+        weights(instance, findings);
     }
+    // A check that seems unused may be what a wrong track meant.
+    for check in checks.iter().filter(|check| whole && !tracked.contains(check.name.value.as_str())) {
+        findings.warn(&check.name.spot, "no instance tracks this check, so it moves nothing");
+    }
+}
+
+fn weights(instance: &Instance, findings: &Findings) {
     let owner = instance.priority.as_ref().is_some_and(|priority| priority.value.is_owner());
     let stays = instance.preempt.as_ref().is_some_and(|preempt| !preempt.value);
     for track in instance.tracks.list.iter().filter(|track| track.value.effect != Effect::Fault) {
@@ -31,13 +49,18 @@ pub(super) fn agree(instance: &Instance, checks: &[Check], findings: &Findings) 
     }
 }
 
+/// How many names an answer lists.
+const LISTED: usize = 20;
+
 fn unknown(name: &str, checks: &[Check]) -> String {
-    let names: Vec<&str> = checks.iter().map(|check| check.name.value.as_str()).collect();
-    if names.is_empty() {
+    let names = || checks.iter().map(|check| check.name.value.as_str());
+    if checks.is_empty() {
         return format!("no check is named '{name}'; there are none, write one under 'checks'");
     }
-    let hint = spelling::nearest(name, names.iter().copied()).map(|word| format!("did you mean '{word}'? "));
-    format!("no check is named '{name}'; {}there are: {}", hint.unwrap_or_default(), names.join(", "))
+    let hint = spelling::nearest(name, names()).map(|word| format!("did you mean '{word}'? "));
+    let more = if checks.len() > LISTED { ", .." } else { "" };
+    let listed: Vec<&str> = names().take(LISTED).collect();
+    format!("no check is named '{name}'; {}there are: {}{more}", hint.unwrap_or_default(), listed.join(", "))
 }
 
 /// A priority ends at 254 and at 1: beyond, two nodes that were meant to differ are equal.
@@ -59,23 +82,6 @@ fn clamped(instance: &Instance, findings: &Findings) {
                 priority + weight
             );
             findings.warn(&track.spot, what);
-        }
-    }
-}
-
-/// Notes checks that nobody tracks; not while a track is wrong that may be meant for them.
-pub(super) fn unused(checks: &[Check], instances: &[Instance], findings: &Findings) {
-    let named = |name: &str| checks.iter().any(|check| check.name.value == name);
-    let right = |instance: &Instance| {
-        instance.tracks.whole && instance.tracks.list.iter().all(|track| named(&track.value.check))
-    };
-    if !instances.iter().all(right) {
-        return;
-    }
-    for check in checks {
-        let mut tracks = instances.iter().flat_map(|instance| &instance.tracks.list);
-        if !tracks.any(|track| track.value.check == check.name.value) {
-            findings.warn(&check.name.spot, "no instance tracks this check, so it moves nothing");
         }
     }
 }

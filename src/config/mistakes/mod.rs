@@ -52,6 +52,18 @@ fn the_instance_itself_is_right() {
 fn a_file_has_instances_at_its_top() {
     told(&[
         ("[a]".into(), &["1:1: is a list; write 'instances:' and an instance below it"]),
+        (
+            "é".repeat(1000),
+            &[
+                "1:1: 'éééééééééééééééééééééééééééééééééééééééé..' is no set of keys; write 'instances:' and an instance below it",
+            ],
+        ),
+        (
+            format!("{INSTANCE}    priority: {}", "7".repeat(1000)),
+            &[
+                "6:15: instances.web.priority: '7777777777777777777777777777777777777777..' is much too long; write 1 to 255",
+            ],
+        ),
         ("foo".into(), &["1:1: 'foo' is no set of keys; write 'instances:' and an instance below it"]),
         (
             "instances:\n".into(),
@@ -89,7 +101,7 @@ fn a_file_has_instances_at_its_top() {
 #[test]
 fn a_file_that_is_too_long_is_not_read() {
     let text = "#".repeat(usize::try_from(LONGEST_FILE).unwrap() + 1);
-    assert_eq!(said(&text), ["is longer than 1 MiB; this is no configuration of vipd"]);
+    assert_eq!(said(&text), ["is longer than 1 MiB; write less, or the path of another file"]);
 }
 
 #[test]
@@ -112,4 +124,15 @@ fn a_password_in_a_file_that_others_can_read_is_a_warning() {
     let text = more("version: 2\nauthentication: { type: simple, password: x }");
     let warnings = |mode| understand(&text, "f", mode).unwrap().warnings.len();
     assert_eq!((warnings(0o100_600), warnings(0o100_644)), (1, 2));
+}
+
+#[test]
+fn a_pipe_is_read_to_its_end_but_nobody_is_waited_for() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+    let writing = std::thread::spawn(move || std::io::Write::write_all(&mut writer, INSTANCE.as_bytes()));
+    assert_eq!(load(Path::new(&path)), parse(INSTANCE, &path));
+    writing.join().unwrap().unwrap();
+    let said = load(Path::new(&path)).unwrap_err().to_string();
+    assert!(said.contains(":1:1: the file is empty"), "{said}");
 }
