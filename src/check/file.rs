@@ -3,7 +3,7 @@
 //! | setting | default | meaning |
 //! |---|---|---|
 //! | `file` | required | an absolute path |
-//! | `present` | `true` | `true`: it has to be there; `false`: it must not be (a maintenance flag) |
+//! | `exists` | `true` | `true`: it has to be there; `false`: it must not be (a maintenance flag) |
 //!
 //! Anything counts: a file, a directory, a socket. Symbolic links are followed, so one that leads nowhere is
 //! nothing. The file is never opened. When it cannot be told whether something is there (no permission, an

@@ -7,8 +7,8 @@
 //! | `status` | `200-399` | the expected status codes: a code, a range, or a list of both |
 //! | `body` | none | a text that the first 64 KiB of the body have to contain; not with `HEAD` |
 //! | `host` | the URL's | the `Host` header; for `https` also the name asked for and expected in the certificate |
-//! | `verify` | `true` | whether the server's certificate has to be trusted and to bear its name |
-//! | `ca_file` | the system's | a PEM file, at most 1 MiB, of the authorities to trust instead of the system's |
+//! | `tls_verify` | `true` | whether the server's certificate has to be trusted and to bear its name |
+//! | `tls_ca` | the system's | a PEM file, at most 1 MiB, of the authorities to trust instead of the system's |
 //!
 //! Each run makes a connection of its own, asks in HTTP/1.1 as `vipd/VERSION` and closes it. Redirects are
 //! answers, not followed: they count as success unless `status` says otherwise. Without `body` the body is

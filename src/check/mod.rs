@@ -9,7 +9,7 @@
 //! | setting | default | meaning |
 //! |---|---|---|
 //! | `interval` | 1s | the time between the starts of two runs; the first starts at once |
-//! | `timeout` | 500ms | how long one run may take; then it has failed and is ended |
+//! | `timeout` | 500ms, or the interval if shorter | how long one run may take; then it has failed and is ended |
 //! | `rise` | 2 | successes in a row that make the check up |
 //! | `fall` | 2 | failures in a row that make it down (the first run that fails after a start needs no second) |
 //! | `initial` | none | `up` or `down` until the first verdict; without it the check is unknown, which counts as down at a start |

@@ -2,7 +2,8 @@
 //!
 //! | setting | default | meaning |
 //! |---|---|---|
-//! | `script` | required | the program and its arguments, as a list; the program by its absolute path. No shell reads them, unless the list says so: `[/bin/sh, -c, ".."]` |
+//! | `script` | required | the program and its arguments, as a list; the program by its absolute path. No shell reads them |
+//! | `shell` | instead of `script` | a command line, which becomes `[/bin/sh, -c, ".."]` |
 //!
 //! **What it finds.** Working directory `/`; standard input empty; standard output and standard error in one
 //! pipe to the agent; environment `PATH` (the usual six directories), `LANG=C.UTF-8` and `VIPD_CHECK`, the
