@@ -157,6 +157,12 @@ impl Instance {
             counters.count_form(form);
         }
         self.feed(now, at, Input::Advert(accepted.heard), out);
+        // Whoever it is and whatever its priority: we have resigned.
+        let (source, resigns) = (accepted.heard.source, accepted.heard.priority == Priority::RESIGN);
+        let succeeds = |handover: &mut Handover| !resigns && handover.hear(now, family, source);
+        if self.handover.as_mut().is_some_and(succeeds) {
+            self.silence_arp(out);
+        }
     }
 
     fn feed(&mut self, now: Instant, at: usize, input: Input, out: &mut Vec<Action>) {
@@ -179,6 +185,10 @@ impl Instance {
                     if let Input::Advert(heard) = input {
                         self.follow(now, at, heard.source, heard.priority, heard.at, out);
                     }
+                }
+                // The one just replaced says farewell: announced once more, but no news.
+                Output::Rival(_) if now.since(self.since) <= self.settings.interval => {
+                    self.announcing.defend(now, self.settings.interval);
                 }
                 Output::Rival(heard) => {
                     if heard.priority != Priority::RESIGN {
@@ -211,9 +221,6 @@ impl Instance {
         self.listening = Reason::Listening;
         if known.is_none_or(|known| known.address != address) {
             self.tell(now, What::Master { family, address, priority }, out);
-        }
-        if self.handover.as_mut().is_some_and(|handover| handover.hear(now, family, address)) {
-            self.silence_arp(out);
         }
     }
 
