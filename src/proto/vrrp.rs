@@ -408,5 +408,4 @@ impl Router {
 const REPLY_SPACING: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
-#[path = "vrrp_tests.rs"]
 mod tests;
