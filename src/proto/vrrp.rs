@@ -299,10 +299,15 @@ impl Router {
 
     /// RFC 9568, 6.4.2, (325) to (370), and the preempt delay that operators know from keepalived.
     fn backup_hears(&mut self, heard: Heard, wait: Wait, preempt_at: Option<Instant>, out: &mut Vec<Output>) {
+        // Never counted from before the start or a stall: the queue may hold what is older than both.
+        let from = match wait {
+            Wait::Advert(from) | Wait::Resigned(from) | Wait::Woken(from) => from.max(heard.at),
+            Wait::Over(_) => heard.at,
+        };
         if heard.priority == Priority::RESIGN {
             // Whoever is ready stays ready: the master that was in the way is leaving.
             if !matches!(wait, Wait::Over(_)) {
-                self.state = State::Backup { wait: Wait::Resigned(heard.at), preempt_at };
+                self.state = State::Backup { wait: Wait::Resigned(from), preempt_at };
             }
             return;
         }
@@ -319,11 +324,6 @@ impl Router {
         if self.settings.version == Version::V3 {
             self.master_interval = heard.interval;
         }
-        // Never counted from before the start or a stall: the queue may hold what is older than both.
-        let from = match wait {
-            Wait::Advert(from) => from.max(heard.at),
-            Wait::Resigned(_) | Wait::Woken(_) | Wait::Over(_) => heard.at,
-        };
         self.state = State::Backup { wait: Wait::Advert(from), preempt_at };
         out.push(Output::Followed);
     }

@@ -116,6 +116,15 @@ fn an_advert_received_before_the_start_does_not_shorten_the_timer() {
 }
 
 #[test]
+fn a_resignation_received_before_the_start_does_not_end_the_timer() {
+    let mut router = backup(with(100));
+    feed(&mut router, START, Input::Advert(heard(START - SECOND * 2, 0)));
+    assert_eq!(down_at(&router), after(609_375_000));
+    feed(&mut router, START, Input::Silence(START));
+    assert_eq!(router.ready(), None);
+}
+
+#[test]
 fn an_advert_makes_a_ready_backup_wait_again() {
     let mut router = backup(with(100));
     turn(&mut router, after(3_609_375_000));
@@ -340,6 +349,18 @@ fn a_stalled_backup_that_was_ready_waits_again() {
     turn(&mut router, after(3_609_375_000));
     feed(&mut router, after(60_000_000_000), Input::Stalled);
     assert_eq!(down_at(&router), after(63_609_375_000));
+}
+
+#[test]
+fn what_was_queued_during_a_stall_does_not_shorten_the_timer_after_it() {
+    // The queue may have overflowed, and the kernel keeps the oldest: what is in it may be long past.
+    let woken = after(60_000_000_000);
+    for (priority, due) in [(200, 63_609_375_000), (0, 60_609_375_000)] {
+        let mut router = backup(with(100));
+        feed(&mut router, woken, Input::Stalled);
+        feed(&mut router, woken, Input::Advert(heard(after(5_000_000_000), priority)));
+        assert_eq!(down_at(&router), after(due), "priority {priority}");
+    }
 }
 
 #[test]

@@ -288,3 +288,14 @@ fn a_stalled_master_that_hears_a_lower_one_still_takes_over_again() {
     assert_eq!(hear(&mut router, heard(after(10_500_000_000), 50)), []);
     assert_eq!(router.deadline(), Some(after(11_609_375_000)));
 }
+
+#[test]
+fn a_stalled_master_does_not_take_over_on_what_was_queued_while_it_slept() {
+    let woken = after(60_000_000_000);
+    let mut router = master(with(100));
+    feed(&mut router, woken, Input::Stalled);
+    feed(&mut router, woken, Input::Advert(heard(after(5_000_000_000), 200)));
+    feed(&mut router, woken, Input::Silence(woken));
+    assert_eq!(router.ready(), None);
+    assert_eq!(router.deadline(), Some(after(63_609_375_000)));
+}
