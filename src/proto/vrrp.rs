@@ -214,6 +214,7 @@ impl Router {
 
     /// Changes settings in place. A master's next advert carries them; a backup's timer moves with them.
     pub fn configure(&mut self, now: Instant, settings: Settings) {
+        let was_owner = self.settings.priority.is_owner();
         self.settings = settings;
         match &mut self.state {
             State::Init => self.master_interval = settings.interval,
@@ -222,7 +223,7 @@ impl Router {
                 if settings.version == Version::V2 {
                     self.master_interval = settings.interval;
                 }
-                if settings.priority.is_owner() {
+                if settings.priority.is_owner() && !was_owner {
                     *wait = Wait::Over(Claim::Owner);
                 }
             }
@@ -316,7 +317,9 @@ impl Router {
             Some(delay) if lower => Some(preempt_at.unwrap_or(heard.at + delay)),
             Some(_) | None => None,
         };
-        if preempt_at.is_some_and(|at| at <= heard.at) || self.settings.priority.is_owner() {
+        // An owner always preempts (RFC 9568, 6.1, Preempt_Mode); only another owner is not lower.
+        let impatient = preempt_at.is_some_and(|at| at <= heard.at) || self.settings.priority.is_owner();
+        if lower && impatient {
             // A lower master that is to be replaced does not restart the timer: it runs out in spite of it.
             self.state = State::Backup { wait, preempt_at };
             return;

@@ -287,6 +287,18 @@ fn an_owner_replaces_a_lower_master_even_if_it_does_not_preempt() {
     }
 }
 
+#[test]
+fn an_owner_that_another_owner_deposed_follows_it() {
+    let mut router = master(with(255));
+    hear(&mut router, heard(after(500_000_000), 255));
+    for second in 1..10 {
+        let at = after(second * 1_000_000_000);
+        assert_eq!(hear(&mut router, heard(at, 255)), [Output::Followed]);
+        turn(&mut router, at);
+        assert_eq!(router.ready(), None, "two owners must not take turns");
+    }
+}
+
 // Settings that change.
 
 #[test]
@@ -321,6 +333,14 @@ fn a_backup_that_becomes_owner_is_ready_at_once() {
     hear(&mut router, heard(after(1), 200));
     router.configure(after(2), with(255));
     assert_eq!(router.ready(), Some(Claim::Owner));
+}
+
+#[test]
+fn a_deposed_owner_is_not_made_ready_by_another_setting() {
+    let mut router = master(with(255));
+    hear(&mut router, heard(after(1), 255));
+    router.configure(after(2), Settings { preempt: None, ..with(255) });
+    assert_eq!(router.ready(), None);
 }
 
 #[test]
