@@ -28,7 +28,8 @@ use crate::net::LinkIndex;
 /// What operators call a link: its name, or `link 7` when it has none any more.
 pub fn name_of(link: LinkIndex) -> String {
     match if_indextoname(link.0) {
-        Ok(name) => name.to_string_lossy().into_owned(),
-        Err(_) => format!("link {link}"),
+        // nix takes the null pointer of a missing link for an empty name.
+        Ok(name) if !name.is_empty() => name.to_string_lossy().into_owned(),
+        Ok(_) | Err(_) => format!("link {link}"),
     }
 }

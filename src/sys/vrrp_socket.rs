@@ -59,6 +59,9 @@ pub struct Arrived<'a> {
 
 impl VrrpSocket {
     /// Opens a socket on `endpoint` and joins `groups`. May wait for RTNL; needs `CAP_NET_RAW`.
+    ///
+    /// An IPv6 socket hears whatever groups anybody on this host is in: the kernel asks raw sockets for their
+    /// groups only when they are bound to an address (net/ipv6/raw.c). Look at the destination.
     pub fn open(endpoint: Endpoint, groups: &[IpAddr]) -> io::Result<Self> {
         let domain = match endpoint.family {
             Family::Ipv4 => Domain::IPV4,
@@ -96,8 +99,6 @@ impl VrrpSocket {
 
     fn prepare_ipv6(&self) -> io::Result<()> {
         let socket = &self.socket;
-        socket.set_only_v6(true)?;
-        socket.set_multicast_all_v6(false)?;
         socket.set_multicast_loop_v6(false)?;
         socket.set_multicast_hops_v6(HOP_LIMIT)?;
         socket.set_unicast_hops_v6(HOP_LIMIT)?;

@@ -1,0 +1,242 @@
+//! The route thread: promptness, order and what overtakes what.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::libc;
+use pnet::packet::Packet as _;
+use pnet::packet::arp::ArpPacket;
+use pnet::packet::ethernet::{EtherTypes, EthernetPacket};
+use vipd::agent::mail::{Answer, Answers, Mailbox, answers};
+use vipd::agent::route;
+use vipd::engine::action::{
+    Announcement, Endpoint, Generation, Hold, InstanceId, KernelWork, Listen, Place, Placement,
+};
+use vipd::engine::event::{Held, Opened, Picture};
+use vipd::net::{Family, LinkIndex, Mac};
+use vipd::sys::address::Addresses;
+use vipd::sys::clock;
+use vipd::sys::vrrp_socket::VrrpSocket;
+
+use crate::Test;
+use crate::cable::{Seen, Sniffer, index, mac, place, run, until, wait_for};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_take_of_a_thousand_addresses_is_announced_batch_by_batch", a_take_of_a_thousand),
+    ("a_release_overtakes_a_take_that_is_not_finished", a_release_overtakes_a_take),
+    ("another_instances_release_does_not_wait_for_a_take", another_instances_release),
+    ("removals_come_before_installations", removals_come_before_installations),
+    ("a_paced_announcement_yields_to_a_hold", a_paced_announcement_yields_to_a_hold),
+    ("sockets_are_opened_and_closed", sockets_are_opened_and_closed),
+    ("a_refusal_is_answered_with_the_rest_done", a_refusal_is_answered),
+    ("the_picture_comes_after_the_addresses", the_picture_comes_after_the_addresses),
+    ("the_thread_turns_when_idle_and_stops_when_done", the_thread_turns_and_stops),
+];
+
+const WEB: InstanceId = InstanceId(1);
+const MAIL: InstanceId = InstanceId(2);
+
+struct Route {
+    mailbox: Arc<Mailbox>,
+    answers: Answers,
+    heartbeat: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+    mac: Mac,
+}
+
+impl Route {
+    fn spawn() -> Self {
+        let (sender, answers) = answers().unwrap();
+        let (mailbox, heartbeat) = (Mailbox::new(), Arc::new(AtomicU64::new(0)));
+        let thread = route::spawn(Arc::clone(&mailbox), sender, Arc::clone(&heartbeat)).unwrap();
+        Self { mailbox, answers, heartbeat, thread, mac: mac("va") }
+    }
+
+    fn hold(&self, instance: InstanceId, generation: u64, remove: &[Place], install: &[Place]) {
+        let install = self.placements(install);
+        let generation = Generation(generation);
+        self.mailbox.put(KernelWork::Hold(Hold { instance, generation, remove: remove.to_vec(), install }));
+    }
+
+    fn placements(&self, places: &[Place]) -> Vec<Placement> {
+        places.iter().map(|place| Placement { place: *place, mac: Some(self.mac) }).collect()
+    }
+
+    fn answer(&self) -> Answer {
+        wait_for("an answer", || self.answers.drain(1).pop())
+    }
+
+    fn held(&self) -> Held {
+        match self.answer() {
+            Answer::Held(held) => held,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn opened(&self) -> (Opened, Option<VrrpSocket>) {
+        match self.answer() {
+            Answer::Opened { opened, socket } => (opened, socket),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn many(count: u8, third: u8) -> Vec<Place> {
+    let va = index("va");
+    let host = |n| format!("10.{third}.{}.{}/32", n / 250, n % 250 + 1);
+    (0..u32::from(count) * 10).map(|n| Place { link: va, net: host(n).parse().unwrap() }).collect()
+}
+
+fn addresses(places: &[Place]) -> BTreeSet<IpAddr> {
+    places.iter().map(|place| place.net.address()).collect()
+}
+
+fn present() -> BTreeSet<IpAddr> {
+    let Picture { addresses, .. } = Addresses::open().unwrap().picture().unwrap();
+    addresses.iter().filter(|address| address.ours).map(|address| address.net.address()).collect()
+}
+
+/// The address that a gratuitous ARP announces.
+fn announced(seen: &Seen) -> Option<Ipv4Addr> {
+    let ethernet = EthernetPacket::new(&seen.frame)?;
+    let arp = (ethernet.get_ethertype() == EtherTypes::Arp).then(|| ArpPacket::new(ethernet.payload()))??;
+    (arp.get_sender_proto_addr() == arp.get_target_proto_addr()).then(|| arp.get_sender_proto_addr())
+}
+
+fn a_take_of_a_thousand() {
+    let (route, sniffer) = (Route::spawn(), Sniffer::new());
+    let places = many(100, 1);
+    let mut waiting = addresses(&places);
+    // The thread is up and waits.
+    until("a turn", || route.heartbeat.load(Ordering::Relaxed) > 0);
+    let asked = clock::now();
+    route.hold(WEB, 1, &[], &places);
+    let held = route.held();
+    let answered = clock::now().since(asked);
+    assert_eq!(held, Held { instance: WEB, generation: Generation(1), refused: Vec::new() });
+    let (mut first, mut last) = (Duration::MAX, Duration::ZERO);
+    while !waiting.is_empty() {
+        let (address, at) = sniffer.find(|seen| Some((announced(seen)?, seen.at)));
+        assert!(waiting.remove(&IpAddr::V4(address)), "{address} announced twice");
+        first = first.min(at.since(asked));
+        last = last.max(at.since(asked));
+    }
+    println!("  first ARP after {first:?}, last after {last:?}, answer after {answered:?}");
+    let asked = clock::now();
+    route.hold(WEB, 2, &places, &[]);
+    assert_eq!(route.held().refused, []);
+    println!("  released after {:?}", clock::now().since(asked));
+    assert_eq!(present(), BTreeSet::new());
+}
+
+fn a_release_overtakes_a_take() {
+    let (route, sniffer) = (Route::spawn(), Sniffer::new());
+    let places = many(200, 1);
+    route.hold(WEB, 1, &[], &places);
+    // The take has begun.
+    sniffer.find(announced);
+    route.hold(WEB, 2, &places, &[]);
+    let held = route.held();
+    assert_eq!((held.generation, held.refused), (Generation(2), Vec::new()), "the take was given up");
+    assert_eq!(present(), BTreeSet::new());
+}
+
+fn another_instances_release() {
+    let (route, sniffer) = (Route::spawn(), Sniffer::new());
+    let mails = [place("192.0.2.10/24")];
+    route.hold(MAIL, 1, &[], &mails);
+    assert_eq!(route.held().instance, MAIL);
+    route.hold(WEB, 2, &[], &many(200, 1));
+    sniffer.find(|seen| announced(seen).filter(|address| address.octets()[0] == 10));
+    route.hold(MAIL, 3, &mails, &[]);
+    assert_eq!(route.held().instance, MAIL, "the shorter work is answered first");
+    assert_eq!(route.held().instance, WEB);
+    assert_eq!(present().len(), 2000);
+}
+
+fn removals_come_before_installations() {
+    let route = Route::spawn();
+    // The same IPv6 address cannot be there with two prefixes.
+    let (narrow, wide) = (place("2001:db8::10/128"), place("2001:db8::10/64"));
+    route.hold(WEB, 1, &[], &[narrow]);
+    assert_eq!(route.held().refused, []);
+    route.hold(WEB, 2, &[narrow], &[wide]);
+    assert_eq!(route.held().refused, []);
+    assert_eq!(present(), addresses(&[wide]));
+}
+
+fn a_paced_announcement_yields_to_a_hold() {
+    let (route, sniffer) = (Route::spawn(), Sniffer::new());
+    let (paced, urgent) = (many(1, 1), place("192.0.2.10/24"));
+    let addresses = route.placements(&paced);
+    let pace = Duration::from_millis(50);
+    route.mailbox.put(KernelWork::Announce(Announcement { instance: WEB, addresses, pace }));
+    let first = sniffer.find(|seen| Some((announced(seen)?, seen.at)));
+    let begun = clock::now();
+    route.hold(MAIL, 1, &[], &[urgent]);
+    assert_eq!(route.held().instance, MAIL);
+    assert!(clock::now().since(begun) < 9 * pace, "the burst takes longer than that");
+    let seen: Vec<_> = (0..10).map(|_| sniffer.find(|seen| Some((announced(seen)?, seen.at)))).collect();
+    let at = seen.iter().position(|(address, _)| IpAddr::V4(*address) == urgent.net.address()).unwrap();
+    assert!(at < 9, "the urgent one came among the paced ones");
+    assert!(seen[9].1.since(first.1) >= 8 * pace, "and the paced ones kept their pace");
+}
+
+fn sockets_are_opened_and_closed() {
+    let route = Route::spawn();
+    let endpoint = Endpoint { link: index("va"), family: Family::Ipv4 };
+    let listen = |endpoint, generation, groups| {
+        let generation = Generation(generation);
+        route.mailbox.put(KernelWork::Listen(Listen { endpoint, generation, groups }));
+        route.opened()
+    };
+    let (opened, socket) = listen(endpoint, 1, Some(vec![Family::Ipv4.group()]));
+    assert_eq!(opened, Opened { endpoint, generation: Generation(1), refused: None });
+    let member = || run("ip maddr show dev va").contains("224.0.0.18");
+    assert!(member());
+    route.mailbox.close(socket.unwrap());
+    until("the group is left", || !member());
+    let (opened, socket) = listen(endpoint, 2, None);
+    assert!(opened.refused.is_none() && socket.is_none());
+    let gone = Endpoint { link: LinkIndex(4711), family: Family::Ipv6 };
+    let (opened, socket) = listen(gone, 3, Some(vec![Family::Ipv6.group()]));
+    let refusal = opened.refused.unwrap();
+    assert!(socket.is_none());
+    assert_eq!(refusal.errno, libc::ENODEV);
+    assert_eq!(refusal.why, "open a VRRP socket for IPv6 on link 4711: No such device");
+}
+
+fn a_refusal_is_answered() {
+    run("ip addr add 192.0.2.10/24 dev va");
+    let route = Route::spawn();
+    let (taken, free) = (place("192.0.2.10/24"), place("192.0.2.11/24"));
+    route.hold(WEB, 1, &[], &[taken, free]);
+    let [(refused, refusal)] = &route.held().refused[..] else { panic!("one refusal") };
+    assert_eq!((*refused, refusal.errno), (taken, libc::EEXIST));
+    assert_eq!(present(), addresses(&[free]));
+}
+
+fn the_picture_comes_after_the_addresses() {
+    let route = Route::spawn();
+    let places = many(100, 1);
+    route.hold(WEB, 1, &[], &places);
+    route.mailbox.dump();
+    assert_eq!(route.held().refused, []);
+    let Answer::Picture(picture) = route.answer() else { panic!("a picture") };
+    assert_eq!(picture.addresses.iter().filter(|address| address.ours).count(), places.len());
+}
+
+fn the_thread_turns_and_stops() {
+    let route = Route::spawn();
+    let turns = route.heartbeat.load(Ordering::Relaxed);
+    until("two idle turns", || route.heartbeat.load(Ordering::Relaxed) >= turns + 2);
+    let places = many(100, 1);
+    route.hold(WEB, 1, &[], &places);
+    route.mailbox.stop();
+    route.thread.join().unwrap();
+    assert_eq!(present().len(), places.len(), "what was asked for before is done first");
+}
