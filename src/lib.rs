@@ -4,6 +4,7 @@ extern crate alloc;
 
 pub mod agent;
 pub mod check;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod net;

@@ -2,15 +2,39 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`protocol`] | the thread that owns the engine, and waits only for its own `epoll` |
-//! | [`post`] | requests and notices, between the service thread and the protocol thread |
-//! | [`heartbeat`] | whether every thread still turns |
+//! | [`run`] | the agent from start to end: which threads there are and in which order they end |
+//! | [`protocol`] | the thread that owns the engine and never waits |
 //! | [`mail`] | the bounded ways between the protocol thread and its workers |
 //! | [`route`] | the thread that installs and announces addresses and opens sockets |
+//! | [`post`] | the bounded ways between the protocol thread and the service thread |
+//! | [`heartbeat`] | whether every thread still turns |
+//! | [`service`] | the thread for everything that may wait; below is what it does |
+//! | [`checks`] | runs the checks and judges their results |
+//! | [`reload`] | reads the configuration again, all or nothing |
+//! | [`statuses`] | asks the engine how things stand, not too often |
+//! | [`report`], [`view`] | the report that everybody reads, and how it is made |
+//! | [`history`], [`record`] | what happened, and how it reads |
+//! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
+//! | [`systemd`], [`log`], [`stamp`] | what systemd, the log and the calendar are told |
 
+pub mod api;
+pub mod checks;
+pub mod connection;
 pub mod heartbeat;
+pub mod history;
+pub mod log;
 pub mod mail;
 mod perform;
 pub mod post;
 pub mod protocol;
+pub mod record;
+pub mod reload;
+pub mod report;
 pub mod route;
+pub mod run;
+pub mod runtime_dir;
+pub mod service;
+pub mod stamp;
+pub mod statuses;
+pub mod systemd;
+pub mod view;

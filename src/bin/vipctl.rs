@@ -1,1 +1,7 @@
-fn main() {}
+//! The control tool.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vipd::cli::vipctl::main()
+}

@@ -1,0 +1,188 @@
+//! What history remembers of each thing that happened: the fields, and the sentence for the operator.
+//!
+//! Apart from the ring that keeps them, because the control tool reads records too.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use tracing::Level;
+
+use super::report::{Role, millis};
+use crate::engine::notice::{State, What};
+
+/// One kind of event with its fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are the words of the sentences below")]
+pub enum Record {
+    /// The agent began its work.
+    Started { version: String, pid: u32 },
+    /// The agent began to end.
+    Stopping,
+    /// An instance changed its state.
+    Transition { from: Role, to: Role, reason: String },
+    /// An effective priority changed.
+    Priority { from: u8, to: u8 },
+    /// A backup hears another master than before.
+    Master { address: IpAddr, priority: u8 },
+    /// Another router says that it is master, as we do.
+    Rival { address: IpAddr, priority: u8 },
+    /// Another host claims an address that we hold.
+    ForeignClaim { address: IpAddr, mac: String },
+    /// Datagrams are being discarded.
+    Discarded { reason: String, source: Option<IpAddr> },
+    /// Somebody removed one of our addresses.
+    AddressLost { address: String },
+    /// Somebody keeps removing one of our addresses.
+    AddressFight { address: String },
+    /// The kernel refused an address.
+    AddressRefused { address: String, why: String },
+    /// Adverts cannot be sent.
+    SendFailed { why: String },
+    /// Adverts can be sent again.
+    SendRecovered,
+    /// The agent's own loop was late.
+    Stalled { late_ms: f64 },
+    /// A check changed its verdict.
+    Check { check: String, up: bool, why: String },
+    /// A successor has the addresses.
+    HandedOver { to: IpAddr, after_ms: f64 },
+    /// A step-down found no successor.
+    NobodyTookOver,
+    /// A new configuration is in force.
+    Reloaded { started: u32, stopped: u32, changed: u32 },
+    /// A new configuration was refused.
+    ReloadRefused { why: String },
+    /// Somebody asked for a change.
+    Asked { what: String, by: Peer },
+    /// Events were lost before they could be recorded.
+    Lost { count: u64 },
+    /// Threads do not turn; the watchdog is not fed.
+    Stuck { threads: Vec<String> },
+}
+
+/// Who asked, as the kernel knows the other end of the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The user.
+    pub uid: u32,
+    /// The process, if it could be known.
+    pub pid: Option<i32>,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}", self.uid)?;
+        self.pid.map_or(Ok(()), |pid| write!(f, ", pid {pid}"))
+    }
+}
+
+impl From<What> for Record {
+    fn from(what: What) -> Self {
+        match what {
+            What::Transition { from, to, reason } => {
+                Self::Transition { from: from.into(), to: to.into(), reason: reason.to_string() }
+            }
+            What::Priority { from, to } => Self::Priority { from: from.get(), to: to.get() },
+            What::Master { family: _, address, priority } => {
+                Self::Master { address, priority: priority.get() }
+            }
+            What::Rival { family: _, address, priority } => Self::Rival { address, priority: priority.get() },
+            What::ForeignClaim { address, mac } => Self::ForeignClaim { address, mac: mac.to_string() },
+            What::Discarded { reason, source } => {
+                Self::Discarded { reason: reason.as_str().to_owned(), source }
+            }
+            What::AddressLost { net } => Self::AddressLost { address: net.to_string() },
+            What::AddressFight { net } => Self::AddressFight { address: net.to_string() },
+            What::AddressRefused { net, why } => Self::AddressRefused { address: net.to_string(), why },
+            What::SendFailed { why } => Self::SendFailed { why },
+            What::SendRecovered => Self::SendRecovered,
+            What::Stalled { late } => Self::Stalled { late_ms: millis(late) },
+            What::Check { check, up, why } => Self::Check { check, up, why },
+            What::HandedOver { to, after } => Self::HandedOver { to, after_ms: millis(after) },
+            What::NobodyTookOver => Self::NobodyTookOver,
+            What::Reloaded { started, stopped, changed } => Self::Reloaded { started, stopped, changed },
+        }
+    }
+}
+
+impl Record {
+    /// How loud the log says it: WARN only if someone should look.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Started { .. }
+            | Self::Stopping
+            | Self::Transition { .. }
+            | Self::Priority { .. }
+            | Self::Master { .. }
+            | Self::Rival { priority: 0, .. }
+            | Self::SendRecovered
+            | Self::HandedOver { .. }
+            | Self::Check { up: true, .. }
+            | Self::Reloaded { .. }
+            | Self::Asked { .. } => match self {
+                Self::Transition { to: Role::Fault, .. } => Level::WARN,
+                _ => Level::INFO,
+            },
+            Self::Rival { .. }
+            | Self::ForeignClaim { .. }
+            | Self::Discarded { .. }
+            | Self::AddressLost { .. }
+            | Self::AddressFight { .. }
+            | Self::AddressRefused { .. }
+            | Self::SendFailed { .. }
+            | Self::Stalled { .. }
+            | Self::Check { up: false, .. }
+            | Self::NobodyTookOver
+            | Self::ReloadRefused { .. }
+            | Self::Lost { .. } => Level::WARN,
+            Self::Stuck { .. } => Level::ERROR,
+        }
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { version, pid } => write!(f, "vipd {version} started, pid {pid}"),
+            Self::Stopping => f.write_str("the agent is stopping"),
+            Self::Transition { from, to, reason } => {
+                write!(f, "{} -> {}: {reason}", State::from(*from), State::from(*to))
+            }
+            Self::Priority { from, to } => write!(f, "priority {from} -> {to}"),
+            Self::Master { address, priority } => write!(f, "{address} is master, priority {priority}"),
+            Self::Rival { address, priority: 0 } => write!(f, "{address} was master too and has resigned"),
+            Self::Rival { address, priority } => {
+                write!(f, "{address} says that it is master too, priority {priority}")
+            }
+            Self::ForeignClaim { address, mac } => write!(f, "{mac} claims {address}, which is held here"),
+            Self::Discarded { reason, source: Some(source) } => {
+                write!(f, "adverts from {source} are discarded: {reason}")
+            }
+            Self::Discarded { reason, source: None } => write!(f, "adverts are discarded: {reason}"),
+            Self::AddressLost { address } => write!(f, "somebody removed {address}; it goes back"),
+            Self::AddressFight { address } => {
+                write!(f, "somebody keeps removing {address}; it goes back more slowly from now on")
+            }
+            Self::AddressRefused { address, why } => write!(f, "the kernel refused {address}: {why}"),
+            Self::SendFailed { why } => write!(f, "adverts cannot be sent: {why}"),
+            Self::SendRecovered => f.write_str("adverts can be sent again"),
+            Self::Stalled { late_ms } => write!(f, "the agent was stalled: {late_ms} ms late"),
+            Self::Check { check, up: true, why } => write!(f, "check {check} is up: {why}"),
+            Self::Check { check, up: false, why } => write!(f, "check {check} is down: {why}"),
+            Self::HandedOver { to, after_ms } => write!(f, "{to} took over after {after_ms} ms"),
+            Self::NobodyTookOver => f.write_str("nobody took over; still master"),
+            Self::Reloaded { started, stopped, changed } => write!(
+                f,
+                "new configuration: {started} instances started, {stopped} stopped, {changed} changed in place"
+            ),
+            Self::ReloadRefused { why } => write!(f, "new configuration refused, the old one stays: {why}"),
+            Self::Asked { what, by } => write!(f, "{what} asked for by {by}"),
+            Self::Lost { count } => write!(f, "{count} events were lost"),
+            Self::Stuck { threads } => {
+                write!(f, "not turning: {}; the watchdog is not fed", threads.join(", "))
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Reading the configuration again while the agent runs: all of it or nothing.
+//!
+//! What could go wrong goes wrong before anything changes. The engine is told first and the checks after it, so that
+//! a new check's verdict finds the engine knowing the check.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::checks::Checks;
+use super::post::{Post, Refused, Request};
+use crate::config::{self, Config};
+
+/// Where the configuration comes from and which one is in force.
+pub struct Reloader {
+    path: PathBuf,
+    post: Post,
+    checks: Arc<Checks>,
+    in_force: Mutex<Arc<Config>>,
+    /// One reload at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// Why the old configuration stays.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The file is wrong; every problem with its place and its remedy.
+    #[error("{}", .0.join("; "))]
+    Wrong(Vec<String>),
+    /// Two masters until both nodes have it.
+    #[error("until the other node has the same change there will be two masters: {}", .0.join("; "))]
+    Dangerous(Vec<String>),
+    /// The protocol thread did not take it.
+    #[error(transparent)]
+    NotTaken(#[from] Refused),
+}
+
+impl Reloader {
+    /// With `config`, which came from `path`, in force.
+    pub fn new(path: PathBuf, config: Config, post: Post, checks: Arc<Checks>) -> Self {
+        Self { path, post, checks, in_force: Mutex::new(Arc::new(config)), turn: tokio::sync::Mutex::new(()) }
+    }
+
+    /// The configuration in force.
+    pub fn in_force(&self) -> Arc<Config> {
+        Arc::clone(&self.in_force.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs the checks of the configuration in force.
+    pub fn start_checks(&self) {
+        let config = self.in_force();
+        self.checks.apply(&config.checks, &config.settings.checks);
+    }
+
+    /// Reads the file and puts it in force; answers what it warns of.
+    ///
+    /// `force` allows what makes two masters until both nodes have it.
+    pub async fn reload(&self, force: bool) -> Result<Vec<String>, Rejected> {
+        let _turn = self.turn.lock().await;
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let config = match read {
+            Ok(Ok(config)) => config,
+            Ok(Err(problems)) => return Err(Rejected::Wrong(sentences(&problems))),
+            Err(died) => return Err(Rejected::Wrong(vec![format!("reading the file failed: {died}")])),
+        };
+        let dangerous = config::dangerous_changes(&self.in_force(), &config);
+        if !dangerous.is_empty() && !force {
+            return Err(Rejected::Dangerous(dangerous.iter().map(ToString::to_string).collect()));
+        }
+        self.post.send(Request::Reload(config.settings.clone()))?;
+        let warnings = config.warnings.iter().map(ToString::to_string).collect();
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.start_checks();
+        Ok(warnings)
+    }
+}
+
+/// Each problem as a line of its own: `FILE:LINE:COLUMN: PATH: TEXT`.
+fn sentences(problems: &config::Problems) -> Vec<String> {
+    problems.problems.iter().map(|problem| format!("{}:{problem}", problems.file)).collect()
+}

@@ -1,0 +1,329 @@
+//! The report that the control API gives and `vipctl` reads: the shape of `status --json`, schema 1.
+//!
+//! Keys are never renamed or removed within a schema; new ones may appear. Units are in the keys, enumerations in
+//! lower case, timestamps RFC 3339 in UTC. Apart from what fills it in, because programs depend on it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::stamp::Stamp;
+use crate::engine::notice::State;
+use crate::time::Duration;
+
+/// The version of this shape.
+pub const SCHEMA: u32 = 1;
+
+/// Everything about one agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The host's name.
+    pub node: String,
+    /// When the report was made.
+    pub time: Stamp,
+    /// The one word that a script asks for.
+    pub health: Health,
+    /// What is not as it should be, as sentences, the worst first.
+    pub problems: Vec<String>,
+    /// The agent itself.
+    pub agent: Agent,
+    /// Every instance, in the configuration's order.
+    pub instances: Vec<Instance>,
+    /// Every check, in the configuration's order.
+    pub checks: Vec<Check>,
+    /// Adverts that no instance could be found for, by reason.
+    pub discarded: BTreeMap<String, u64>,
+    /// What the engine and the configuration warn of.
+    pub warnings: Vec<String>,
+}
+
+/// How things stand, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Nothing to say.
+    Healthy,
+    /// A warning, a fault or a failing check.
+    Degraded,
+    /// No master is known for an instance.
+    NoHolder,
+    /// Another host says that it is master of an instance that is master here.
+    DuplicateHolder,
+}
+
+/// The agent's process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started.
+    pub started: Stamp,
+    /// How late its protocol loop was at worst since then.
+    pub worst_late_ms: f64,
+    /// Log lines dropped because nobody read them.
+    pub log_lines_dropped: u64,
+    /// The newest event's number.
+    pub newest_event: u64,
+}
+
+/// The state of an instance or a virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the states of RFC 9568, 6.3, and FAULT")]
+pub enum Role {
+    Master,
+    Backup,
+    Fault,
+    Init,
+}
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The operator's label.
+    pub name: String,
+    /// Where it stands: master only if all its routers are.
+    pub state: Role,
+    /// Since when.
+    pub since: Stamp,
+    /// Why.
+    pub reason: String,
+    /// The interface.
+    pub interface: String,
+    /// The virtual router identifier.
+    pub virtual_router_id: u8,
+    /// The protocol version.
+    pub version: u8,
+    /// What it bids with.
+    pub priority: Priority,
+    /// The time between adverts.
+    pub advert_interval_ms: f64,
+    /// Whether the operator has asked it to step down.
+    pub stepped_down: bool,
+    /// How often it became master.
+    pub times_master: u64,
+    /// Who else acts as master, if it was heard lately.
+    pub duplicate: Option<Duplicate>,
+    /// One a family.
+    pub routers: Vec<Router>,
+    /// The virtual addresses, in the configuration's order.
+    pub addresses: Vec<Address>,
+    /// The checks that bear on it.
+    pub tracks: Vec<Track>,
+}
+
+/// A priority before and after tracks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Priority {
+    /// As configured.
+    pub configured: u8,
+    /// As adverts carry it.
+    pub effective: u8,
+}
+
+/// Another host that acts as master of an instance that is master here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Duplicate {
+    /// Its address and priority, or its Ethernet address and the address it claims.
+    pub who: String,
+    /// When it was last heard.
+    pub heard: Stamp,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Router {
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// Its own state.
+    pub state: Role,
+    /// Where its adverts come from.
+    pub source: Option<IpAddr>,
+    /// The master as far as it knows: itself, or who was last heard.
+    pub master: Option<Master>,
+    /// The interval by which it judges the master's silence.
+    pub master_interval_ms: f64,
+    /// How long a silence ends the master's role.
+    pub master_down_ms: f64,
+    /// What it counted since it started.
+    pub counters: Counters,
+}
+
+/// A master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Master {
+    /// The source address of its adverts.
+    pub address: IpAddr,
+    /// The priority in them.
+    pub priority: u8,
+    /// When the last one was received, or sent if it is ours.
+    pub heard: Stamp,
+}
+
+/// What a virtual router counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the engine's counters")]
+pub struct Counters {
+    pub adverts_sent: u64,
+    pub adverts_received: u64,
+    pub send_failures: u64,
+    pub resignations_sent: u64,
+    pub resignations_received: u64,
+    pub pseudo_header_checksums: u64,
+    pub message_checksums: u64,
+    pub address_mismatches: u64,
+    pub discarded: BTreeMap<String, u64>,
+}
+
+/// One virtual address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// As configured, with its prefix.
+    pub address: String,
+    /// Whether it is in the kernel and ours.
+    pub installed: bool,
+    /// Why it is not although it should be.
+    pub trouble: Option<String>,
+}
+
+/// A check's bearing on an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// The check's name.
+    pub check: String,
+    /// What it does.
+    #[serde(flatten)]
+    pub effect: Effect,
+    /// What it says; none until its first verdict.
+    pub up: Option<bool>,
+    /// Since when.
+    pub since: Stamp,
+    /// Whether it bears on the instance now.
+    pub effective: bool,
+}
+
+/// What a check does to an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// FAULT while it is down.
+    Fault,
+    /// Changes the priority: a negative weight while it is down, a positive one while it is up.
+    Weight {
+        /// What is added.
+        weight: i16,
+    },
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// The operator's name for it.
+    pub name: String,
+    /// `http`, `tcp`, `script`, `process`, `file` or `interface`.
+    pub kind: String,
+    /// What it looks at: a URL, a port, a command, ..
+    pub target: String,
+    /// Its verdict; none until the first.
+    pub up: Option<bool>,
+    /// Since when; none until the first.
+    pub since: Option<Stamp>,
+    /// When it last had a result.
+    pub last_run: Option<Stamp>,
+    /// Whether that result was good.
+    pub last_ok: Option<bool>,
+    /// What that result saw.
+    pub last_result: Option<String>,
+    /// What the last bad result saw, even if things are good again.
+    pub last_error: Option<String>,
+    /// How long the last run took.
+    pub latency_ms: Option<f64>,
+    /// The beginning of what a script wrote in its last run.
+    pub output: Option<String>,
+}
+
+impl Report {
+    /// The first line of `vipctl status`.
+    pub fn verdict(&self) -> String {
+        let all = self.instances.len();
+        let masters = self.instances.iter().filter(|i| i.state == Role::Master).count();
+        let tally = match (masters, all) {
+            (_, 0) => "No instances are configured.".to_owned(),
+            (1, 1) => "The one instance is master here.".to_owned(),
+            (0, 1) => "The one instance is not master here.".to_owned(),
+            (1, all) => format!("1 of {all} instances is master here."),
+            (masters, all) => format!("{masters} of {all} instances are master here."),
+        };
+        let problems = match self.problems.len() {
+            0 => String::new(),
+            1 => " There is 1 problem.".to_owned(),
+            n => format!(" There are {n} problems."),
+        };
+        format!("{}: {}. {tally}{problems}", self.node, self.health.words())
+    }
+
+    /// How many instances are master here, for systemd: `2 of 3 masters`.
+    pub fn tally(&self) -> String {
+        let masters = self.instances.iter().filter(|i| i.state == Role::Master).count();
+        format!("{masters} of {} masters", self.instances.len())
+    }
+
+    /// The instance called `name`.
+    pub fn instance(&self, name: &str) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.name == name)
+    }
+}
+
+impl Health {
+    /// As the verdict says it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::NoHolder => "no holder",
+            Self::DuplicateHolder => "duplicate holder",
+        }
+    }
+}
+
+impl Instance {
+    /// The master's address as far as any of its routers knows.
+    pub fn master(&self) -> Option<&Master> {
+        self.routers.iter().find_map(|router| router.master.as_ref())
+    }
+}
+
+impl From<State> for Role {
+    fn from(state: State) -> Self {
+        match state {
+            State::Init => Self::Init,
+            State::Backup => Self::Backup,
+            State::Master => Self::Master,
+            State::Fault => Self::Fault,
+        }
+    }
+}
+
+impl From<Role> for State {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Init => Self::Init,
+            Role::Backup => Self::Backup,
+            Role::Master => Self::Master,
+            Role::Fault => Self::Fault,
+        }
+    }
+}
+
+/// A duration in milliseconds with three decimals.
+pub fn millis(duration: Duration) -> f64 {
+    // A report shows at most hours: 2^52 microseconds are 142 years.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^52 microseconds")]
+    let micros = duration.as_micros() as f64;
+    micros / 1000.0
+}

@@ -1,0 +1,96 @@
+//! The agent from start to end: what is opened before the threads exist, which threads there are, in which order they
+//! end.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::heartbeat::Heartbeats;
+use super::log::{self, Format};
+use super::runtime_dir::{self, RuntimeDir};
+use super::service::{self, Ending, Parts};
+use super::{mail, post, protocol, route};
+use crate::config;
+use crate::engine::Engine;
+use crate::sys::clock;
+
+/// What the command line says.
+#[derive(Debug)]
+pub struct Options {
+    /// The configuration.
+    pub config: PathBuf,
+    /// Where the control sockets are.
+    pub runtime_dir: PathBuf,
+    /// How log lines look.
+    pub log_format: Format,
+}
+
+/// Why the agent did not start, or ended other than asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The configuration cannot be used.
+    #[error("the configuration cannot be used\n{0}")]
+    Configuration(config::Problems),
+    /// The runtime directory is not ours.
+    #[error(transparent)]
+    Directory(#[from] runtime_dir::Trouble),
+    /// The system refused something.
+    #[error("cannot {what}: {why}")]
+    System {
+        /// What was being done.
+        what: &'static str,
+        /// What came of it.
+        why: io::Error,
+    },
+    /// The protocol thread ended by itself.
+    #[error("the protocol thread ended by itself")]
+    Ended,
+    /// The protocol thread did not end when asked.
+    #[error("the protocol thread does not end; addresses may be left behind")]
+    Stuck,
+}
+
+/// Runs the agent until it is asked to end. The calling thread becomes the service thread.
+pub fn run(options: Options) -> Result<(), Trouble> {
+    let Options { config: path, runtime_dir, log_format } = options;
+    let config = config::load(&path).map_err(Trouble::Configuration)?;
+    // Before any thread: it changes the umask for a moment, and nobody shall see two agents at work.
+    let mut directory = RuntimeDir::take(&runtime_dir)?;
+    let log = log::start(log_format);
+    let node = nix::unistd::gethostname().map_err(refused("read the host's name"))?;
+    let mut heartbeats = Heartbeats::new();
+    let pulse = heartbeats.register("protocol");
+    let (post, inbox) = post::requests().map_err(refused("open the way to the protocol thread"))?;
+    let (notices, reader) = post::notices();
+
+    let mailbox = mail::Mailbox::new();
+    let (answering, answers) = mail::answers().map_err(refused("open the way to the protocol thread"))?;
+    let route = route::spawn(mailbox.clone(), answering, heartbeats.register("route").count());
+    let route = route.map_err(refused("start the route thread"))?;
+    let parts = protocol::Parts {
+        engine: Engine::new(clock::now(), config.settings.clone()),
+        inbox,
+        notices,
+        route: mailbox.clone(),
+        gate: mail::Mailbox::new(),
+        answers,
+        heartbeat: pulse.clone(),
+    };
+    let protocol = protocol::spawn(parts).map_err(refused("start the protocol thread"))?;
+
+    let lines_dropped = Some(log.lines_dropped());
+    let node = node.to_string_lossy().into_owned();
+    let parts =
+        Parts { node, path, config, post, notices: reader, heartbeats, protocol: pulse, lines_dropped };
+    let ending = service::run(parts, &mut directory).map_err(refused("run the service thread"))?;
+    if ending == Ending::Stuck {
+        return Err(Trouble::Stuck);
+    }
+    let whole = protocol.join().is_ok();
+    mailbox.stop();
+    let whole = route.join().is_ok() && whole;
+    if ending == Ending::Asked && whole { Ok(()) } else { Err(Trouble::Ended) }
+}
+
+fn refused<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Trouble {
+    move |why| Trouble::System { what, why: why.into() }
+}

@@ -1,0 +1,382 @@
+//! The service thread: everything that may wait, on one tokio runtime that nothing urgent depends on.
+//!
+//! It runs the checks, records and logs what the engine tells, answers the control API, speaks with systemd and listens
+//! to signals. The end of the protocol thread is the end of this one.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing_appender::non_blocking::ErrorCounter;
+
+use super::api::{Access, router};
+use super::checks::{Checks, Results};
+use super::connection::serve;
+use super::heartbeat::{Heartbeat, Heartbeats};
+use super::history::{Entry, History};
+use super::post::{Batch, NoticeReader, Post, Refused, Request};
+use super::record::{Peer, Record};
+use super::reload::{Rejected, Reloader};
+use super::report::{Agent, Report, millis};
+use super::runtime_dir::RuntimeDir;
+use super::stamp::{Clocks, Stamp};
+use super::statuses::{Statuses, Unknown};
+use super::systemd::Systemd;
+use super::view::{self, Surroundings};
+use crate::config::Config;
+use crate::engine::event::Target;
+use crate::time::Duration;
+
+/// How long a hand-over may take before everything is released without it.
+const HAND_OVER: Duration = Duration::from_secs(2);
+/// How long that release may take before the process ends without it; the protocol thread itself gives up earlier.
+const RELEASE: Duration = Duration::from_secs(5);
+/// How often this thread turns at least.
+const TURN: Duration = Duration::from_secs(1);
+
+/// What the service thread is given.
+pub struct Parts {
+    /// The host's name.
+    pub node: String,
+    /// Where the configuration was read from.
+    pub path: PathBuf,
+    /// What was read.
+    pub config: Config,
+    /// The way to the protocol thread.
+    pub post: Post,
+    /// The way from it.
+    pub notices: NoticeReader,
+    /// Every thread's pulse.
+    pub heartbeats: Heartbeats,
+    /// The protocol thread's pulse, for its lateness.
+    pub protocol: Heartbeat,
+    /// Counts the log's dropped lines.
+    pub lines_dropped: Option<ErrorCounter>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// As it was asked to.
+    Asked,
+    /// The protocol thread ended by itself.
+    Unasked,
+    /// The protocol thread was asked to end and does not.
+    Stuck,
+}
+
+/// What the control API and the thread's own tasks share.
+pub struct Service {
+    node: String,
+    started: Stamp,
+    post: Post,
+    statuses: Statuses,
+    history: Arc<History>,
+    checks: Arc<Checks>,
+    reloader: Reloader,
+    protocol: Heartbeat,
+    lines_dropped: Option<ErrorCounter>,
+    systemd: Systemd,
+}
+
+/// Runs the service on the calling thread until the protocol thread has ended.
+pub fn run(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().thread_name("blocking").build()?;
+    let ending = runtime.block_on(work(parts, directory));
+    // A check may hang in the kernel: nobody waits for it.
+    runtime.shutdown_background();
+    ending
+}
+
+async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
+    let mut signals = Signals::new()?;
+    let (service, results, notices, heartbeats) = Service::new(parts);
+    let service = Arc::new(service);
+    for (listener, access) in
+        [(directory.control.take(), Access::Everything), (directory.status.take(), Access::Questions)]
+    {
+        if let Some(listener) = listener {
+            tokio::spawn(serve(UnixListener::from_std(listener)?, router(Arc::clone(&service), access)));
+        }
+    }
+    service.begin(results);
+    let ending = service.turn(notices, heartbeats, &mut signals).await;
+    service.checks.stop();
+    Ok(ending)
+}
+
+impl Service {
+    fn new(parts: Parts) -> (Self, Results, NoticeReader, Heartbeats) {
+        let Parts { node, path, config, post, notices, heartbeats, protocol, lines_dropped } = parts;
+        let (checks, results) = Checks::new(post.clone());
+        let service = Self {
+            node,
+            started: Stamp::now(),
+            statuses: Statuses::new(post.clone()),
+            history: Arc::default(),
+            reloader: Reloader::new(path, config, post.clone(), Arc::clone(&checks)),
+            checks,
+            post,
+            protocol,
+            lines_dropped,
+            systemd: Systemd::default(),
+        };
+        (service, results, notices, heartbeats)
+    }
+
+    fn begin(self: &Arc<Self>, results: Results) {
+        let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
+        self.record(Stamp::now(), None, Record::Started { version, pid });
+        self.reloader.start_checks();
+        for warning in &self.reloader.in_force().warnings {
+            tracing::warn!("{warning}");
+        }
+        let checks = Arc::clone(&self.checks);
+        tokio::spawn(async move { checks.judge(results).await });
+        let service = Arc::clone(self);
+        tokio::spawn(async move { service.keep_systemd_informed().await });
+    }
+
+    /// The loop that never waits for anything but all of its causes at once.
+    async fn turn(
+        self: &Arc<Self>,
+        mut notices: NoticeReader,
+        mut heartbeats: Heartbeats,
+        signals: &mut Signals,
+    ) -> Ending {
+        let own = heartbeats.register("service");
+        let pace = self.systemd.watchdog_pace();
+        let mut turns = interval(pace.map_or(TURN, |pace| pace.min(TURN)));
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut fed = Instant::now();
+        let mut end = End::NotYet;
+        loop {
+            tokio::select! {
+                batch = notices.next() => match batch {
+                    Some(batch) => self.take(batch),
+                    None if end == End::NotYet => return Ending::Unasked,
+                    None => return Ending::Asked,
+                },
+                wish = signals.next() => match wish {
+                    Wish::Reload => self.reload_in_background(),
+                    Wish::End => end = self.end_sooner(end),
+                },
+                () = end.due() => match end {
+                    End::Forced(_) => return Ending::Stuck,
+                    End::NotYet | End::Asked(_) => end = self.end_sooner(end),
+                },
+                _ = turns.tick() => {
+                    own.beat();
+                    if pace.is_some_and(|pace| fed.elapsed() >= pace) && self.feed(&mut heartbeats) {
+                        fed = Instant::now();
+                    }
+                }
+            }
+        }
+    }
+
+    fn feed(&self, heartbeats: &mut Heartbeats) -> bool {
+        match heartbeats.all_beat() {
+            Ok(()) => {
+                self.systemd.feed_watchdog();
+                true
+            }
+            Err(still) => {
+                let threads = still.iter().map(ToString::to_string).collect();
+                self.record(Stamp::now(), None, Record::Stuck { threads });
+                false
+            }
+        }
+    }
+
+    fn end_sooner(&self, end: End) -> End {
+        let (request, next) = match end {
+            End::NotYet => {
+                self.systemd.stopping();
+                self.record(Stamp::now(), None, Record::Stopping);
+                (Request::Shutdown, End::Asked(Instant::now() + HAND_OVER))
+            }
+            End::Asked(_) | End::Forced(_) => (Request::ShutdownNow, End::Forced(Instant::now() + RELEASE)),
+        };
+        match self.post.send(request) {
+            // Already over; its last notices are about to say so.
+            Ok(()) | Err(Refused::Ended | Refused::Full) => next,
+        }
+    }
+
+    fn reload_in_background(self: &Arc<Self>) {
+        let service = Arc::clone(self);
+        tokio::spawn(async move {
+            // A refusal is in the history and thus in the log already, with its first problems; here is each on a line.
+            let lines = match service.reload(false).await {
+                Ok(lines) | Err(Rejected::Wrong(lines) | Rejected::Dangerous(lines)) => lines,
+                Err(Rejected::NotTaken(_)) => Vec::new(),
+            };
+            for line in lines {
+                tracing::warn!("{line}");
+            }
+        });
+    }
+
+    async fn keep_systemd_informed(&self) {
+        let mut follower = self.history.follow(0);
+        let mut ready = false;
+        loop {
+            match self.report().await {
+                Ok(report) => {
+                    self.systemd.status(&report.tally());
+                    if !ready {
+                        self.systemd.ready();
+                        ready = true;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "cannot tell how things stand"),
+            }
+            follower.next(super::history::ENTRIES).await;
+        }
+    }
+
+    fn take(&self, batch: Batch) {
+        let clocks = Clocks::now();
+        if batch.lost > 0 {
+            self.record(clocks.wall(), None, Record::Lost { count: batch.lost });
+        }
+        for notice in batch.notices {
+            let instance = notice.about.map(|(_, name)| name);
+            self.record(clocks.stamp(notice.at), instance, notice.what.into());
+        }
+    }
+
+    fn record(&self, time: Stamp, instance: Option<String>, record: Record) -> u64 {
+        let entry = self.history.add(time, instance, record);
+        self.statuses.changed();
+        say(&entry);
+        entry.sequence
+    }
+
+    /// What happened so far.
+    pub fn history(&self) -> &Arc<History> {
+        &self.history
+    }
+
+    /// The instances of the configuration in force.
+    pub fn instance_names(&self) -> Vec<String> {
+        self.reloader.in_force().settings.instances.iter().map(|instance| instance.name.clone()).collect()
+    }
+
+    /// How everything stands.
+    pub async fn report(&self) -> Result<Report, Unknown> {
+        let status = self.statuses.current().await?;
+        let clocks = Clocks::now();
+        let around = Surroundings {
+            node: self.node.clone(),
+            agent: Agent {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                started: self.started,
+                worst_late_ms: millis(self.protocol.worst_late()),
+                log_lines_dropped: self
+                    .lines_dropped
+                    .as_ref()
+                    .map_or(0, |lines| lines.dropped_lines() as u64),
+                newest_event: self.history.newest(),
+            },
+            checks: self.checks.view(clocks),
+            warnings: self.reloader.in_force().warnings.iter().map(ToString::to_string).collect(),
+        };
+        Ok(view::report(&status, around, clocks))
+    }
+
+    /// Records who asked for what, before it is done; answers the record's number.
+    pub fn asked(&self, what: String, instance: Option<String>, by: Peer) -> u64 {
+        self.record(Stamp::now(), instance, Record::Asked { what, by })
+    }
+
+    /// Reads the configuration again and puts it in force, or says why not.
+    pub async fn reload(&self, force: bool) -> Result<Vec<String>, Rejected> {
+        self.systemd.reloading();
+        let outcome = self.reloader.reload(force).await;
+        if let Err(why) = &outcome {
+            self.record(Stamp::now(), None, Record::ReloadRefused { why: why.to_string() });
+        }
+        self.statuses.changed();
+        self.systemd.ready();
+        outcome
+    }
+
+    /// Asks the engine to have these instances elsewhere.
+    pub fn step_down(&self, target: Target) -> Result<(), Refused> {
+        let sent = self.post.send(Request::StepDown(target));
+        self.statuses.changed();
+        sent
+    }
+
+    /// Takes that back.
+    pub fn resume(&self, target: Target) -> Result<(), Refused> {
+        let sent = self.post.send(Request::Resume(target));
+        self.statuses.changed();
+        sent
+    }
+}
+
+/// An event as a log line.
+fn say(entry: &Entry) {
+    let (record, instance) = (&entry.record, entry.instance.as_deref());
+    match record.level() {
+        tracing::Level::ERROR => tracing::error!(instance, "{record}"),
+        tracing::Level::WARN => tracing::warn!(instance, "{record}"),
+        _ => tracing::info!(instance, "{record}"),
+    }
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    NotYet,
+    Asked(Instant),
+    Forced(Instant),
+}
+
+impl End {
+    async fn due(self) {
+        match self {
+            Self::NotYet => std::future::pending().await,
+            Self::Asked(at) | Self::Forced(at) => sleep_until(at).await,
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Reload,
+    End,
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The road from the engine's status and the checks' results to the report.
+//!
+//! What counts as a problem is decided here, once, for the command line, systemd's status line and every program
+//! that reads the report.
+
+use std::collections::BTreeMap;
+
+use super::report::{
+    Address, Agent, Check, Counters, Duplicate, Effect, Health, Instance, Master, Priority, Report, Role,
+    Router, SCHEMA, Track, millis,
+};
+use super::stamp::Clocks;
+use crate::engine::notice::{Discard, State};
+use crate::engine::settings;
+use crate::engine::status::{self, Status};
+use crate::time::{Duration, Instant};
+use crate::wire::vrrp::Version;
+
+/// How long another master counts after it was last heard: a sign of it comes with each of its adverts.
+const LATELY: Duration = Duration::from_secs(10);
+
+/// What the engine does not know.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The host's name.
+    pub node: String,
+    /// The agent's process.
+    pub agent: Agent,
+    /// Every check but those the engine itself answers.
+    pub checks: Vec<Check>,
+    /// What the configuration warns of.
+    pub warnings: Vec<String>,
+}
+
+/// Puts a report together.
+pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
+    let Surroundings { node, agent, mut checks, mut warnings } = around;
+    let instances: Vec<_> = status.instances.iter().map(|one| instance(one, status.at, clocks)).collect();
+    complete_checks(&mut checks, &instances);
+    warnings.extend(status.warnings.iter().cloned());
+    let (health, problems) = judge(&instances, &checks, &warnings);
+    Report {
+        schema: SCHEMA,
+        node,
+        time: clocks.wall(),
+        health,
+        problems,
+        agent,
+        instances,
+        checks,
+        discarded: discarded(&status.discarded),
+        warnings,
+    }
+}
+
+fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Instance {
+    let state = Role::from(one.state);
+    Instance {
+        name: one.name.clone(),
+        state,
+        since: clocks.stamp(one.since),
+        reason: one.reason.to_string(),
+        interface: one.interface.clone(),
+        virtual_router_id: one.vrid.get(),
+        version: match one.version {
+            Version::V2 => 2,
+            Version::V3 => 3,
+        },
+        priority: Priority { configured: one.configured.get(), effective: one.effective.get() },
+        advert_interval_ms: millis(one.interval),
+        stepped_down: one.stepped_down,
+        times_master: one.times_master,
+        duplicate: duplicate(one, now, clocks),
+        routers: one.routers.iter().map(|one| router(one, clocks)).collect(),
+        addresses: one
+            .addresses
+            .iter()
+            .map(|one| Address {
+                address: one.net.to_string(),
+                installed: one.installed,
+                trouble: one.trouble.clone(),
+            })
+            .collect(),
+        tracks: one.tracks.iter().map(|one| track(one, clocks)).collect(),
+    }
+}
+
+/// The other master, if this instance is master and the other was heard within a few of its adverts.
+fn duplicate(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Option<Duplicate> {
+    let other = one.duplicate.as_ref().filter(|_| one.state == State::Master)?;
+    let lately = LATELY.max(one.interval.saturating_mul(3));
+    (now.since(other.at) < lately)
+        .then(|| Duplicate { who: other.who.clone(), heard: clocks.stamp(other.at) })
+}
+
+fn router(one: &status::RouterStatus, clocks: Clocks) -> Router {
+    Router {
+        family: one.family.as_str().to_owned(),
+        state: one.state.into(),
+        source: one.source,
+        master: one.master.map(|master| Master {
+            address: master.address,
+            priority: master.priority.get(),
+            heard: clocks.stamp(master.heard),
+        }),
+        master_interval_ms: millis(one.master_interval),
+        master_down_ms: millis(one.master_down),
+        counters: counters(&one.counters),
+    }
+}
+
+fn counters(counted: &status::Counters) -> Counters {
+    let [pseudo_header_checksums, message_checksums] = counted.checksum_forms;
+    Counters {
+        adverts_sent: counted.sent,
+        adverts_received: counted.received,
+        send_failures: counted.send_failures,
+        resignations_sent: counted.resigned,
+        resignations_received: counted.resignations,
+        pseudo_header_checksums,
+        message_checksums,
+        address_mismatches: counted.address_mismatches,
+        discarded: discarded(&counted.discarded),
+    }
+}
+
+fn discarded(counted: &BTreeMap<Discard, u64>) -> BTreeMap<String, u64> {
+    counted.iter().map(|(reason, count)| (reason.as_str().to_owned(), *count)).collect()
+}
+
+fn track(one: &status::TrackStatus, clocks: Clocks) -> Track {
+    Track {
+        check: one.check.clone(),
+        effect: match one.effect {
+            settings::Effect::Weight(weight) => Effect::Weight { weight },
+            settings::Effect::Fault => Effect::Fault,
+        },
+        up: one.up,
+        since: clocks.stamp(one.since),
+        effective: one.effective,
+    }
+}
+
+/// A check that the engine answers itself has no results of its own; whoever tracks it knows its verdict.
+fn complete_checks(checks: &mut [Check], instances: &[Instance]) {
+    for check in checks.iter_mut().filter(|check| check.up.is_none()) {
+        let tracks = instances.iter().flat_map(|instance| &instance.tracks);
+        if let Some(track) = tracks.into_iter().find(|t| t.check == check.name && t.up.is_some()) {
+            check.up = track.up;
+            check.since = Some(track.since);
+        }
+    }
+}
+
+/// What is wrong, the worst first.
+fn judge(instances: &[Instance], checks: &[Check], warnings: &[String]) -> (Health, Vec<String>) {
+    let mut found = Vec::new();
+    for instance in instances {
+        let name = &instance.name;
+        if let Some(other) = &instance.duplicate {
+            let sentence = format!("{name} has a second master, heard lately: {}", other.who);
+            found.push((Health::DuplicateHolder, sentence));
+        }
+        if instance.state == Role::Fault {
+            found.push((Health::Degraded, format!("{name} is in FAULT: {}", instance.reason)));
+        }
+        if instance.state != Role::Master && instance.routers.iter().any(|router| router.master.is_none()) {
+            found.push((Health::NoHolder, format!("nobody is known to hold {name}")));
+        }
+        // With trouble it is among the engine's warnings.
+        let missing = instance.addresses.iter().filter(|one| !one.installed && one.trouble.is_none());
+        for address in missing.filter(|_| instance.state == Role::Master) {
+            found.push((Health::Degraded, format!("{name}: {} is not installed yet", address.address)));
+        }
+    }
+    for check in checks.iter().filter(|check| check.up == Some(false)) {
+        let saw = check.last_result.as_deref().map(|saw| format!(" ({saw})")).unwrap_or_default();
+        found.push((Health::Degraded, format!("check {} is down{saw}", check.name)));
+    }
+    found.extend(warnings.iter().map(|warning| (Health::Degraded, warning.clone())));
+    // Stable: within one gravity the configuration's order stays.
+    found.sort_by_key(|(health, _)| std::cmp::Reverse(*health));
+    let worst = found.first().map_or(Health::Healthy, |(health, _)| *health);
+    (worst, found.into_iter().map(|(_, sentence)| sentence).collect())
+}

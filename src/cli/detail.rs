@@ -1,0 +1,168 @@
+//! `vipctl status NAME`: everything about one instance.
+
+use super::output::{Colour, age, millis};
+use super::status::{master, terms, tone, words};
+use crate::agent::report::{Address, Check, Counters, Effect, Instance, Report, Role, Router, Track};
+
+/// The whole story of one instance.
+pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String {
+    let state = colour.paint(tone(one.state), &words(one.state));
+    let since = one.since.day_and_time();
+    let mut page = Page { text: String::new() };
+    page.line(&format!(
+        "{}: {state} on {} for {}, since {since}.",
+        one.name,
+        report.node,
+        age(report.time.since(one.since))
+    ));
+    page.entry("why", [one.reason.clone()]);
+    page.entry("master", [who(one, report)]);
+    page.entry("and also", one.duplicate.iter().map(|other| format!("{}!", other.who)));
+    page.entry("priority", [priority(one)]);
+    page.entry(
+        "speaks",
+        [format!(
+            "VRRP version {} on {}, virtual router id {}, an advert every {}",
+            one.version,
+            one.interface,
+            one.virtual_router_id,
+            millis(one.advert_interval_ms)
+        )],
+    );
+    page.entry("addresses", one.addresses.iter().map(address));
+    for router in &one.routers {
+        page.entry(&router.family, routing(router, report));
+    }
+    page.entry("checks", one.tracks.iter().flat_map(|one| track(one, report)));
+    let terms = match one.times_master {
+        1 => "once since the agent started".to_owned(),
+        times => format!("{times} times since the agent started"),
+    };
+    page.entry("was master", [terms]);
+    page.text
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn entry(&mut self, label: &str, lines: impl IntoIterator<Item = String>) {
+        let mut label = label;
+        for line in lines {
+            self.line(&format!("  {label:10}  {line}"));
+            label = "";
+        }
+    }
+}
+
+fn who(one: &Instance, report: &Report) -> String {
+    match one.master() {
+        Some(known) if one.state != Role::Master => {
+            let heard = millis(report.time.since(known.heard).as_secs_f64() * 1000.0);
+            format!("{}, priority {}, heard {heard} ago", known.address, known.priority)
+        }
+        Some(_) | None => master(one),
+    }
+}
+
+fn priority(one: &Instance) -> String {
+    let (effective, configured) = (one.priority.effective, one.priority.configured);
+    if one.stepped_down {
+        return format!("{effective}, stepped down from {configured} until 'vipctl resume {}'", one.name);
+    }
+    match terms(one).as_slice() {
+        [] => format!("{effective}"),
+        terms => format!("{effective} = {configured} configured, {}", terms.join(", ")),
+    }
+}
+
+fn address(one: &Address) -> String {
+    match (&one.trouble, one.installed) {
+        (Some(trouble), _) => format!("{}  {trouble}", one.address),
+        (None, true) => format!("{}  installed", one.address),
+        (None, false) => format!("{}  not here", one.address),
+    }
+}
+
+fn routing(router: &Router, report: &Report) -> Vec<String> {
+    let source = router.source.map_or_else(String::new, |source| format!(", sends from {source}"));
+    let mut lines = vec![format!("{}{source}", words(router.state))];
+    if let Some(master) = &router.master
+        && router.state != Role::Master
+    {
+        lines.push(format!(
+            "takes over {} after {}'s last advert, which came {} ago",
+            millis(router.master_down_ms),
+            master.address,
+            millis(report.time.since(master.heard).as_secs_f64() * 1000.0)
+        ));
+    }
+    lines.extend(counted(&router.counters));
+    lines
+}
+
+fn counted(counters: &Counters) -> Vec<String> {
+    let mut lines = vec![format!(
+        "adverts: {} sent, {} received; resignations: {} sent, {} received",
+        counters.adverts_sent,
+        counters.adverts_received,
+        counters.resignations_sent,
+        counters.resignations_received
+    )];
+    if counters.pseudo_header_checksums + counters.message_checksums > 0 {
+        lines.push(format!(
+            "checksums received: {} with pseudo-header, {} of the message alone",
+            counters.pseudo_header_checksums, counters.message_checksums
+        ));
+    }
+    if counters.send_failures > 0 {
+        lines.push(format!("{} adverts could not be sent", counters.send_failures));
+    }
+    if counters.address_mismatches > 0 {
+        lines.push(format!("{} adverts received carried other addresses", counters.address_mismatches));
+    }
+    if !counters.discarded.is_empty() {
+        let each = counters.discarded.iter().map(|(reason, count)| format!("{count} {reason}"));
+        lines.push(format!("discarded: {}", each.collect::<Vec<_>>().join(", ")));
+    }
+    lines
+}
+
+fn track(one: &Track, report: &Report) -> Vec<String> {
+    let effect = match one.effect {
+        Effect::Fault => "fault while down".to_owned(),
+        Effect::Weight { weight: weight @ ..0 } => format!("{weight} while down"),
+        Effect::Weight { weight } => format!("{weight:+} while up"),
+    };
+    let up = match one.up {
+        Some(true) => format!("up for {}", age(report.time.since(one.since))),
+        Some(false) => format!("down for {}", age(report.time.since(one.since))),
+        None => "no verdict yet".to_owned(),
+    };
+    let mut lines = vec![format!("{}: {up} ({effect})", one.check)];
+    if let Some(check) = report.checks.iter().find(|check| check.name == one.check) {
+        lines.extend(result(check, report).into_iter().map(|line| format!("  {line}")));
+    }
+    lines
+}
+
+fn result(check: &Check, report: &Report) -> Vec<String> {
+    let mut lines = vec![format!("{} {}", check.kind, check.target)];
+    if let (Some(saw), Some(run)) = (&check.last_result, check.last_run) {
+        let took = check.latency_ms.map(|ms| format!(", took {}", millis(ms))).unwrap_or_default();
+        lines.push(format!("{saw} ({} ago{took})", age(report.time.since(run))));
+    }
+    if let Some(error) = check.last_error.as_ref().filter(|_| check.last_ok == Some(true)) {
+        lines.push(format!("last trouble: {error}"));
+    }
+    lines.extend(
+        check.output.iter().flat_map(|output| output.lines().take(5)).map(|line| format!("| {line}")),
+    );
+    lines
+}

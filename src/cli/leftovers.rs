@@ -1,0 +1,67 @@
+//! What a dead agent left in the kernel, for `vipctl status` when nobody answers.
+
+use std::io;
+
+use serde_json::json;
+
+use super::client::{Client, Trouble};
+use crate::agent::report::SCHEMA;
+use crate::sys;
+use crate::sys::address::Addresses;
+
+/// A virtual address that nobody looks after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leftover {
+    address: String,
+    interface: String,
+}
+
+/// Every address that carries an agent's mark.
+pub(super) fn find() -> io::Result<Vec<Leftover>> {
+    let picture = Addresses::open()?.picture()?;
+    let ours = picture.addresses.iter().filter(|address| address.ours);
+    Ok(ours
+        .map(|address| Leftover { address: address.net.to_string(), interface: sys::name_of(address.link) })
+        .collect())
+}
+
+/// A line for what is wrong, and one for each address left.
+pub(super) fn text(trouble: &Trouble, left: &io::Result<Vec<Leftover>>) -> String {
+    let mut lines = vec![format!("{}: {trouble}.", node())];
+    match (trouble, left) {
+        (Trouble::NotRunning(_), Err(error)) => {
+            lines.push(format!("What it may have left in the kernel cannot be seen: {error}."));
+        }
+        (Trouble::NotRunning(_), Ok(left)) if left.is_empty() => {
+            lines.push("This host holds no virtual address of its.".to_owned());
+        }
+        (_, Ok(left)) => {
+            let each = left.iter().map(|one| format!("VIP {} is still on {}!", one.address, one.interface));
+            lines.extend(each);
+        }
+        (_, Err(_)) => {}
+    }
+    lines.join("\n")
+}
+
+pub(super) fn json(client: &Client, trouble: &Trouble, left: &io::Result<Vec<Leftover>>) -> String {
+    let left = left.as_ref().map(|left| {
+        let each = left.iter().map(|one| json!({"address": one.address, "interface": one.interface}));
+        each.collect::<Vec<_>>()
+    });
+    let report = json!({
+        "schema": SCHEMA,
+        "node": node(),
+        "health": "unreachable",
+        "error": trouble.to_string(),
+        "runtime_dir": client.directory().display().to_string(),
+        "left_behind": left.ok(),
+    });
+    format!("{report}\n")
+}
+
+/// The host's name.
+pub(super) fn node() -> String {
+    nix::unistd::gethostname()
+        .map_or_else(|_| "this host".to_owned(), |name| name.to_string_lossy().into_owned())
+}

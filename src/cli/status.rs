@@ -1,0 +1,183 @@
+//! `vipctl status`: the verdict first, then a line an instance.
+
+use super::client::{Client, Trouble};
+use super::output::{Colour, Tone, age, complain, say};
+use super::{Exit, detail, leftovers};
+use crate::agent::report::{Effect, Health, Instance, Report, Role};
+use crate::engine::notice::State;
+
+/// Prints how things stand, all of it or one instance.
+pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Exit {
+    let (report, text) = match client.report().await {
+        Ok(answer) => answer,
+        Err(trouble) => return unreachable(client, &trouble, json),
+    };
+    if let Some(name) = name
+        && report.instance(name).is_none()
+    {
+        return unknown(name, &report);
+    }
+    let text = match (name, json) {
+        (None, true) => format!("{}\n", String::from_utf8_lossy(&text).trim_end()),
+        (Some(name), true) => only(&text, name),
+        (None, false) => overview(&report, Colour::of_stdout()),
+        (Some(name), false) => {
+            let one = report.instance(name).map(|one| detail::render(one, &report, Colour::of_stdout()));
+            one.unwrap_or_default()
+        }
+    };
+    say(&text);
+    exit(report.health)
+}
+
+/// The exit code that stands for a report's health.
+pub(super) const fn exit(health: Health) -> Exit {
+    match health {
+        Health::Healthy => Exit::Ok,
+        Health::Degraded => Exit::Degraded,
+        Health::NoHolder => Exit::NoHolder,
+        Health::DuplicateHolder => Exit::DuplicateHolder,
+    }
+}
+
+/// Says that a name is none of the instances'.
+pub(super) fn unknown(name: &str, report: &Report) -> Exit {
+    let known: Vec<_> = report.instances.iter().map(|instance| instance.name.as_str()).collect();
+    complain(&format!("there is no instance '{name}'; there are: {}", known.join(", ")));
+    Exit::Usage
+}
+
+/// No agent: say so, and what a dead one left behind.
+fn unreachable(client: &Client, trouble: &Trouble, json: bool) -> Exit {
+    let left = match trouble {
+        Trouble::NotRunning(_) => leftovers::find(),
+        Trouble::NotAllowed(_) | Trouble::Refused(..) | Trouble::Broken(_) => Ok(Vec::new()),
+    };
+    if json {
+        say(&leftovers::json(client, trouble, &left));
+    } else {
+        complain(&leftovers::text(trouble, &left));
+    }
+    Exit::Unreachable
+}
+
+/// The report with one instance only, whatever else a newer agent may have put into it.
+fn only(text: &[u8], name: &str) -> String {
+    let Ok(mut report) = serde_json::from_slice::<serde_json::Value>(text) else { return String::new() };
+    if let Some(instances) = report.get_mut("instances").and_then(|list| list.as_array_mut()) {
+        instances.retain(|one| one.get("name").and_then(|name| name.as_str()) == Some(name));
+    }
+    format!("{report}\n")
+}
+
+/// Everything at a glance.
+pub(super) fn overview(report: &Report, colour: Colour) -> String {
+    let words = report.health.words();
+    let painted = colour.paint(health_tone(report.health), words);
+    let mut text = report.verdict().replacen(words, &painted, 1);
+    text.push('\n');
+    let rows: Vec<_> = report.instances.iter().map(|instance| Row::new(instance, report)).collect();
+    text.push_str(&table(&rows, colour));
+    text.extend(report.problems.iter().map(|problem| format!("problem: {problem}\n")));
+    text
+}
+
+/// One line of the overview.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) state: Role,
+    pub(super) since: String,
+    pub(super) master: String,
+    pub(super) why: String,
+}
+
+impl Row {
+    pub(super) fn new(instance: &Instance, report: &Report) -> Self {
+        Self {
+            name: instance.name.clone(),
+            state: instance.state,
+            since: age(report.time.since(instance.since)),
+            master: master(instance),
+            why: why(instance),
+        }
+    }
+}
+
+fn table(rows: &[Row], colour: Colour) -> String {
+    let width = |header: &str, of: fn(&Row) -> &str| {
+        rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0).max(header.len())
+    };
+    let name = width("NAME", |row| &row.name);
+    let since = width("SINCE", |row| &row.since);
+    let master = width("MASTER", |row| &row.master);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let header = format!("{:name$}  {:6}  {:since$}  {:master$}  WHY", "NAME", "STATE", "SINCE", "MASTER");
+    let mut text = colour.paint(Tone::Quiet, &header);
+    text.push('\n');
+    for row in rows {
+        let state = colour.paint(tone(row.state), &format!("{:6}", words(row.state)));
+        let line =
+            format!("{:name$}  {state}  {:since$}  {:master$}  {}", row.name, row.since, row.master, row.why);
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// `MASTER`, `BACKUP`, ..
+pub(super) fn words(state: Role) -> String {
+    State::from(state).to_string()
+}
+
+pub(super) const fn tone(state: Role) -> Tone {
+    match state {
+        Role::Master => Tone::Good,
+        Role::Backup => Tone::Plain,
+        Role::Fault => Tone::Bad,
+        Role::Init => Tone::Quiet,
+    }
+}
+
+const fn health_tone(health: Health) -> Tone {
+    match health {
+        Health::Healthy => Tone::Good,
+        Health::Degraded | Health::NoHolder | Health::DuplicateHolder => Tone::Bad,
+    }
+}
+
+/// Who is master, as one word.
+pub(super) fn master(instance: &Instance) -> String {
+    match (instance.state, instance.master()) {
+        (Role::Master, _) => "here".to_owned(),
+        (_, Some(master)) => master.address.to_string(),
+        (_, None) => "nobody".to_owned(),
+    }
+}
+
+/// Why it is in its state, with what moved its priority.
+fn why(instance: &Instance) -> String {
+    let (reason, priority) = (&instance.reason, instance.priority);
+    match (instance.stepped_down, terms(instance).as_slice()) {
+        (true, _) if reason.contains("stepped down") => reason.clone(),
+        (true, _) => format!("{reason}; stepped down"),
+        (false, []) => reason.clone(),
+        (false, terms) => {
+            let terms = terms.join(", ");
+            format!("{reason}; priority {} of {}: {terms}", priority.effective, priority.configured)
+        }
+    }
+}
+
+/// What bears on the priority now, as `nginx -60`.
+pub(super) fn terms(instance: &Instance) -> Vec<String> {
+    let bears = instance.tracks.iter().filter(|track| track.effective);
+    bears
+        .filter_map(|track| match track.effect {
+            Effect::Weight { weight } => Some(format!("{} {weight:+}", track.check)),
+            Effect::Fault => None,
+        })
+        .collect()
+}

@@ -1,0 +1,116 @@
+//! `vipctl`: its arguments and which command they mean.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::client::Client;
+use super::output::complain;
+use super::{Exit, check, events, orders, status, watch};
+use crate::agent::api::TargetOrder;
+
+/// Asks and orders the virtual-IP failover agent.
+#[derive(Debug, Parser)]
+#[command(name = "vipctl", version, disable_help_subcommand = true)]
+struct Arguments {
+    /// The agent's runtime directory.
+    #[arg(long, value_name = "DIR", default_value = "/run/vipd", global = true)]
+    runtime_dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Says how things stand; the exit status says it too: 0 healthy, 2 no agent, 3 degraded, 4 no holder, 5 two.
+    Status {
+        /// Only this instance, in full.
+        name: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Goes on with a line for each change.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Says what happened since the agent started.
+    Events {
+        /// Goes on with what happens.
+        #[arg(long, short)]
+        follow: bool,
+        /// As JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says what is wrong with a configuration file; needs neither root nor an agent.
+    Check {
+        /// The file.
+        #[arg(default_value = "/etc/vipd/vipd.yaml")]
+        file: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Has the agent read its configuration again; a file with mistakes changes nothing.
+    Reload {
+        /// Also if it makes two masters until both nodes have it.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Hands instances over to another node and stays behind everyone until 'resume'.
+    StepDown(Which),
+    /// Takes a step-down back.
+    Resume(Which),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// The instance.
+    name: Option<String>,
+    /// Every instance.
+    #[arg(long)]
+    all: bool,
+}
+
+impl From<Which> for TargetOrder {
+    fn from(which: Which) -> Self {
+        Self { instance: which.name, all: which.all }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    match super::arguments::<Arguments>() {
+        Ok(arguments) => run(arguments).into(),
+        Err(exit) => exit.into(),
+    }
+}
+
+fn run(arguments: Arguments) -> Exit {
+    let Arguments { runtime_dir, command } = arguments;
+    if let Command::Check { file, json } = &command {
+        return check::run(file, *json);
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot begin: {error}."));
+            return Exit::Os;
+        }
+    };
+    runtime.block_on(perform(&Client::new(&runtime_dir), command))
+}
+
+async fn perform(client: &Client, command: Command) -> Exit {
+    match command {
+        Command::Status { name, json, watch: true } => watch::run(client, name.as_deref(), json).await,
+        Command::Status { name, json, watch: false } => status::run(client, name.as_deref(), json).await,
+        Command::Events { follow, json } => events::run(client, follow, json).await,
+        Command::Check { file, json } => check::run(&file, json),
+        Command::Reload { force } => orders::reload(client, force).await,
+        Command::StepDown(which) => orders::step_down(client, &which.into()).await,
+        Command::Resume(which) => orders::resume(client, &which.into()).await,
+    }
+}

@@ -1,0 +1,124 @@
+//! `vipctl status --watch`: the rows of `status`, one a change, across restarts of the agent.
+
+use std::collections::BTreeMap;
+
+use super::client::{Client, Trouble};
+use super::output::{Colour, complain, say};
+use super::status::{Row, overview, tone, unknown, words};
+use super::{Exit, leftovers};
+use crate::agent::report::Report;
+use crate::agent::stamp::Stamp;
+use crate::time::Duration;
+
+/// The pause before asking again an agent that did not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Watches until nobody reads any more.
+pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Exit {
+    let mut watch = Watch { name, json, shown: None, gone: false };
+    loop {
+        match watch.follow(client).await {
+            Ok(Some(exit)) => return exit,
+            Ok(None) => {}
+            Err(trouble @ Trouble::NotAllowed(_)) => {
+                complain(&trouble.to_string());
+                return Exit::Unreachable;
+            }
+            Err(trouble) => watch.lose(&trouble),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+struct Watch<'a> {
+    name: Option<&'a str>,
+    json: bool,
+    shown: Option<Shown>,
+    gone: bool,
+}
+
+/// What the reader knows.
+#[derive(Default)]
+struct Shown {
+    verdict: String,
+    rows: BTreeMap<String, Row>,
+}
+
+impl Watch<'_> {
+    /// Until the stream ends; an exit if nobody reads or nothing can be watched.
+    async fn follow(&mut self, client: &Client) -> Result<Option<Exit>, Trouble> {
+        let (report, text) = client.report().await?;
+        if let Some(name) = self.name
+            && report.instance(name).is_none()
+        {
+            return Ok(Some(unknown(name, &report)));
+        }
+        let mut lines =
+            client.follow(&format!("/events?follow=true&since={}", report.agent.newest_event)).await?;
+        self.gone = false;
+        if !self.show(&report, &text) {
+            return Ok(Some(Exit::Ok));
+        }
+        while lines.next().await?.is_some() {
+            let (report, text) = client.report().await?;
+            if !self.show(&report, &text) {
+                return Ok(Some(Exit::Ok));
+            }
+        }
+        Ok(None)
+    }
+
+    fn lose(&mut self, trouble: &Trouble) {
+        if !self.gone {
+            let left = leftovers::find();
+            complain(&leftovers::text(trouble, &left));
+            self.gone = true;
+        }
+    }
+
+    /// Prints what is new; answers whether anybody still reads.
+    fn show(&mut self, report: &Report, json: &[u8]) -> bool {
+        let rows: BTreeMap<_, _> = report
+            .instances
+            .iter()
+            .filter(|instance| self.name.is_none_or(|name| name == instance.name))
+            .map(|instance| (instance.name.clone(), Row::new(instance, report)))
+            .collect();
+        let next = Shown { verdict: report.verdict(), rows };
+        let text = match &self.shown {
+            None if !self.json => overview_of(report, self.name),
+            Some(shown) if !self.json => changes(shown, &next, report.time),
+            Some(shown) if !differs(shown, &next) => String::new(),
+            None | Some(_) => format!("{}\n", String::from_utf8_lossy(json).trim_end()),
+        };
+        self.shown = Some(next);
+        text.is_empty() || say(&text)
+    }
+}
+
+fn overview_of(report: &Report, name: Option<&str>) -> String {
+    let mut report = report.clone();
+    report.instances.retain(|instance| name.is_none_or(|name| name == instance.name));
+    overview(&report, Colour::of_stdout())
+}
+
+fn differs(shown: &Shown, next: &Shown) -> bool {
+    shown.verdict != next.verdict || !changes(shown, next, Stamp::now()).is_empty()
+}
+
+/// A line for each row that is not as it was, and one for a new verdict.
+fn changes(shown: &Shown, next: &Shown, time: Stamp) -> String {
+    let (colour, time) = (Colour::of_stdout(), time.time_of_day());
+    let same = |row: &Row| {
+        let is = |old: &Row| (old.state, &old.master, &old.why) == (row.state, &row.master, &row.why);
+        shown.rows.get(&row.name).is_some_and(is)
+    };
+    let changed = next.rows.values().filter(|row| !same(row)).map(|row| {
+        let state = colour.paint(tone(row.state), &format!("{:6}", words(row.state)));
+        format!("{time}  {}  {state}  {}  {}\n", row.name, row.master, row.why)
+    });
+    let gone = shown.rows.keys().filter(|name| !next.rows.contains_key(*name));
+    let gone = gone.map(|name| format!("{time}  {name}  is not configured any more\n"));
+    let verdict = (shown.verdict != next.verdict).then(|| format!("{time}  {}\n", next.verdict));
+    changed.chain(gone).chain(verdict).collect()
+}
