@@ -104,7 +104,7 @@ fn nanos(skew: u64, master_down: u64) -> (Duration, Duration) {
 #[test]
 fn skew_time_is_the_256th_parts_of_the_masters_interval_that_the_priority_lacks() {
     // 156/256 s, 106/256 s, 2/256 s, 255/256 s, 1/256 s.
-    assert_eq!(backup(with(100)).skew(), Duration::from_nanos(609_375_000));
+    assert_eq!(backup(with(100)).skew(), Duration::from_micros(609_375));
     assert_eq!(backup(with(150)).skew(), Duration::from_nanos(414_062_500));
     assert_eq!(backup(with(254)).skew(), Duration::from_nanos(7_812_500));
     assert_eq!(backup(with(1)).skew(), Duration::from_nanos(996_093_750));
@@ -154,7 +154,7 @@ fn a_router_that_starts_waits_for_one_master_down_interval() {
     assert_eq!(turn(&mut router, after(3_609_374_999)), []);
     assert_eq!(router.ready(), None);
     assert_eq!(turn(&mut router, after(3_609_375_000)), []);
-    assert_eq!(router.ready(), Some(Claim::Silence(Duration::from_nanos(3_609_375_000))));
+    assert_eq!(router.ready(), Some(Claim::Silence(Duration::from_micros(3_609_375))));
 }
 
 #[test]

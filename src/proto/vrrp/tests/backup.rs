@@ -234,7 +234,7 @@ fn a_resignation_leaves_a_ready_backup_ready() {
     let mut router = backup(with(100));
     turn(&mut router, after(3_609_375_000));
     hear(&mut router, heard(after(4_000_000_000), 0));
-    assert_eq!(router.ready(), Some(Claim::Silence(Duration::from_nanos(3_609_375_000))));
+    assert_eq!(router.ready(), Some(Claim::Silence(Duration::from_micros(3_609_375))));
 }
 
 // Preempting with patience.
@@ -245,7 +245,7 @@ fn a_preempt_delay_lets_a_lower_master_stay_until_it_is_over() {
     for second in 1..=5 {
         let at = after(second * 1_000_000_000);
         assert_eq!(hear(&mut router, heard(at, 50)), [Output::Followed], "{second} s");
-        assert_eq!(down_at(&router), at + Duration::from_nanos(3_609_375_000));
+        assert_eq!(down_at(&router), at + Duration::from_micros(3_609_375));
     }
     // First heard after 1 s, so replaceable after 6 s: from here on the timer runs out, counted from 5 s.
     assert_eq!(hear(&mut router, heard(after(6_000_000_000), 50)), []);
