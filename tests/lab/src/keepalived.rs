@@ -1,0 +1,127 @@
+//! Debian's keepalived on a host: the peer to work with and the measure to beat.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+
+use crate::agent::{Agent, Node, Router};
+use crate::network::Host;
+use crate::process::Process;
+
+/// A running keepalived.
+#[derive(Debug)]
+pub struct Keepalived {
+    process: Process,
+    file: PathBuf,
+}
+
+/// How many addresses an advert carries; keepalived holds and announces the rest as excluded ones.
+const ADVERTISED: usize = 20;
+
+impl Keepalived {
+    /// Starts keepalived on `host`.
+    pub fn start(host: &Host, node: &Node) -> Self {
+        let file = host.directory().join("keepalived.conf");
+        fs::write(&file, configuration(node)).expect("write keepalived.conf");
+        let path = |name: &str| host.directory().join(name).to_string_lossy().into_owned();
+        let (pid, vrrp) = (path("keepalived.pid"), path("vrrp.pid"));
+        let arguments = ["-n", "-l", "--vrrp", "-f", &file.to_string_lossy(), "-p", &pid, "-r", &vrrp];
+        let process = host.spawn("keepalived", "keepalived", &arguments, &[("TMPDIR", &path(""))]);
+        Self { process, file }
+    }
+
+    /// What its log says about adverts it rejected.
+    pub fn rejections(&self) -> Vec<String> {
+        let log = self.process.log();
+        let complaint = |line: &&str| REJECTIONS.iter().any(|words| line.to_lowercase().contains(words));
+        log.lines().filter(complaint).map(str::to_owned).collect()
+    }
+}
+
+/// Words of keepalived's log lines when it drops an advert or finds it odd, in lower case.
+const REJECTIONS: [&str; 14] = [
+    "invalid",
+    "incorrect",
+    "mismatch",
+    "bogus",
+    "dropped",
+    "discard",
+    "checksum",
+    "wrong",
+    "unexpected",
+    "different",
+    "ip address associated",
+    "expected",
+    "received an invalid",
+    "ttl",
+];
+
+impl Agent for Keepalived {
+    fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    fn reload(&mut self, node: &Node) {
+        fs::write(&self.file, configuration(node)).expect("write keepalived.conf");
+        self.process.signal(Signal::SIGHUP);
+    }
+}
+
+/// The whole file.
+fn configuration(node: &Node) -> String {
+    let mut out = String::from("global_defs {\n  script_user root\n}\n");
+    for (name, script) in &node.scripts {
+        writeln!(out, "vrrp_script {name} {{\n  {script}\n}}").expect("a string takes all");
+    }
+    for router in &node.routers {
+        for ipv6 in [false, true] {
+            instance(&mut out, router, ipv6).expect("a string takes all");
+        }
+    }
+    out
+}
+
+/// One instance: keepalived wants one for each family.
+fn instance(out: &mut String, router: &Router, ipv6: bool) -> std::fmt::Result {
+    let addresses = router.family(ipv6);
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "vrrp_instance {}{} {{", router.name, if ipv6 { "6" } else { "4" })?;
+    writeln!(out, "  state BACKUP\n  interface {}\n  virtual_router_id {}", router.interface, router.vrid)?;
+    writeln!(out, "  priority {}\n  version {}", router.priority, router.version)?;
+    writeln!(out, "  advert_int {}", router.interval.as_secs_f64())?;
+    if !router.preempt {
+        writeln!(out, "  nopreempt")?;
+    }
+    if let Some(password) = &router.password {
+        writeln!(out, "  authentication {{\n    auth_type PASS\n    auth_pass {password}\n  }}")?;
+    }
+    if let Some((sources, peers)) = &router.unicast {
+        for source in sources.iter().filter(|a| a.is_ipv6() == ipv6) {
+            writeln!(out, "  unicast_src_ip {source}")?;
+        }
+        let peers = peers.iter().filter(|a| a.is_ipv6() == ipv6).map(IpAddr::to_string).collect::<Vec<_>>();
+        writeln!(out, "  unicast_peer {{\n    {}\n  }}", peers.join("\n    "))?;
+    }
+    for line in &router.keepalived {
+        writeln!(out, "  {line}")?;
+    }
+    if !router.track.is_empty() {
+        writeln!(out, "  track_script {{")?;
+        for (name, effect) in &router.track {
+            let weight = if effect == "fault" { String::new() } else { format!(" weight {effect}") };
+            writeln!(out, "    {name}{weight}")?;
+        }
+        writeln!(out, "  }}")?;
+    }
+    let (advertised, excluded) = addresses.split_at(addresses.len().min(ADVERTISED));
+    writeln!(out, "  virtual_ipaddress {{\n    {}\n  }}", advertised.join("\n    "))?;
+    if !excluded.is_empty() {
+        writeln!(out, "  virtual_ipaddress_excluded {{\n    {}\n  }}", excluded.join("\n    "))?;
+    }
+    writeln!(out, "}}")
+}

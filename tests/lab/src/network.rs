@@ -1,0 +1,283 @@
+//! The network: a switch, and hosts with one cable each.
+//!
+//! The switch is a bridge in a namespace of its own. Host number n has the interface `eth0` with
+//! 192.0.2.n/24, 2001:db8::n/64, fe80::n/64 and the Ethernet address 02:00:00:00:00:n; n counts from 1 in
+//! the order in which hosts are asked for. Duplicate address detection is off, so addresses are usable at once.
+
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use nix::sched::{CloneFlags, setns};
+use pnet::util::MacAddr;
+
+use crate::process::Process;
+
+/// One Ethernet segment.
+#[derive(Debug)]
+pub struct Lab {
+    switch: Arc<Namespace>,
+    directory: PathBuf,
+    hosts: Cell<u8>,
+}
+
+/// A network namespace, by name.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    name: String,
+    file: File,
+}
+
+/// A host on the segment, and its cable.
+#[derive(Clone, Debug)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    number: u8,
+    namespace: Namespace,
+    switch: Arc<Namespace>,
+    directory: PathBuf,
+}
+
+/// The bridge's filter: ports in `cut` neither send nor receive, those in `mute` are heard by nobody, those
+/// in `deaf` hear nobody. A forward hook, so that the carrier stays and the sender notices nothing.
+const FILTER: &str = "table bridge lab {
+    set cut { type ifname; }
+    set mute { type ifname; }
+    set deaf { type ifname; }
+    chain forward {
+        type filter hook forward priority 0;
+        iifname @cut drop
+        oifname @cut drop
+        iifname @mute drop
+        oifname @deaf drop
+    }
+}";
+
+impl Lab {
+    /// An empty segment. Call only after [`crate::enter`], or let [`crate::isolated`] do both.
+    pub fn new() -> Self {
+        let directory = PathBuf::from("/run/lab");
+        fs::create_dir_all(&directory).expect("make /run/lab");
+        let switch = Namespace::add("switch");
+        switch.run(
+            "ip",
+            &["link", "add", "lan", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"],
+        );
+        switch.run("ip", &["link", "set", "lan", "up"]);
+        switch.run("nft", &[FILTER]);
+        Self { switch: Arc::new(switch), directory, hosts: Cell::new(0) }
+    }
+
+    /// A new host on the segment.
+    pub fn host(&self, name: &str) -> Host {
+        let number = self.hosts.get() + 1;
+        self.hosts.set(number);
+        let namespace = Namespace::add(name);
+        namespace.inside(|| {
+            for (key, value) in SYSCTLS {
+                fs::write(format!("/proc/sys/net/{key}"), value)
+                    .unwrap_or_else(|e| panic!("sysctl {key}: {e}"));
+            }
+        });
+        let mac = format!("02:00:00:00:00:{number:02x}");
+        let peer = ["peer", "name", "eth0", "address", &mac, "netns", name];
+        self.switch.run("ip", &[&["link", "add", "name", name, "type", "veth"], &peer[..]].concat());
+        self.switch.run("ip", &["link", "set", "dev", name, "master", "lan", "up"]);
+        let script = format!(
+            "link set lo up\nlink set eth0 addrgenmode none\naddr add 192.0.2.{number}/24 dev eth0\n\
+             addr add 2001:db8::{number:x}/64 dev eth0\naddr add fe80::{number:x}/64 dev eth0\nlink set eth0 up\n"
+        );
+        let directory = self.directory.join(name);
+        fs::create_dir_all(&directory).expect("make the host's directory");
+        let file = directory.join("ip");
+        fs::write(&file, script).expect("write the host's addresses");
+        namespace.run("ip", &["-batch", &file.to_string_lossy()]);
+        let switch = Arc::clone(&self.switch);
+        Host { inner: Arc::new(Inner { name: name.to_owned(), number, namespace, switch, directory }) }
+    }
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// No duplicate address detection, no router discovery, many probes: on every host.
+const SYSCTLS: [(&str, &str); 6] = [
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
+    ("ipv6/conf/default/accept_ra", "0"),
+    ("ipv6/conf/default/router_solicitations", "0"),
+    ("ipv4/conf/all/rp_filter", "0"),
+    ("ipv4/ip_local_port_range", "2048 65000"),
+];
+
+impl Host {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// A directory for its files, gone when the lab is.
+    pub fn directory(&self) -> &Path {
+        &self.inner.directory
+    }
+
+    /// 192.0.2.n.
+    pub fn ipv4(&self) -> Ipv4Addr {
+        Ipv4Addr::new(192, 0, 2, self.inner.number)
+    }
+
+    /// 2001:db8::n.
+    pub fn ipv6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(self.inner.number))
+    }
+
+    /// fe80::n.
+    pub fn link_local(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(self.inner.number))
+    }
+
+    /// 02:00:00:00:00:n.
+    pub fn mac(&self) -> MacAddr {
+        MacAddr::new(2, 0, 0, 0, 0, self.inner.number)
+    }
+
+    /// Runs `work` on a thread that lives in this host's network.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.inner.namespace.inside(work)
+    }
+
+    /// Runs a command on this host to its end and returns what it printed; panics if it fails.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        self.inner.namespace.run(program, arguments)
+    }
+
+    /// Runs a command on this host to its end, whatever the end: whether it succeeded, stdout and stderr.
+    pub fn try_run(&self, program: &str, arguments: &[&str]) -> (bool, String, String) {
+        self.inner.namespace.try_run(program, arguments)
+    }
+
+    /// Starts a program on this host, its output in `NAME.log` in the host's directory.
+    pub fn spawn(
+        &self,
+        name: &str,
+        program: impl AsRef<Path>,
+        arguments: &[&str],
+        env: &[(&str, &str)],
+    ) -> Process {
+        let program = program.as_ref();
+        let log = self.inner.directory.join(format!("{name}.log"));
+        let file = File::options().create(true).append(true).open(&log).expect("open the log file");
+        let mut command = Command::new(program);
+        command.args(arguments).envs(env.iter().copied()).process_group(0).current_dir("/");
+        command.stdin(Stdio::null()).stdout(file.try_clone().expect("duplicate a descriptor")).stderr(file);
+        let child = self.inside(|| command.spawn());
+        let child = child.unwrap_or_else(|e| panic!("start {}: {e}", program.display()));
+        Process::new(format!("{name} on {}", self.name()), child, log)
+    }
+
+    /// Cuts the host off: the switch drops its frames in both directions, the carrier stays.
+    pub fn cut(&self) {
+        self.filter("add", "cut");
+    }
+
+    /// The switch drops what the host sends; it still hears the others.
+    pub fn mute(&self) {
+        self.filter("add", "mute");
+    }
+
+    /// The switch drops what is sent to the host; the others still hear it.
+    pub fn deafen(&self) {
+        self.filter("add", "deaf");
+    }
+
+    /// Ends [`Host::cut`], [`Host::mute`] and [`Host::deafen`].
+    pub fn heal(&self) {
+        let name = self.name();
+        let element = |set| {
+            format!("add element bridge lab {set} {{ {name} }}; delete element bridge lab {set} {{ {name} }}")
+        };
+        let transaction = [element("cut"), element("mute"), element("deaf")].join("; ");
+        self.inner.switch.run("nft", &[&transaction]);
+    }
+
+    fn filter(&self, verb: &str, set: &str) {
+        self.inner.switch.run("nft", &[&format!("{verb} element bridge lab {set} {{ {} }}", self.name())]);
+    }
+
+    /// Takes the carrier away, as when the cable is pulled.
+    pub fn unplug(&self) {
+        self.inner.switch.run("ip", &["link", "set", "dev", self.name(), "down"]);
+    }
+
+    /// Gives the carrier back.
+    pub fn plug(&self) {
+        self.inner.switch.run("ip", &["link", "set", "dev", self.name(), "up"]);
+    }
+
+    /// The addresses of an interface with their prefix lengths, as the kernel lists them.
+    pub fn addresses(&self, interface: &str) -> Vec<String> {
+        let (done, listed, _) = self.try_run("ip", &["-json", "address", "show", "dev", interface]);
+        let parsed: serde_json::Value =
+            if done { serde_json::from_str(&listed).expect("ip prints JSON") } else { return Vec::new() };
+        let links = parsed.as_array().cloned().unwrap_or_default();
+        let infos = links.iter().filter_map(|link| link["addr_info"].as_array()).flatten();
+        infos
+            .filter_map(|info| Some(format!("{}/{}", info["local"].as_str()?, info["prefixlen"].as_u64()?)))
+            .collect()
+    }
+
+    /// Whether `address` is on `eth0`.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        let prefix = format!("{address}/");
+        self.addresses("eth0").iter().any(|net| net.starts_with(&prefix))
+    }
+}
+
+/// The hosts among `hosts` that have `address`, by name.
+pub fn holders(hosts: &[&Host], address: IpAddr) -> Vec<String> {
+    hosts.iter().filter(|host| host.holds(address)).map(|host| host.name().to_owned()).collect()
+}
+
+impl Namespace {
+    fn add(name: &str) -> Self {
+        let output = Command::new("ip").args(["netns", "add", name]).output().expect("start ip");
+        assert!(output.status.success(), "ip netns add {name}: {}", String::from_utf8_lossy(&output.stderr));
+        let file = File::open(Path::new("/run/netns").join(name)).expect("open the namespace");
+        Self { name: name.to_owned(), file }
+    }
+
+    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let work = || {
+            setns(&self.file, CloneFlags::CLONE_NEWNET)
+                .unwrap_or_else(|e| panic!("enter {}: {e}", self.name));
+            work()
+        };
+        let end = std::thread::scope(|scope| scope.spawn(work).join());
+        end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn try_run(&self, program: &str, arguments: &[&str]) -> (bool, String, String) {
+        let output = self.inside(|| Command::new(program).args(arguments).stdin(Stdio::null()).output());
+        let output = output.unwrap_or_else(|e| panic!("start {program}: {e}"));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let (done, said, complained) = self.try_run(program, arguments);
+        assert!(done, "{program} {} on {}: {complained}", arguments.join(" "), self.name);
+        said
+    }
+}

@@ -1,0 +1,258 @@
+//! A client that asks an address once a millisecond, and echo servers that say who answered.
+//!
+//! UDP datagrams with a running number go to the address; the server on each host answers *from the address
+//! asked* with the host's number, so the whole way is tested: neighbour cache, address, firewall, both ways.
+//! Answers carry the kernel's receive stamp. An outage is the longest time between two answers.
+
+use std::collections::BTreeMap;
+use std::io::IoSliceMut;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::cmsg_space;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg,
+    sendmsg, setsockopt, sockopt,
+};
+use nix::sys::time::TimeSpec;
+use socket2::{Domain, Socket, Type};
+
+use crate::network::Host;
+use crate::wait;
+
+/// The port of the echo servers.
+pub const PORT: u16 = 7007;
+
+/// A thread that ends when its handle is dropped.
+#[derive(Debug)]
+struct Worker {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The echo servers of one host, one for each family.
+#[derive(Debug)]
+pub struct Echo {
+    _workers: [Worker; 2],
+}
+
+/// A client that asks once a millisecond.
+#[derive(Debug)]
+pub struct Probe {
+    answers: Arc<Mutex<Vec<Answer>>>,
+    _workers: [Worker; 2],
+}
+
+/// One answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// When it arrived, nanoseconds of `CLOCK_REALTIME`.
+    pub at: u64,
+    /// The number of the host that answered.
+    pub host: u8,
+}
+
+/// The longest time without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// How long.
+    pub length: Duration,
+    /// When it began.
+    pub from: u64,
+    /// Which host answered last before it.
+    pub before: Option<u8>,
+    /// Which host answered first after it; `None`: nobody yet.
+    pub after: Option<u8>,
+}
+
+impl Echo {
+    /// Starts answering on every address of `host`, those to come included.
+    pub fn on(host: &Host) -> Self {
+        let number = host.ipv4().octets()[3];
+        let workers = [Domain::IPV4, Domain::IPV6].map(|domain| {
+            let socket =
+                host.inside(|| Socket::new(domain, Type::DGRAM.cloexec(), None).expect("open a UDP socket"));
+            let any: IpAddr = if domain == Domain::IPV4 {
+                setsockopt(&socket, sockopt::Ipv4PacketInfo, &true).expect("ask for destinations");
+                Ipv4Addr::UNSPECIFIED.into()
+            } else {
+                socket.set_only_v6(true).expect("IPv6 only");
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true).expect("ask for destinations");
+                Ipv6Addr::UNSPECIFIED.into()
+            };
+            socket.bind(&SocketAddr::new(any, PORT).into()).expect("bind the echo server");
+            socket.set_read_timeout(Some(Duration::from_millis(50))).expect("bound the wait");
+            Worker::start("echo", move || echo(&socket, number))
+        });
+        Self { _workers: workers }
+    }
+}
+
+/// Answers one datagram from the address it was sent to.
+fn echo(socket: &Socket, number: u8) {
+    let mut buffer = [0; 64];
+    let mut space = cmsg_space!(nix::libc::in_pktinfo, nix::libc::in6_pktinfo);
+    let mut parts = [IoSliceMut::new(&mut buffer)];
+    let Ok(message) =
+        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty())
+    else {
+        return;
+    };
+    let (Some(from), Ok(mut controls)) = (message.address, message.cmsgs()) else { return };
+    let Some(control) = controls.next() else { return };
+    let answer = [number];
+    let data = [std::io::IoSlice::new(&answer)];
+    let flags = MsgFlags::empty();
+    let sent = match (control, from.as_sockaddr_in(), from.as_sockaddr_in6()) {
+        (ControlMessageOwned::Ipv4PacketInfo(mut info), Some(to), None) => {
+            info.ipi_spec_dst = info.ipi_addr;
+            sendmsg::<SockaddrIn>(
+                socket.as_raw_fd(),
+                &data,
+                &[ControlMessage::Ipv4PacketInfo(&info)],
+                flags,
+                Some(to),
+            )
+        }
+        (ControlMessageOwned::Ipv6PacketInfo(info), None, Some(to)) => sendmsg::<SockaddrIn6>(
+            socket.as_raw_fd(),
+            &data,
+            &[ControlMessage::Ipv6PacketInfo(&info)],
+            flags,
+            Some(to),
+        ),
+        _ => return,
+    };
+    // The address may be gone between the question and the answer: then there is no answer.
+    drop(sent);
+}
+
+impl Probe {
+    /// Starts asking `address` from `client`.
+    pub fn start(client: &Host, address: IpAddr) -> Self {
+        let any: IpAddr =
+            if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = client.inside(|| UdpSocket::bind((any, 0)).expect("bind the probe"));
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true).expect("ask for time stamps");
+        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("bound the wait");
+        let asking = socket.try_clone().expect("duplicate a descriptor");
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&answers);
+        let mut next = std::time::Instant::now();
+        let ask = Worker::start("ask", move || {
+            // An unreachable address is what is being measured, so errors are no news.
+            drop(asking.send_to(&[0], (address, PORT)));
+            next += Duration::from_millis(1);
+            std::thread::sleep(next.saturating_duration_since(std::time::Instant::now()));
+        });
+        let hear = Worker::start("hear", move || {
+            if let Some(answer) = hear(&socket) {
+                into.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+            }
+        });
+        Self { answers, _workers: [ask, hear] }
+    }
+
+    /// Waits until `host` answers, and returns when it first did after `after`.
+    pub fn wait_for(&self, host: &Host, after: u64, bound: Duration) -> u64 {
+        let number = host.ipv4().octets()[3];
+        wait::until(&format!("{} answers", host.name()), bound, || {
+            let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            answers.iter().find(|answer| answer.at > after && answer.host == number).map(|answer| answer.at)
+        })
+    }
+
+    /// All answers that arrived between two moments.
+    pub fn answers(&self, from: u64, to: u64) -> Vec<Answer> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.iter().filter(|answer| (from..=to).contains(&answer.at)).copied().collect()
+    }
+
+    /// How many answers each host gave between two moments.
+    pub fn count(&self, from: u64, to: u64) -> BTreeMap<u8, usize> {
+        let mut counts = BTreeMap::new();
+        for answer in self.answers(from, to) {
+            *counts.entry(answer.host).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The longest time without an answer between two moments, the edges counting as answers.
+    pub fn longest_gap(&self, from: u64, to: u64) -> Gap {
+        longest_gap(&self.answers(from, to), from, to)
+    }
+}
+
+/// The longest gap in `answers`, which are in order of time.
+pub fn longest_gap(answers: &[Answer], from: u64, to: u64) -> Gap {
+    let marks = answers.iter().map(|answer| (answer.at, Some(answer.host))).chain([(to, None)]);
+    let mut last = (from, None);
+    let mut longest = Gap { length: Duration::ZERO, from, before: None, after: None };
+    for (at, host) in marks {
+        let length = Duration::from_nanos(at.saturating_sub(last.0));
+        if length > longest.length {
+            longest = Gap { length, from: last.0, before: last.1, after: host };
+        }
+        last = (at, host);
+    }
+    longest
+}
+
+fn hear(socket: &UdpSocket) -> Option<Answer> {
+    let mut buffer = [0; 64];
+    let mut space = cmsg_space!(TimeSpec);
+    let mut parts = [IoSliceMut::new(&mut buffer)];
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty()).ok()?;
+    let stamp = message.cmsgs().ok()?.find_map(|control| match control {
+        ControlMessageOwned::ScmTimestampns(stamp) => Some(wait::nanos(&stamp)),
+        _ => None,
+    })?;
+    Some(Answer { at: stamp, host: buffer[0] })
+}
+
+impl Worker {
+    /// Starts a thread that repeats `step`.
+    fn start(name: &str, mut step: impl FnMut() + Send + 'static) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
+        let run = move || {
+            while !end.load(Ordering::Relaxed) {
+                step();
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run).expect("start a thread");
+        Self { ended, thread: Some(thread) }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            assert!(thread.join().is_ok() || std::thread::panicking(), "a probe's thread died");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_at_the_end_is_a_gap_and_nobody_ends_it() {
+        let answers = [Answer { at: 10, host: 1 }, Answer { at: 20, host: 1 }];
+        let gap = longest_gap(&answers, 5, 100);
+        assert_eq!((gap.length.as_nanos(), gap.from, gap.before, gap.after), (80, 20, Some(1), None));
+    }
+
+    #[test]
+    fn the_longest_gap_names_who_answered_before_and_after_it() {
+        let answers = [Answer { at: 10, host: 1 }, Answer { at: 60, host: 2 }, Answer { at: 70, host: 2 }];
+        let gap = longest_gap(&answers, 5, 80);
+        assert_eq!((gap.length.as_nanos(), gap.before, gap.after), (50, Some(1), Some(2)));
+    }
+}
