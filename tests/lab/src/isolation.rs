@@ -36,7 +36,10 @@ pub fn enter() -> Result<(), String> {
     possible()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut child = again(&arguments).spawn().map_err(|e| format!("unshare: {e}"))?;
+    // Kept open, for `wait` would close it: its end is the leash of the inner program.
+    let leash = child.stdin.take();
     let status = child.wait().map_err(|e| format!("unshare: {e}"))?;
+    drop(leash);
     std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(1)));
 }
 

@@ -5,7 +5,7 @@
 //! Answers carry the kernel's receive stamp. An outage is the longest time between two answers.
 
 use std::collections::BTreeMap;
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,49 +86,36 @@ impl Echo {
             };
             socket.bind(&SocketAddr::new(any, PORT).into()).expect("bind the echo server");
             socket.set_read_timeout(Some(Duration::from_millis(50))).expect("bound the wait");
-            Worker::start("echo", move || echo(&socket, number))
+            Worker::start("echo", move || {
+                echo(&socket, number);
+            })
         });
         Self { _workers: workers }
     }
 }
 
-/// Answers one datagram from the address it was sent to.
-fn echo(socket: &Socket, number: u8) {
+/// Answers one datagram from the address it was sent to; `None` if none came, or if that address is gone by now.
+fn echo(socket: &Socket, number: u8) -> Option<usize> {
     let mut buffer = [0; 64];
     let mut space = cmsg_space!(nix::libc::in_pktinfo, nix::libc::in6_pktinfo);
     let mut parts = [IoSliceMut::new(&mut buffer)];
-    let Ok(message) =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty())
-    else {
-        return;
-    };
-    let (Some(from), Ok(mut controls)) = (message.address, message.cmsgs()) else { return };
-    let Some(control) = controls.next() else { return };
+    let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
+    let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut space), flags).ok()?;
+    let (from, control) = (message.address?, message.cmsgs().ok()?.next()?);
     let answer = [number];
-    let data = [std::io::IoSlice::new(&answer)];
-    let flags = MsgFlags::empty();
-    let sent = match (control, from.as_sockaddr_in(), from.as_sockaddr_in6()) {
+    let data = [IoSlice::new(&answer)];
+    match (control, from.as_sockaddr_in(), from.as_sockaddr_in6()) {
         (ControlMessageOwned::Ipv4PacketInfo(mut info), Some(to), None) => {
             info.ipi_spec_dst = info.ipi_addr;
-            sendmsg::<SockaddrIn>(
-                socket.as_raw_fd(),
-                &data,
-                &[ControlMessage::Ipv4PacketInfo(&info)],
-                flags,
-                Some(to),
-            )
+            let source = [ControlMessage::Ipv4PacketInfo(&info)];
+            sendmsg::<SockaddrIn>(fd, &data, &source, flags, Some(to)).ok()
         }
-        (ControlMessageOwned::Ipv6PacketInfo(info), None, Some(to)) => sendmsg::<SockaddrIn6>(
-            socket.as_raw_fd(),
-            &data,
-            &[ControlMessage::Ipv6PacketInfo(&info)],
-            flags,
-            Some(to),
-        ),
-        _ => return,
-    };
-    // The address may be gone between the question and the answer: then there is no answer.
-    drop(sent);
+        (ControlMessageOwned::Ipv6PacketInfo(info), None, Some(to)) => {
+            let source = [ControlMessage::Ipv6PacketInfo(&info)];
+            sendmsg::<SockaddrIn6>(fd, &data, &source, flags, Some(to)).ok()
+        }
+        _ => None,
+    }
 }
 
 impl Probe {
