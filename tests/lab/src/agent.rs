@@ -179,6 +179,6 @@ mod tests {
         let router = Router::new("web", 51, 100, "192.0.2.100/24").every(100);
         // 3 x 100 ms + 156/256 x 100 ms, and + 156/256 s in version 2.
         assert_eq!(router.master_down(), Duration::from_nanos(360_937_500));
-        assert_eq!(router.every(1000).version(2).master_down(), Duration::from_nanos(3_609_375_000));
+        assert_eq!(router.every(1000).version(2).master_down(), Duration::from_micros(3_609_375));
     }
 }

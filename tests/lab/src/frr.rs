@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -30,20 +31,26 @@ const DIRECTORY: &str = "/usr/lib/frr";
 impl Frr {
     /// Starts FRR on `host` with one virtual router.
     pub fn start(host: &Host, router: &Router) -> Self {
+        // Or eth0 would answer for the addresses of the macvlan, with its own Ethernet address.
+        host.inside(|| fs::write("/proc/sys/net/ipv4/conf/all/arp_ignore", "1")).expect("set arp_ignore");
         for ipv6 in [false, true] {
             if !router.family(ipv6).is_empty() {
                 macvlan(host, router, ipv6);
             }
         }
-        let path = |name: &str| host.directory().join(name).to_string_lossy().into_owned();
+        // FRR gives up root for a user of its own, who must be able to write here.
+        let home = host.directory().join("frr");
+        fs::create_dir_all(&home).expect("make FRR's directory");
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).expect("open FRR's directory");
+        let path = |name: &str| home.join(name).to_string_lossy().into_owned();
         fs::write(path("zebra.conf"), "hostname zebra\n").expect("write zebra.conf");
         fs::write(path("vrrpd.conf"), configuration(router)).expect("write vrrpd.conf");
         let (socket, directory) = (path("zserv"), path(""));
         let start = |daemon: &str| {
             let (file, pid) = (path(&format!("{daemon}.conf")), path(&format!("{daemon}.pid")));
             let arguments = ["-f", &file, "-i", &pid, "-z", &socket, "--vty_socket", &directory, "-P", "0"];
-            let identity = ["-u", "root", "-g", "root", "--log", "stdout", "--log-level", "debug"];
-            host.spawn(daemon, format!("{DIRECTORY}/{daemon}"), &[&arguments[..], &identity].concat(), &[])
+            let logging = ["--log", "stdout", "--log-level", "debug"];
+            host.spawn(daemon, format!("{DIRECTORY}/{daemon}"), &[&arguments[..], &logging].concat(), &[])
         };
         let zebra = start("zebra");
         wait::until("zebra listens", Duration::from_secs(10), || {
@@ -55,7 +62,8 @@ impl Frr {
 
     /// What `show vrrp json` says, if vrrpd answers.
     pub fn status(&self) -> Option<Value> {
-        let directory = self.host.directory().to_string_lossy();
+        let directory = self.host.directory().join("frr");
+        let directory = directory.to_string_lossy();
         let arguments = ["--vty_socket", &directory, "-d", "vrrpd", "-c", "show vrrp json"];
         let (_, said, _) = self.host.try_run("vtysh", &arguments);
         serde_json::from_str(&said).ok()
@@ -67,22 +75,14 @@ fn macvlan(host: &Host, router: &Router, ipv6: bool) {
     let mac = format!("00:00:5e:00:{kind:02x}:{:02x}", router.vrid);
     host.run(
         "ip",
-        &[
-            "link",
-            "add",
-            name,
-            "link",
-            "eth0",
-            "address",
-            &mac,
-            "addrgenmode",
-            "random",
-            "type",
-            "macvlan",
-            "mode",
-            "bridge",
-        ],
+        &["link", "add", name, "link", "eth0", "address", &mac, "type", "macvlan", "mode", "bridge"],
     );
+    host.run("ip", &["link", "set", name, "addrgenmode", "none"]);
+    if ipv6 {
+        // Generated from the MAC address it would be the same on every host, and adverts are sent from it.
+        let own = format!("fe80::{:x}:{:x}/64", router.vrid, host.number());
+        host.run("ip", &["address", "add", &own, "dev", name]);
+    }
     for address in router.family(ipv6) {
         host.run("ip", &["address", "add", address, "dev", name]);
     }

@@ -20,7 +20,7 @@ use crate::wait;
 const INSIDE: &str = "VIPD_LAB_INSIDE";
 
 /// How long one isolated test may take.
-const BOUND: Duration = Duration::from_secs(180);
+const BOUND: Duration = Duration::from_mins(3);
 
 /// Starts the calling program again inside its own namespaces, or, if this already is the inner one,
 /// prepares them and returns. For programs: call it first in `main`.
@@ -112,12 +112,14 @@ fn possible() -> Result<(), String> {
         .clone()
 }
 
-/// Makes the namespaces a clean place: a `/run` of our own, and the promise to end with the outer program.
+/// Makes the namespaces a clean place: `/run` and `/var/tmp` of our own, and the promise to end with the outer program.
 fn prepare() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
-        mount(Some("lab"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
-            .expect("mount a private /run");
+        for (directory, mode) in [("/run", "mode=0755"), ("/var/tmp", "mode=1777")] {
+            mount(Some("lab"), directory, Some("tmpfs"), MsFlags::empty(), Some(mode))
+                .unwrap_or_else(|e| panic!("mount a private {directory}: {e}"));
+        }
         let watch = || {
             let mut end = Vec::new();
             let ended = std::io::stdin().read_to_end(&mut end);

@@ -38,8 +38,10 @@ pub mod sniffer;
 pub mod usage;
 pub mod vipd;
 pub mod wait;
+mod worker;
 
 pub use agent::{Agent, Node, Router};
+pub use http::HttpProbe;
 pub use isolation::{enter, isolated};
 pub use keepalived::Keepalived;
 pub use network::{Host, Lab};

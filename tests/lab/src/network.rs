@@ -1,7 +1,7 @@
 //! The network: a switch, and hosts with one cable each.
 //!
 //! The switch is a bridge in a namespace of its own. Host number n has the interface `eth0` with
-//! 192.0.2.n/24, 2001:db8::n/64, fe80::n/64 and the Ethernet address 02:00:00:00:00:n; n counts from 1 in
+//! `192.0.2.n/24`, `2001:db8::n/64`, `fe80::n/64` and the Ethernet address `02:00:00:00:00:n`; n counts from 1 in
 //! the order in which hosts are asked for. Duplicate address detection is off, so addresses are usable at once.
 
 use std::cell::Cell;
@@ -11,11 +11,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 use pnet::util::MacAddr;
 
 use crate::process::Process;
+use crate::wait;
 
 /// One Ethernet segment.
 #[derive(Debug)]
@@ -102,7 +104,10 @@ impl Lab {
         fs::write(&file, script).expect("write the host's addresses");
         namespace.run("ip", &["-batch", &file.to_string_lossy()]);
         let switch = Arc::clone(&self.switch);
-        Host { inner: Arc::new(Inner { name: name.to_owned(), number, namespace, switch, directory }) }
+        let host =
+            Host { inner: Arc::new(Inner { name: name.to_owned(), number, namespace, switch, directory }) };
+        host.wait_plugged();
+        host
     }
 }
 
@@ -133,22 +138,27 @@ impl Host {
         &self.inner.directory
     }
 
-    /// 192.0.2.n.
+    /// n.
+    pub fn number(&self) -> u8 {
+        self.inner.number
+    }
+
+    /// `192.0.2.n`.
     pub fn ipv4(&self) -> Ipv4Addr {
         Ipv4Addr::new(192, 0, 2, self.inner.number)
     }
 
-    /// 2001:db8::n.
+    /// `2001:db8::n`.
     pub fn ipv6(&self) -> Ipv6Addr {
         Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(self.inner.number))
     }
 
-    /// fe80::n.
+    /// `fe80::n`.
     pub fn link_local(&self) -> Ipv6Addr {
         Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(self.inner.number))
     }
 
-    /// 02:00:00:00:00:n.
+    /// `02:00:00:00:00:n`.
     pub fn mac(&self) -> MacAddr {
         MacAddr::new(2, 0, 0, 0, 0, self.inner.number)
     }
@@ -156,6 +166,11 @@ impl Host {
     /// Runs `work` on a thread that lives in this host's network.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.inner.namespace.inside(work)
+    }
+
+    /// Moves the calling thread into this host's network, for as long as it lives.
+    pub(crate) fn move_in(&self) {
+        self.inner.namespace.enter();
     }
 
     /// Runs a command on this host to its end and returns what it printed; panics if it fails.
@@ -221,9 +236,18 @@ impl Host {
         self.inner.switch.run("ip", &["link", "set", "dev", self.name(), "down"]);
     }
 
-    /// Gives the carrier back.
+    /// Gives the carrier back, and waits until the switch forwards.
     pub fn plug(&self) {
         self.inner.switch.run("ip", &["link", "set", "dev", self.name(), "up"]);
+        self.wait_plugged();
+    }
+
+    fn wait_plugged(&self) {
+        wait::until(&format!("{} is on the segment", self.name()), Duration::from_secs(5), || {
+            let port = self.inner.switch.run("ip", &["-detail", "link", "show", "dev", self.name()]);
+            let card = self.run("ip", &["link", "show", "dev", "eth0"]);
+            (port.contains("state forwarding") && card.contains("state UP")).then_some(())
+        });
     }
 
     /// The addresses of an interface with their prefix lengths, as the kernel lists them.
@@ -256,6 +280,10 @@ impl Namespace {
         assert!(output.status.success(), "ip netns add {name}: {}", String::from_utf8_lossy(&output.stderr));
         let file = File::open(Path::new("/run/netns").join(name)).expect("open the namespace");
         Self { name: name.to_owned(), file }
+    }
+
+    fn enter(&self) {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).unwrap_or_else(|e| panic!("enter {}: {e}", self.name));
     }
 
     fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {

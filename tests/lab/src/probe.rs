@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::cmsg_space;
@@ -23,16 +21,10 @@ use socket2::{Domain, Socket, Type};
 
 use crate::network::Host;
 use crate::wait;
+use crate::worker::Worker;
 
 /// The port of the echo servers.
 pub const PORT: u16 = 7007;
-
-/// A thread that ends when its handle is dropped.
-#[derive(Debug)]
-struct Worker {
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
 
 /// The echo servers of one host, one for each family.
 #[derive(Debug)]
@@ -40,12 +32,16 @@ pub struct Echo {
     _workers: [Worker; 2],
 }
 
-/// A client that asks once a millisecond.
+/// A client that asks once a millisecond by UDP.
 #[derive(Debug)]
 pub struct Probe {
-    answers: Arc<Mutex<Vec<Answer>>>,
+    answers: Answers,
     _workers: [Worker; 2],
 }
+
+/// What a client heard so far, in order of time. Clones are the same record.
+#[derive(Clone, Debug, Default)]
+pub struct Answers(Arc<Mutex<Vec<Answer>>>);
 
 /// One answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +68,7 @@ pub struct Gap {
 impl Echo {
     /// Starts answering on every address of `host`, those to come included.
     pub fn on(host: &Host) -> Self {
-        let number = host.ipv4().octets()[3];
+        let number = host.number();
         let workers = [Domain::IPV4, Domain::IPV6].map(|domain| {
             let socket =
                 host.inside(|| Socket::new(domain, Type::DGRAM.cloexec(), None).expect("open a UDP socket"));
@@ -86,7 +82,7 @@ impl Echo {
             };
             socket.bind(&SocketAddr::new(any, PORT).into()).expect("bind the echo server");
             socket.set_read_timeout(Some(Duration::from_millis(50))).expect("bound the wait");
-            Worker::start("echo", move || {
+            Worker::repeat("echo", move || {
                 echo(&socket, number);
             })
         });
@@ -127,42 +123,56 @@ impl Probe {
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true).expect("ask for time stamps");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("bound the wait");
         let asking = socket.try_clone().expect("duplicate a descriptor");
-        let answers = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&answers);
+        let answers = Answers::default();
+        let into = answers.clone();
         let mut next = std::time::Instant::now();
-        let ask = Worker::start("ask", move || {
+        let ask = Worker::repeat("ask", move || {
             // An unreachable address is what is being measured, so errors are no news.
             drop(asking.send_to(&[0], (address, PORT)));
             next += Duration::from_millis(1);
             std::thread::sleep(next.saturating_duration_since(std::time::Instant::now()));
         });
-        let hear = Worker::start("hear", move || {
+        let hear = Worker::repeat("hear", move || {
             if let Some(answer) = hear(&socket) {
-                into.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+                into.push(answer);
             }
         });
         Self { answers, _workers: [ask, hear] }
     }
+}
+
+impl std::ops::Deref for Probe {
+    type Target = Answers;
+
+    fn deref(&self) -> &Answers {
+        &self.answers
+    }
+}
+
+impl Answers {
+    pub(crate) fn push(&self, answer: Answer) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+    }
 
     /// Waits until `host` answers, and returns when it first did after `after`.
     pub fn wait_for(&self, host: &Host, after: u64, bound: Duration) -> u64 {
-        let number = host.ipv4().octets()[3];
         wait::until(&format!("{} answers", host.name()), bound, || {
-            let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-            answers.iter().find(|answer| answer.at > after && answer.host == number).map(|answer| answer.at)
+            let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let recent = answers.iter().rev().take_while(|answer| answer.at > after);
+            recent.filter(|answer| answer.host == host.number()).last().map(|answer| answer.at)
         })
     }
 
     /// All answers that arrived between two moments.
-    pub fn answers(&self, from: u64, to: u64) -> Vec<Answer> {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn between(&self, from: u64, to: u64) -> Vec<Answer> {
+        let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         answers.iter().filter(|answer| (from..=to).contains(&answer.at)).copied().collect()
     }
 
     /// How many answers each host gave between two moments.
     pub fn count(&self, from: u64, to: u64) -> BTreeMap<u8, usize> {
         let mut counts = BTreeMap::new();
-        for answer in self.answers(from, to) {
+        for answer in self.between(from, to) {
             *counts.entry(answer.host).or_default() += 1;
         }
         counts
@@ -170,7 +180,7 @@ impl Probe {
 
     /// The longest time without an answer between two moments, the edges counting as answers.
     pub fn longest_gap(&self, from: u64, to: u64) -> Gap {
-        longest_gap(&self.answers(from, to), from, to)
+        longest_gap(&self.between(from, to), from, to)
     }
 }
 
@@ -199,30 +209,6 @@ fn hear(socket: &UdpSocket) -> Option<Answer> {
         _ => None,
     })?;
     Some(Answer { at: stamp, host: buffer[0] })
-}
-
-impl Worker {
-    /// Starts a thread that repeats `step`.
-    fn start(name: &str, mut step: impl FnMut() + Send + 'static) -> Self {
-        let ended = Arc::new(AtomicBool::new(false));
-        let end = Arc::clone(&ended);
-        let run = move || {
-            while !end.load(Ordering::Relaxed) {
-                step();
-            }
-        };
-        let thread = std::thread::Builder::new().name(name.into()).spawn(run).expect("start a thread");
-        Self { ended, thread: Some(thread) }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            assert!(thread.join().is_ok() || std::thread::panicking(), "a probe's thread died");
-        }
-    }
 }
 
 #[cfg(test)]

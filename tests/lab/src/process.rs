@@ -98,7 +98,7 @@ impl Drop for Process {
         }
         if std::thread::panicking() {
             let log = self.log();
-            let from = log.char_indices().rev().nth(8_000).map_or(0, |(at, _)| at);
+            let from = log.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
             eprintln!("---- {} said, in the end:\n{}----", self.name, &log[from..]);
         }
     }

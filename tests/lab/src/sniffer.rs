@@ -5,9 +5,7 @@ use std::io::{IoSliceMut, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::cmsg_space;
@@ -19,13 +17,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::frame::{Advert, Frame};
 use crate::network::Host;
 use crate::wait;
+use crate::worker::Worker;
 
 /// A running capture of what arrives at a host.
 #[derive(Debug)]
 pub struct Sniffer {
     frames: Arc<Mutex<Vec<Frame>>>,
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 /// `ETH_P_ALL`.
@@ -47,18 +45,13 @@ impl Sniffer {
         }
         socket.set_read_timeout(Some(Duration::from_millis(20))).expect("bound the wait for frames");
         let frames = Arc::new(Mutex::new(Vec::new()));
-        let ended = Arc::new(AtomicBool::new(false));
-        let (into, end) = (Arc::clone(&frames), Arc::clone(&ended));
-        let capture = move || {
-            while !end.load(Ordering::Relaxed) {
-                if let Some(frame) = receive(&socket) {
-                    into.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
-                }
+        let into = Arc::clone(&frames);
+        let worker = Worker::repeat("sniffer", move || {
+            if let Some(frame) = receive(&socket) {
+                into.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
             }
-        };
-        let thread =
-            std::thread::Builder::new().name("sniffer".into()).spawn(capture).expect("start a thread");
-        Self { frames, ended, thread: Some(thread) }
+        });
+        Self { frames, _worker: worker }
     }
 
     /// What was captured so far.
@@ -143,15 +136,6 @@ impl Sniffer {
             }
         });
         File::create(file).and_then(|mut f| f.write_all(&out)).expect("write the capture file");
-    }
-}
-
-impl Drop for Sniffer {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            assert!(thread.join().is_ok() || std::thread::panicking(), "the sniffer died");
-        }
     }
 }
 

@@ -169,7 +169,7 @@ fn instance(out: &mut String, router: &Router) -> std::fmt::Result {
         writeln!(out, "    unicast: {{ source: {source}, peers: [{}] }}", list(peers))?;
     }
     if let Some(password) = &router.password {
-        writeln!(out, "    authentication: {{ password: \"{password}\" }}")?;
+        writeln!(out, "    authentication: {{ type: simple, password: \"{password}\" }}")?;
     }
     if !router.track.is_empty() {
         let tracks = router.track.iter().map(|(name, effect)| format!("{name}: {effect}"));

@@ -5,9 +5,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lab::frr::Frr;
 use lab::network::holders;
 use lab::probe::Echo;
-use lab::{Agent, Host, Keepalived, Lab, Node, Probe, Router, Sniffer, claim, isolated, now, until};
+use lab::{
+    Agent, Host, HttpProbe, Keepalived, Lab, Nginx, Node, Probe, Router, Sniffer, claim, isolated, now, until,
+};
+use pnet::util::MacAddr;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -71,5 +75,48 @@ fn sniffer_probe_and_claims_agree_on_a_takeover_by_keepalived() {
         until("lb2 has let go", SOON, || (!b.holds(four)).then_some(()));
         second.process().stop();
         assert!(second.rejections().is_empty(), "{:?}", second.rejections());
+    });
+}
+
+#[test]
+fn the_http_client_names_the_nginx_that_answered_and_takes_only_200_for_an_answer() {
+    isolated(|lab: &Lab| {
+        let (a, client) = (lab.host("lb1"), lab.host("client"));
+        let mut nginx = Nginx::start(&a);
+        let probe = HttpProbe::start(&client, a.ipv4().into(), &[&a]);
+        let from = probe.wait_for(&a, 0, SOON);
+        until("a thousand answers", SOON, || (probe.between(from, now()).len() > 1000).then_some(()));
+        let answered = probe.between(from, now());
+        let took = Duration::from_nanos(answered[999].at - answered[0].at);
+        assert!(took < Duration::from_secs(3), "a thousand answers took {took:?}");
+        nginx.process().stop();
+        let stopped = now();
+        let mut again = Nginx::start(&a);
+        let back = probe.wait_for(&a, stopped, SOON);
+        assert!(probe.longest_gap(from, back).length > Duration::from_millis(5));
+        again.process().stop();
+    });
+}
+
+#[test]
+fn frr_takes_over_from_frr_and_its_macvlan_answers() {
+    isolated(|lab: &Lab| {
+        let (a, b, client) = (lab.host("lb1"), lab.host("lb2"), lab.host("client"));
+        let router =
+            |priority| Router::new("web", 51, priority, "192.0.2.100/24").every(100).and("2001:db8::100/64");
+        let mut first = Frr::start(&a, &router(150));
+        let _second = Frr::start(&b, &router(100));
+        let (four, six) = (MacAddr::new(0, 0, 0x5e, 0, 1, 51), MacAddr::new(0, 0, 0x5e, 0, 2, 51));
+        let sniffer = Sniffer::on(&client);
+        sniffer.wait_advert("lb1 is master", SOON, 0, |advert| advert.priority == 150);
+        until("lb1 answers", SOON, || {
+            (claim::who_has(&client, vip("192.0.2.100")) == [four].into()).then_some(())
+        });
+        until("lb1 answers", SOON, || {
+            (claim::who_has(&client, vip("2001:db8::100")) == [six].into()).then_some(())
+        });
+        let stopped = now();
+        first.vrrpd.stop();
+        sniffer.wait_advert("lb2 is master", SOON, stopped, |advert| advert.priority == 100);
     });
 }
