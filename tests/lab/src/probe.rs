@@ -130,7 +130,7 @@ impl Probe {
             // An unreachable address is what is being measured, so errors are no news.
             drop(asking.send_to(&[0], (address, PORT)));
             next += Duration::from_millis(1);
-            std::thread::sleep(next.saturating_duration_since(std::time::Instant::now()));
+            wait::observe(next.saturating_duration_since(std::time::Instant::now()));
         });
         let hear = Worker::repeat("hear", move || {
             if let Some(answer) = hear(&socket) {
@@ -161,6 +161,11 @@ impl Answers {
             let recent = answers.iter().rev().take_while(|answer| answer.at > after);
             recent.filter(|answer| answer.host == host.number()).last().map(|answer| answer.at)
         })
+    }
+
+    /// The newest answer.
+    pub fn latest(&self) -> Option<Answer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().copied()
     }
 
     /// All answers that arrived between two moments.

@@ -11,8 +11,10 @@ use crate::table::{Table, Target};
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Rounds with one pair before the other agent has its turn.
 const BLOCK: usize = 5;
-/// How long clients are watched after healing.
-const WATCHED: Duration = Duration::from_millis(2500);
+/// How long clients are watched after healing, when lb1 does not have them back before.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long they are watched from then on.
+const WATCHED: Duration = Duration::from_millis(1500);
 
 fn node(priority: u8) -> Node {
     Router::new("web", 51, priority, "192.0.2.100/24").every(100).into()
@@ -41,6 +43,7 @@ pub(crate) fn single(bed: &Bed, kinds: &[Kind], rounds: usize, table: &mut Table
                 phase(round, INTERVAL);
                 let healed = lab::now();
                 bed.lb1.heal();
+                wait::within(PATIENCE, || probe.latest().filter(|answer| answer.host == bed.lb1.number()));
                 wait::observe(WATCHED);
                 let outage = probe.longest_gap(healed, lab::now()).length.as_secs_f64() * 1e3;
                 table.add(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab::usage::{Usage, of_tree};
 use lab::{Node, Router, wait};
 
-use crate::bed::{Bed, Kind};
+use crate::bed::{Bed, Kind, Pair};
 use crate::table::{Table, Target};
 
 /// The highest number of virtual routers measured on one interface.
@@ -29,9 +29,8 @@ pub(crate) fn measure(bed: &Bed, kinds: &[Kind], stretch: Duration, table: &mut 
         let pair = bed.pair(kind, |priority| node(1, priority));
         bed.settle(&[address(1)]);
         wait::observe(Duration::from_secs(2));
-        run(kind, pair, Duration::from_secs(1), |_, backup, _| {
-            table.add("resident memory, 1 instance", "MiB", Target::Median(10.0), kind.name(), mib(backup));
-        });
+        let (used, _) = run(kind, pair, Duration::from_secs(1));
+        table.add("resident memory, 1 instance", "MiB", Target::Median(10.0), kind.name(), mib(used));
     }
     for kind in kinds {
         let addresses: Vec<IpAddr> = (1..=INSTANCES).map(address).collect();
@@ -39,51 +38,29 @@ pub(crate) fn measure(bed: &Bed, kinds: &[Kind], stretch: Duration, table: &mut 
         bed.settle(&addresses);
         // Past the second round of announcements, which belongs to taking over.
         wait::observe(Duration::from_secs(7));
-        run(kind, pair, stretch, |master, backup, share| {
-            table.add(
-                "resident memory, 250 instances",
-                "MiB",
-                Target::Median(12.0),
-                kind.name(),
-                mib(master),
-            );
-            table.add(
-                "idle, 250 instances, 1 s adverts: processor time of the master",
-                "% of a core",
-                Target::Rival,
-                kind.name(),
-                share.0,
-            );
-            table.add(
-                "idle, 250 instances, 1 s adverts: processor time of the backup",
-                "% of a core",
-                Target::Rival,
-                kind.name(),
-                share.1,
-            );
-            let _ = backup;
-        });
+        let (used, share) = run(kind, pair, stretch);
+        table.add("resident memory, 250 instances", "MiB", Target::Median(12.0), kind.name(), mib(used));
+        table.add(MASTER, "% of a core", Target::Rival, kind.name(), share.0);
+        table.add(BACKUP, "% of a core", Target::Rival, kind.name(), share.1);
     }
 }
 
-/// Lets the pair idle for `stretch` and reports the usage of master and backup, and their shares of a core in %.
-fn run(
-    kind: &Kind,
-    mut pair: crate::bed::Pair,
-    stretch: Duration,
-    mut report: impl FnMut(Usage, Usage, (f64, f64)),
-) {
-    let pids = (pair.lb1.process().pid(), pair.lb2.process().pid());
-    let before = (of_tree(pids.0), of_tree(pids.1));
+const MASTER: &str = "idle, 250 instances, 1 s adverts: processor time of the master";
+const BACKUP: &str = "idle, 250 instances, 1 s adverts: processor time of the backup";
+
+/// Lets the pair idle for `stretch`: what the master uses in the end, and the shares of a core that master and
+/// backup had, in %.
+fn run(kind: &Kind, mut pair: Pair, stretch: Duration) -> (Usage, (f64, f64)) {
+    let pids = [pair.lb1.process().pid(), pair.lb2.process().pid()];
+    let before = pids.map(of_tree);
     let from = lab::now();
     wait::observe(stretch);
-    let after = (of_tree(pids.0), of_tree(pids.1));
+    let after = pids.map(of_tree);
     let took = Duration::from_nanos(lab::now() - from).as_secs_f64();
-    let share =
-        |before: Usage, after: Usage| (after.cpu.saturating_sub(before.cpu)).as_secs_f64() / took * 100.0;
-    println!("  {}: {} processes on a node", kind.name(), after.0.processes);
-    report(after.0, after.1, (share(before.0, after.0), share(before.1, after.1)));
+    let share = |node: usize| after[node].cpu.saturating_sub(before[node].cpu).as_secs_f64() / took * 100.0;
+    println!("  {}: {} processes on a node", kind.name(), after[0].processes);
     pair.stop();
+    (after[0], (share(0), share(1)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "memory in KiB is far below 2^52")]
