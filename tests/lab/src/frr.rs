@@ -60,6 +60,13 @@ impl Frr {
         Self { vrrpd, zebra, host: host.clone() }
     }
 
+    /// What vrrpd's log says about adverts it rejected.
+    pub fn rejections(&self) -> Vec<String> {
+        let log = self.vrrpd.log();
+        // "Discarding" with a comparison of priorities is its role, not a complaint.
+        log.lines().filter(|line| line.contains("Datagram invalid")).map(str::to_owned).collect()
+    }
+
     /// What `show vrrp json` says, if vrrpd answers.
     pub fn status(&self) -> Option<Value> {
         let directory = self.host.directory().join("frr");
@@ -70,8 +77,12 @@ impl Frr {
     }
 }
 
+/// Makes the macvlan of one family, anew if it is there from before.
 fn macvlan(host: &Host, router: &Router, ipv6: bool) {
     let (name, kind) = if ipv6 { ("vrrp6", 2) } else { ("vrrp4", 1) };
+    if host.try_run("ip", &["link", "show", name]).0 {
+        host.run("ip", &["link", "delete", name]);
+    }
     let mac = format!("00:00:5e:00:{kind:02x}:{:02x}", router.vrid);
     host.run(
         "ip",

@@ -36,7 +36,11 @@ impl Keepalived {
     /// What its log says about adverts it rejected.
     pub fn rejections(&self) -> Vec<String> {
         let log = self.process.log();
-        let complaint = |line: &&str| REJECTIONS.iter().any(|words| line.to_lowercase().contains(words));
+        let complaint = |line: &&str| {
+            let line = line.to_lowercase();
+            // That it does not yield to a lower priority is its role, not a complaint.
+            REJECTIONS.iter().any(|words| line.contains(words)) && !line.contains("lower priority")
+        };
         log.lines().filter(complaint).map(str::to_owned).collect()
     }
 }

@@ -83,6 +83,16 @@ impl Vipd {
         self.host.try_run(&self.programs.vipctl.to_string_lossy(), &all)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// All it logged so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// The configuration file.
     pub fn file(&self) -> PathBuf {
         self.host.directory().join("vipd.yaml")

@@ -1,0 +1,315 @@
+//! vipd beside other routers, in network namespaces: Debian's keepalived in versions 2 and 3, IPv4 and IPv6,
+//! multicast and unicast, and FRRouting's vrrpd. Each pair is tried both ways round.
+//!
+//! A takeover is judged by whom a third host finds when it asks for the address, the wording of adverts by
+//! tshark, their acceptance by the peer's log and by our own counters.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lab::frr::Frr;
+use lab::vipd::Programs;
+use lab::{Agent, Host, Keepalived, Lab, Router, Sniffer, Vipd, claim, isolated, until};
+use pnet::util::MacAddr;
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(20);
+const FOUR: &str = "192.0.2.100/24";
+const SIX: &str = "2001:db8::100/64";
+const VRID: u8 = 51;
+
+#[test]
+fn keepalived_and_vipd_share_an_address_in_version_2() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[FOUR]).version_2().play());
+}
+
+#[test]
+fn keepalived_and_vipd_share_an_address_in_version_2_with_a_password() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[FOUR]).version_2().password("sesame").play());
+}
+
+#[test]
+fn keepalived_and_vipd_share_an_address_in_version_2_by_unicast() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[FOUR]).version_2().unicast().play());
+}
+
+#[test]
+fn keepalived_and_vipd_share_an_ipv4_address_in_version_3() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[FOUR]).play());
+}
+
+#[test]
+fn keepalived_and_vipd_share_an_ipv6_address_in_version_3() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[SIX]).play());
+}
+
+#[test]
+fn keepalived_and_vipd_share_an_ipv4_address_in_version_3_by_unicast() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[FOUR]).unicast().play());
+}
+
+#[test]
+fn keepalived_and_vipd_share_an_ipv6_address_in_version_3_by_unicast() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[SIX]).unicast().play());
+}
+
+#[test]
+fn keepalived_and_vipd_share_addresses_of_both_families() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[FOUR, SIX]).play());
+}
+
+#[test]
+fn frr_and_vipd_share_an_ipv4_address() {
+    isolated(|lab| Match::new(lab, Peer::Frr, &[FOUR]).play());
+}
+
+#[test]
+fn frr_and_vipd_share_an_ipv6_address() {
+    isolated(|lab| Match::new(lab, Peer::Frr, &[SIX]).play());
+}
+
+/// Whom vipd plays with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Keepalived,
+    Frr,
+}
+
+/// The peer's program while it runs.
+enum Running {
+    Keepalived(Keepalived),
+    Frr(Frr),
+}
+
+impl Running {
+    /// Stops it as an operator would, and returns the lines of its log in which it rejected adverts.
+    fn stop(mut self) -> Vec<String> {
+        match &mut self {
+            Self::Keepalived(keepalived) => {
+                keepalived.process().stop();
+                keepalived.rejections()
+            }
+            Self::Frr(frr) => {
+                frr.vrrpd.stop();
+                frr.zebra.stop();
+                frr.rejections()
+            }
+        }
+    }
+}
+
+/// Two routers of one virtual router, ours and theirs, and a host that watches.
+struct Match {
+    peer: Peer,
+    ours: Host,
+    theirs: Host,
+    client: Host,
+    addresses: Vec<&'static str>,
+    version: u8,
+    unicast: bool,
+    password: Option<&'static str>,
+}
+
+/// Which side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Ours,
+    Theirs,
+}
+
+impl Match {
+    fn new(lab: &Lab, peer: Peer, addresses: &[&'static str]) -> Self {
+        let (ours, theirs, client) = (lab.host("ours"), lab.host("theirs"), lab.host("client"));
+        Self {
+            peer,
+            ours,
+            theirs,
+            client,
+            addresses: addresses.to_vec(),
+            version: 3,
+            unicast: false,
+            password: None,
+        }
+    }
+
+    fn version_2(mut self) -> Self {
+        self.version = 2;
+        self
+    }
+
+    fn unicast(mut self) -> Self {
+        self.unicast = true;
+        self
+    }
+
+    fn password(mut self, password: &'static str) -> Self {
+        self.password = Some(password);
+        self
+    }
+
+    /// Both ways round.
+    fn play(&self) {
+        for better in [Side::Theirs, Side::Ours] {
+            self.half(better);
+        }
+    }
+
+    /// The router of one side.
+    fn router(&self, side: Side, better: Side) -> Router {
+        let priority = if side == better { 150 } else { 100 };
+        let mut router = Router::new("web", VRID, priority, self.addresses[0]).version(self.version);
+        router.addresses = self.addresses.iter().map(|address| (*address).to_owned()).collect();
+        router.password = self.password.map(str::to_owned);
+        if self.version == 3 {
+            router = router.every(100);
+        }
+        let (me, other) = match side {
+            Side::Ours => (&self.ours, &self.theirs),
+            Side::Theirs => (&self.theirs, &self.ours),
+        };
+        let of = |host: &Host| -> Vec<IpAddr> {
+            let four = !router.family(false).is_empty();
+            let six = !router.family(true).is_empty();
+            four.then(|| host.ipv4().into()).into_iter().chain(six.then(|| host.ipv6().into())).collect()
+        };
+        if self.unicast { router.clone().unicast(&of(me), &of(other)) } else { router }
+    }
+
+    fn start_ours(&self, better: Side) -> Vipd {
+        let programs = Programs::at(env!("CARGO_BIN_EXE_vipd"), env!("CARGO_BIN_EXE_vipctl"));
+        Vipd::start(&self.ours, &programs, &self.router(Side::Ours, better).into())
+    }
+
+    fn start_theirs(&self, better: Side) -> Running {
+        let router = self.router(Side::Theirs, better);
+        match self.peer {
+            Peer::Keepalived => Running::Keepalived(Keepalived::start(&self.theirs, &router.into())),
+            Peer::Frr => Running::Frr(Frr::start(&self.theirs, &router)),
+        }
+    }
+
+    /// One way round: the better one takes the address, hands it over, takes it back, loses it by a cut cable,
+    /// and has it again when the cable is whole.
+    fn half(&self, better: Side) {
+        let worse = if better == Side::Ours { Side::Theirs } else { Side::Ours };
+        let sniffer = Sniffer::on(&self.theirs);
+        let mut ours = self.start_ours(better);
+        let mut theirs = self.start_theirs(better);
+        self.wait_holder("at first", better);
+        if better == Side::Ours {
+            ours.process().stop();
+            self.wait_holder("after the stop", worse);
+            ours = self.start_ours(better);
+        } else {
+            assert_eq!(theirs.stop(), [""; 0], "the peer complained before its stop");
+            self.wait_holder("after the stop", worse);
+            theirs = self.start_theirs(better);
+        }
+        self.wait_holder("after the start", better);
+        let host = if better == Side::Ours { &self.ours } else { &self.theirs };
+        host.cut();
+        self.wait_holder("after the cut", worse);
+        host.heal();
+        self.wait_holder("after healing", better);
+        let status = ours.status();
+        assert_eq!(discards(&status), [""; 0], "we rejected what the peer sent: {status}");
+        ours.process().stop();
+        self.wait_holder("after our stop", Side::Theirs);
+        assert_eq!(theirs.stop(), [""; 0], "the peer rejected what we sent");
+        self.ask_tshark(&sniffer, better);
+    }
+
+    /// Waits until the host that watches finds every address at `side`, and nowhere else.
+    fn wait_holder(&self, when: &str, side: Side) {
+        for address in &self.addresses {
+            let address: IpAddr = address.split('/').next().unwrap().parse().unwrap();
+            let wanted: BTreeSet<MacAddr> = [self.mac(side, address)].into();
+            let mut found = BTreeSet::new();
+            let settled = lab::wait::within(SOON, || {
+                found = claim::who_has(&self.client, address);
+                (found == wanted).then_some(())
+            });
+            assert!(settled.is_some(), "{when} {address} is at {found:?}, not at {side:?} {wanted:?}");
+        }
+    }
+
+    /// The Ethernet address that a side answers with: FRR has the virtual router's own.
+    fn mac(&self, side: Side, address: IpAddr) -> MacAddr {
+        match (side, self.peer) {
+            (Side::Ours, _) => self.ours.mac(),
+            (Side::Theirs, Peer::Keepalived) => self.theirs.mac(),
+            (Side::Theirs, Peer::Frr) => {
+                MacAddr::new(0, 0, 0x5e, 0, if address.is_ipv4() { 1 } else { 2 }, VRID)
+            }
+        }
+    }
+
+    /// Compares what tshark reads in our adverts with what they were meant to say.
+    fn ask_tshark(&self, sniffer: &Sniffer, better: Side) {
+        let file = self.theirs.directory().join("adverts.pcap");
+        until("there are adverts of ours", SOON, || (!sniffer.frames().is_empty()).then_some(()));
+        sniffer.write_adverts(&file);
+        let mut arguments = vec!["-r", file.to_str().unwrap(), "-T", "fields", "-E", "separator=/s"];
+        let fields = [
+            "eth.src",
+            "vrrp.version",
+            "vrrp.type",
+            "vrrp.virt_rtr_id",
+            "vrrp.prio",
+            "vrrp.addr_count",
+            "vrrp.ip_addr",
+            "vrrp.ipv6_addr",
+            "vrrp.adver_int",
+            "vrrp.short_adver_int",
+            "vrrp.auth_type",
+            "vrrp.auth_string",
+            "vrrp.checksum.status",
+        ];
+        arguments.extend(fields.iter().flat_map(|field| ["-e", field]));
+        let said = self.theirs.run("tshark", &arguments);
+        let own = self.ours.mac().to_string();
+        let heard: BTreeSet<Vec<&str>> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix(&own))
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(heard, self.wording(better), "tshark reads\n{said}");
+    }
+
+    /// Every kind of advert we sent, as tshark prints its fields: with our priority, and resigning if we were better,
+    /// for only then did we stop as a master.
+    fn wording(&self, better: Side) -> BTreeSet<Vec<&'static str>> {
+        let (interval, authentication): (_, &[&str]) = match (self.version, self.password) {
+            (2, None) => ("1", &["0"]),
+            (2, Some(password)) => ("1", &["1", password]),
+            _ => ("10", &[]),
+        };
+        let version = if self.version == 2 { "2" } else { "3" };
+        let good = "1";
+        let of = |address: &'static str, priority| {
+            let bare = address.split('/').next().unwrap();
+            let fixed = [version, "1", "51", priority, "1", bare, interval];
+            fixed.into_iter().chain(authentication.iter().copied()).chain([good]).collect()
+        };
+        let priorities: &[_] = if better == Side::Ours { &["150", "0"] } else { &["100"] };
+        self.addresses
+            .iter()
+            .flat_map(|address| priorities.iter().map(|priority| of(address, priority)))
+            .collect()
+    }
+}
+
+/// What vipd discarded, by reason.
+fn discards(status: &Value) -> Vec<String> {
+    let instances = status["instances"].as_array().into_iter().flatten();
+    let routers = instances.filter_map(|instance| instance["routers"].as_array()).flatten();
+    let counted = routers.map(|router| &router["counters"]["discarded"]).chain([&status["discarded"]]);
+    counted
+        .filter_map(Value::as_object)
+        .flatten()
+        .map(|(reason, count)| format!("{reason}: {count}"))
+        .collect()
+}

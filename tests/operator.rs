@@ -1,0 +1,333 @@
+//! What an operator, another program or the machine does to vipd: reloads, missing interfaces, deleted
+//! addresses, addresses of the operator's own, checks that misbehave.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use lab::probe::Echo;
+use lab::vipd::{Programs, configuration};
+use lab::{Agent, Host, Node, Probe, Router, Sniffer, Vipd, isolated, now, until};
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(15);
+
+fn programs() -> Programs {
+    Programs::at(env!("CARGO_BIN_EXE_vipd"), env!("CARGO_BIN_EXE_vipctl"))
+}
+
+fn vip() -> IpAddr {
+    IpAddr::from([192, 0, 2, 100])
+}
+
+fn router(priority: u8) -> Router {
+    Router::new("web", 51, priority, "192.0.2.100/24").every(100)
+}
+
+/// A lone master on `host`.
+fn master(host: &Host, node: &Node) -> Vipd {
+    let vipd = Vipd::start(host, &programs(), node);
+    vipd.wait_state("web", "master");
+    until("the address is there", SOON, || host.holds(vip()).then_some(()));
+    vipd
+}
+
+#[test]
+fn a_reload_that_adds_an_address_makes_no_advert_late_and_no_client_wait() {
+    isolated(|lab| {
+        let (lb1, client) = (lab.host("lb1"), lab.host("client"));
+        let _echo = Echo::on(&lb1);
+        let mut vipd = master(&lb1, &router(150).into());
+        let since = vipd.instance("web")["since"].clone();
+        let sniffer = Sniffer::on(&client);
+        let probe = Probe::start(&client, vip());
+        let from = probe.wait_for(&lb1, 0, SOON);
+        vipd.reload(&router(150).and("192.0.2.101/24").into());
+        let new = IpAddr::from([192, 0, 2, 101]);
+        until("the new address is there", SOON, || lb1.holds(new).then_some(()));
+        until("the new address is announced", SOON, || {
+            sniffer.announcements(lb1.mac(), from).iter().any(|(_, address)| *address == new).then_some(())
+        });
+        let gap = probe.longest_gap(from, now());
+        assert!(gap.length < Duration::from_millis(60), "{gap:?}");
+        let times: Vec<u64> = sniffer.adverts(lb1.ipv4().into()).iter().map(|(at, _)| *at).collect();
+        let silence = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        assert!(silence < 160_000_000, "an advert was {silence} ns after the one before");
+        assert_eq!(vipd.instance("web")["since"], since, "it was master all the time");
+        vipd.reload(&router(150).into());
+        until("the new address is gone", SOON, || (!lb1.holds(new)).then_some(()));
+        assert!(lb1.holds(vip()));
+    });
+}
+
+#[test]
+fn a_reload_that_changes_priorities_and_checks_moves_nothing() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let mut vipd = master(&lb1, &router(150).into());
+        let since = vipd.instance("web")["since"].clone();
+        let up = "{ file: /etc/passwd, interval: 50ms, timeout: 50ms }";
+        vipd.reload(&Node::from(router(140).track("there", "-60")).check("there", up));
+        until("the priority is in force", SOON, || {
+            (vipd.instance("web")["priority"]["effective"] == 140).then_some(())
+        });
+        until("the check has a verdict", SOON, || {
+            (vipd.instance("web")["tracks"][0]["up"] == true).then_some(())
+        });
+        assert_eq!(vipd.instance("web")["since"], since);
+        assert!(lb1.holds(vip()));
+    });
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_every_mistake_is_named() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let vipd = master(&lb1, &router(150).into());
+        let since = vipd.instance("web")["since"].clone();
+        let bad = "instances:\n  web:\n    interface: eth0\n    virtual_router_id: 300\n    priorty: 10\n    addresses: [192.0.2.100/24]\n";
+        let (done, said, complaint) = vipd.reload_file(bad);
+        let words = format!("{said}{complaint}");
+        assert!(
+            !done && words.contains("4:") && words.contains("300") && words.contains("priorty"),
+            "{words}"
+        );
+        assert_eq!(vipd.instance("web")["since"], since);
+        assert_eq!(vipd.instance("web")["virtual_router_id"], 51);
+        let file = vipd.file();
+        let (done, said, complaint) = vipd.vipctl(&["check", file.to_str().unwrap()]);
+        assert!(!done && format!("{said}{complaint}").contains("priorty"), "check says the same");
+    });
+}
+
+#[test]
+fn a_reload_that_would_make_two_masters_is_refused_without_force() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let vipd = master(&lb1, &router(150).into());
+        let mut other = router(150);
+        other.vrid = 52;
+        let (done, said, complaint) = vipd.reload_file(&configuration(&other.into()));
+        assert!(!done && format!("{said}{complaint}").contains("--force"), "{said}{complaint}");
+        assert_eq!(vipd.instance("web")["virtual_router_id"], 51);
+        let (done, _, complaint) = vipd.vipctl(&["reload", "--force"]);
+        assert!(done, "{complaint}");
+        until("the new identity is master", SOON, || {
+            let instance = vipd.instance("web");
+            (instance["virtual_router_id"] == 52 && instance["state"] == "master").then_some(())
+        });
+        assert!(lb1.holds(vip()));
+    });
+}
+
+#[test]
+fn what_check_accepts_is_what_vipd_runs() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let vipd = master(&lb1, &router(150).into());
+        let file = vipd.file();
+        let (done, _, complaint) = vipd.vipctl(&["check", file.to_str().unwrap()]);
+        assert!(done, "{complaint}");
+        let bad = lb1.directory().join("bad.yaml");
+        std::fs::write(&bad, "instances: { web: { interface: eth0 } }\n").unwrap();
+        assert!(!vipd.vipctl(&["check", bad.to_str().unwrap()]).0);
+        let other = lab.host("lb2");
+        let mut refused = Vipd::launch(&other, &programs(), "instances: { web: { interface: eth0 } }\n");
+        let ended = refused.process().wait(SOON);
+        assert_eq!(ended.code(), Some(78), "EX_CONFIG: {}", refused.process().log());
+    });
+}
+
+#[test]
+fn a_missing_interface_is_a_fault_that_ends_when_the_interface_appears() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let mut late = router(150);
+        late.interface = "late0".to_owned();
+        let vipd = Vipd::start(&lb1, &programs(), &late.into());
+        let fault = vipd.wait_state("web", "fault");
+        assert!(fault["reason"].as_str().unwrap().contains("late0"), "{fault}");
+        lb1.run("ip", &["link", "add", "late0", "type", "veth", "peer", "name", "late1"]);
+        lb1.run("ip", &["address", "add", "198.51.100.1/24", "dev", "late0"]);
+        lb1.run("ip", &["link", "set", "late1", "up"]);
+        lb1.run("ip", &["link", "set", "late0", "up"]);
+        vipd.wait_state("web", "master");
+        until("the address is there", SOON, || {
+            lb1.addresses("late0").iter().any(|a| a.starts_with("192.0.2.100/")).then_some(())
+        });
+        lb1.run("ip", &["link", "delete", "late0"]);
+        vipd.wait_state("web", "fault");
+    });
+}
+
+#[test]
+fn an_address_that_somebody_deletes_comes_back_and_is_reported() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let vipd = master(&lb1, &router(150).into());
+        let net = lb1.addresses("eth0").into_iter().find(|net| net.starts_with("192.0.2.100/")).unwrap();
+        lb1.run("ip", &["address", "delete", &net, "dev", "eth0"]);
+        until("the address is back", SOON, || lb1.holds(vip()).then_some(()));
+        let told = until("it is reported", SOON, || {
+            let (_, said, _) = vipd.vipctl(&["events"]);
+            said.contains("192.0.2.100").then_some(said)
+        });
+        assert_eq!(vipd.instance("web")["state"], "master", "{told}");
+        assert!(lb1.addresses("eth0").contains(&"192.0.2.1/24".to_owned()));
+    });
+}
+
+#[test]
+fn an_address_of_the_operators_own_is_never_taken_over_and_never_removed() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        lb1.run("ip", &["address", "add", "192.0.2.100/24", "dev", "eth0"]);
+        let mut vipd = Vipd::start(&lb1, &programs(), &router(150).into());
+        let told = until("the instance says that the address is taken", SOON, || {
+            let instance = vipd.instance("web");
+            instance["reason"].as_str().unwrap_or_default().contains("192.0.2.100").then_some(instance)
+        });
+        assert_eq!(told["state"], "fault", "{told}");
+        vipd.process().stop();
+        assert!(lb1.holds(vip()), "the operator's address is still there");
+    });
+}
+
+#[test]
+fn the_hosts_own_address_survives_the_virtual_one_of_the_same_network() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let mut vipd = master(&lb1, &router(150).into());
+        vipd.process().stop();
+        assert!(!lb1.holds(vip()));
+        assert!(lb1.addresses("eth0").contains(&"192.0.2.1/24".to_owned()));
+    });
+}
+
+#[test]
+fn an_ipv6_address_is_usable_at_once() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        lb1.inside(|| std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "1")).unwrap();
+        let vipd = Vipd::start(
+            &lb1,
+            &programs(),
+            &Router::new("web", 51, 150, "2001:db8::100/64").every(100).into(),
+        );
+        vipd.wait_state("web", "master");
+        until("the address is there", SOON, || lb1.holds("2001:db8::100".parse().unwrap()).then_some(()));
+        assert!(!lb1.run("ip", &["-6", "address", "show", "dev", "eth0"]).contains("tentative"));
+    });
+}
+
+/// A script in the host's directory.
+fn script(host: &Host, name: &str, text: &str) -> String {
+    let path = host.directory().join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+/// What status says of a check.
+fn check(vipd: &Vipd, name: &str) -> Value {
+    let status = vipd.status();
+    let checks = status["checks"].as_array().cloned().unwrap_or_default();
+    checks
+        .into_iter()
+        .find(|check| check["name"] == name)
+        .unwrap_or_else(|| panic!("no check {name}: {status}"))
+}
+
+#[test]
+fn scripts_that_hang_flood_fork_or_are_not_there_are_failing_checks_with_a_reason() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let hang = script(&lb1, "hang", "#!/bin/sh\nsleep 1000 &\nsleep 1000\n");
+        let flood = script(&lb1, "flood", "#!/bin/sh\nyes flood\n");
+        let exit = script(&lb1, "exit", "#!/bin/sh\necho it is closed\nexit 3\n");
+        let pace = "interval: 100ms, timeout: 100ms, fall: 1, rise: 1";
+        let of = |path: &str| format!("{{ script: [\"{path}\"], {pace} }}");
+        let names = ["hang", "flood", "exit", "gone"];
+        let router = names.iter().fold(router(200), |router, name| router.track(name, "-10"));
+        let node = Node::from(router)
+            .check("hang", &of(&hang))
+            .check("flood", &of(&flood))
+            .check("exit", &of(&exit))
+            .check("gone", &of("/nonexistent/check"));
+        let vipd = Vipd::start(&lb1, &programs(), &node);
+        vipd.wait_state("web", "master");
+        until("all four are down", SOON, || {
+            names.iter().all(|name| check(&vipd, name)["up"] == false).then_some(())
+        });
+        assert_eq!(vipd.instance("web")["priority"]["effective"], 160);
+        let reason = |name: &str| check(&vipd, name).to_string().to_lowercase();
+        assert!(reason("hang").contains("100ms") || reason("hang").contains("time"), "{}", reason("hang"));
+        assert!(
+            reason("exit").contains('3') && reason("exit").contains("it is closed"),
+            "{}",
+            reason("exit")
+        );
+        assert!(reason("gone").contains("no such file"), "{}", reason("gone"));
+        let memory = lab::usage::of_tree(vipd.pid());
+        assert!(memory.resident_kib < 100 << 10, "{memory:?}");
+        until("no run leaves processes behind", SOON, || {
+            let sleeping = lb1.try_run("pgrep", &["-fc", "sleep 1000"]).1;
+            (sleeping.trim().parse::<u32>().unwrap_or(0) <= 4).then_some(())
+        });
+    });
+}
+
+#[test]
+fn a_check_tracked_as_a_fault_releases_the_address() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let flag = lb1.directory().join("well");
+        std::fs::write(&flag, "").unwrap();
+        let check =
+            format!("{{ file: {}, interval: 50ms, timeout: 50ms, rise: 1, fall: 1 }}", flag.display());
+        let vipd = master(&lb1, &Node::from(router(150).track("well", "fault")).check("well", &check));
+        std::fs::remove_file(&flag).unwrap();
+        let fault = vipd.wait_state("web", "fault");
+        assert!(fault["reason"].as_str().unwrap().contains("well"), "{fault}");
+        until("the address is gone", SOON, || (!lb1.holds(vip())).then_some(()));
+        std::fs::write(&flag, "").unwrap();
+        vipd.wait_state("web", "master");
+    });
+}
+
+#[test]
+fn status_looks_at_the_kernel_when_the_agent_was_killed() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let mut vipd = master(&lb1, &router(150).into());
+        vipd.process().kill();
+        let (done, said, complaint) = vipd.vipctl(&["status"]);
+        let words = format!("{said}{complaint}");
+        assert!(!done && words.contains("not running") && words.contains("192.0.2.100"), "{words}");
+        let again = Vipd::start(&lb1, &programs(), &router(150).into());
+        again.wait_state("web", "master");
+        assert!(lb1.holds(vip()));
+    });
+}
+
+#[test]
+fn a_rude_client_of_the_socket_does_not_keep_others_waiting() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let vipd = master(&lb1, &router(150).into());
+        let socket = lb1.directory().join("vipd/vipd.sock");
+        let rude: Vec<_> = (0..100)
+            .filter_map(|n| {
+                use std::io::Write;
+                let mut stream = std::os::unix::net::UnixStream::connect(&socket).ok()?;
+                stream.write_all(if n % 2 == 0 { b"GET /status HT" } else { &[0xff; 4096] }).ok();
+                Some(stream)
+            })
+            .collect();
+        assert!(!rude.is_empty());
+        until("status answers", SOON, || vipd.try_status());
+        assert_eq!(vipd.instance("web")["state"], "master");
+    });
+}
