@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lab::frr::Frr;
 use lab::vipd::Programs;
-use lab::{Agent, Host, Keepalived, Lab, Router, Sniffer, Vipd, claim, isolated, until};
+use lab::{Agent, Host, Keepalived, Lab, Router, Sniffer, Vipd, claim, isolated, isolated_as_root, until};
 use pnet::util::MacAddr;
 use serde_json::Value;
 
@@ -63,12 +63,12 @@ fn keepalived_and_vipd_share_addresses_of_both_families() {
 
 #[test]
 fn frr_and_vipd_share_an_ipv4_address() {
-    isolated(|lab| Match::new(lab, Peer::Frr, &[FOUR]).play());
+    isolated_as_root(|lab| Match::new(lab, Peer::Frr, &[FOUR]).play());
 }
 
 #[test]
 fn frr_and_vipd_share_an_ipv6_address() {
-    isolated(|lab| Match::new(lab, Peer::Frr, &[SIX]).play());
+    isolated_as_root(|lab| Match::new(lab, Peer::Frr, &[SIX]).play());
 }
 
 /// Whom vipd plays with.

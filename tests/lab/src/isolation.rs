@@ -55,9 +55,7 @@ pub fn isolated<F: FnOnce(&Lab)>(body: F) {
     }
     let name = test_name::<F>();
     if let Err(why) = possible() {
-        assert!(std::env::var_os("CI").is_none(), "CI must be able to run this test: {why}");
-        let line = format!("test {name} ... skipped: {why}\n");
-        std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
+        skip(&name, &why);
         return;
     }
     let arguments = [&name, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"];
@@ -66,6 +64,23 @@ pub fn isolated<F: FnOnce(&Lab)>(body: F) {
     assert!(status.is_some(), "the test took longer than {BOUND:?}");
     assert!(status.is_some_and(|s| s.success()), "the test failed in its namespaces, see above");
     assert!(output.contains("1 passed"), "the test named {name} did not run in its namespaces");
+}
+
+/// As [`isolated`], for programs that want more than one user: without root the test is skipped or fails.
+pub fn isolated_as_root<F: FnOnce(&Lab)>(body: F) {
+    if inside() || nix::unistd::geteuid().is_root() {
+        isolated(body);
+    } else {
+        skip(&test_name::<F>(), "run as root");
+    }
+}
+
+/// Says by name that a test is skipped; where nothing may be skipped it fails instead.
+fn skip(name: &str, why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "CI must be able to run this test: {why}");
+    // Not by a macro: what those print is shown for failed tests only.
+    let line = format!("test {name} ... skipped: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
 }
 
 /// Whether this is the inner program.

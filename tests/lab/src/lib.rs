@@ -42,7 +42,7 @@ mod worker;
 
 pub use agent::{Agent, Node, Router};
 pub use http::HttpProbe;
-pub use isolation::{enter, isolated};
+pub use isolation::{enter, isolated, isolated_as_root};
 pub use keepalived::Keepalived;
 pub use network::{Host, Lab};
 pub use nginx::Nginx;

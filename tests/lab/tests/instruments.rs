@@ -9,7 +9,8 @@ use lab::frr::Frr;
 use lab::network::holders;
 use lab::probe::Echo;
 use lab::{
-    Agent, Host, HttpProbe, Keepalived, Lab, Nginx, Node, Probe, Router, Sniffer, claim, isolated, now, until,
+    Agent, Host, HttpProbe, Keepalived, Lab, Nginx, Node, Probe, Router, Sniffer, claim, isolated,
+    isolated_as_root, now, until,
 };
 use pnet::util::MacAddr;
 
@@ -100,7 +101,7 @@ fn the_http_client_names_the_nginx_that_answered_and_takes_only_200_for_an_answe
 
 #[test]
 fn frr_takes_over_from_frr_and_its_macvlan_answers() {
-    isolated(|lab: &Lab| {
+    isolated_as_root(|lab: &Lab| {
         let (a, b, client) = (lab.host("lb1"), lab.host("lb2"), lab.host("client"));
         let router =
             |priority| Router::new("web", 51, priority, "192.0.2.100/24").every(100).and("2001:db8::100/64");
