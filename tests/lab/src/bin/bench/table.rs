@@ -110,7 +110,11 @@ impl Figure {
     fn shown(&self, agent: &str) -> String {
         let Some(values) = self.of(agent) else { return "-".to_owned() };
         let (least, most) = (values[0], values[values.len() - 1]);
-        format!("{:.2} {} ({least:.2} - {most:.2}, {})", median(&values), self.unit, values.len())
+        let kept = match self.target {
+            Target::Every(limit) => format!("{} of ", values.iter().filter(|value| **value < limit).count()),
+            Target::Median(_) | Target::MedianAndRival(_) | Target::Rival => String::new(),
+        };
+        format!("{:.2} {} ({least:.2} - {most:.2}, {kept}{})", median(&values), self.unit, values.len())
     }
 }
 
