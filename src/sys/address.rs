@@ -119,9 +119,6 @@ impl Addresses {
                 Err(error) => Err(refusal("remove", "from", *place, &error.into())),
             });
         }
-        if requests.is_empty() {
-            return results;
-        }
         for (at, outcome) in ours.into_iter().zip(self.netlink.batch(requests, 0)) {
             results[at] = match outcome {
                 // Somebody else was faster, or the link is gone and its addresses with it.

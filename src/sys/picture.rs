@@ -198,3 +198,173 @@ fn text(bytes: &[u8]) -> String {
 pub fn naming(address: IpAddr) -> Vec<AddressAttribute> {
     vec![AddressAttribute::Local(address), AddressAttribute::Address(address)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_core::{DefaultNla, Emitable};
+    use netlink_packet_route::address::AddressHeaderFlags;
+    use netlink_packet_route::link::LinkAttribute;
+    use proptest::prelude::*;
+
+    fn bytes(message: &impl Emitable) -> Vec<u8> {
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        bytes
+    }
+
+    fn read(kind: u16, payload: &[u8]) -> Result<Option<Change>, Undecodable> {
+        change(RawMessage { kind, flags: 0, sequence: 0, payload })
+    }
+
+    fn eth0() -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = 2;
+        message.header.link_layer_type = LinkLayerType::Ether;
+        message.header.flags = LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Multicast;
+        message.attributes = vec![
+            LinkAttribute::IfName("eth0".into()),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+            LinkAttribute::Mtu(1500),
+            // Statistics of a length that no kernel sends.
+            LinkAttribute::Other(DefaultNla::new(23, vec![1, 2, 3])),
+        ];
+        message
+    }
+
+    fn vip(attributes: Vec<AddressAttribute>) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.prefix_len = 24;
+        message.header.index = 2;
+        message.attributes = naming("192.0.2.10".parse().unwrap());
+        message.attributes.extend(attributes);
+        message
+    }
+
+    fn read_vip(attributes: Vec<AddressAttribute>) -> LinkAddress {
+        match read(RTM_NEWADDR, &bytes(&vip(attributes))) {
+            Ok(Some(Change::Address(address))) => address,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_link_is_read_whatever_else_the_kernel_says_of_it() {
+        let link = Link {
+            index: LinkIndex(2),
+            name: "eth0".into(),
+            mac: Some(Mac([2, 0, 0, 0, 0, 1])),
+            mtu: 1500,
+            up: true,
+        };
+        assert_eq!(read(RTM_NEWLINK, &bytes(&eth0())), Ok(Some(Change::Link(link))));
+        assert_eq!(read(RTM_DELLINK, &bytes(&eth0())), Ok(Some(Change::LinkGone(LinkIndex(2)))));
+    }
+
+    #[test]
+    fn a_link_is_up_only_with_a_carrier() {
+        for flags in [LinkFlags::Up, LinkFlags::LowerUp, LinkFlags::Up | LinkFlags::Running] {
+            let mut message = eth0();
+            message.header.flags = flags;
+            let read = read(RTM_NEWLINK, &bytes(&message));
+            assert!(matches!(read, Ok(Some(Change::Link(Link { up: false, .. })))), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_bridges_words_about_its_port_change_nothing() {
+        let mut message = eth0();
+        message.header.interface_family = AddressFamily::Bridge;
+        assert_eq!(read(RTM_NEWLINK, &bytes(&message)), Ok(None));
+        assert_eq!(read(RTM_DELLINK, &bytes(&message)), Ok(None));
+    }
+
+    #[test]
+    fn a_wireless_event_changes_nothing() {
+        let mut message = eth0();
+        message.attributes = vec![LinkAttribute::Other(DefaultNla::new(11, vec![0; 40]))];
+        assert_eq!(read(RTM_NEWLINK, &bytes(&message)), Ok(None));
+    }
+
+    #[test]
+    fn a_link_without_ethernet_has_no_ethernet_address() {
+        let mut message = eth0();
+        message.header.link_layer_type = LinkLayerType::Loopback;
+        let read = read(RTM_NEWLINK, &bytes(&message));
+        assert!(matches!(read, Ok(Some(Change::Link(Link { mac: None, .. })))), "{read:?}");
+    }
+
+    #[test]
+    fn each_mark_makes_an_address_ours_and_nothing_else_does() {
+        let ours = [
+            AddressAttribute::Protocol(AddressProtocol::Other(112)),
+            AddressAttribute::Label("eth0:vipd".into()),
+            AddressAttribute::RoutePriority(METRIC),
+        ];
+        let theirs = [
+            AddressAttribute::Protocol(AddressProtocol::LinkLocal),
+            AddressAttribute::Label("eth0".into()),
+            AddressAttribute::RoutePriority(256),
+            AddressAttribute::Other(DefaultNla::new(99, vec![112])),
+        ];
+        assert!(ours.into_iter().all(|mark| read_vip(vec![mark]).ours));
+        assert!(!theirs.into_iter().any(|mark| read_vip(vec![mark]).ours));
+    }
+
+    #[test]
+    fn tentative_and_duplicate_addresses_are_not_usable() {
+        assert!(read_vip(vec![]).usable);
+        assert!(read_vip(vec![AddressAttribute::Flags(AddressFlags::Permanent)]).usable);
+        assert!(!read_vip(vec![AddressAttribute::Flags(AddressFlags::Tentative)]).usable);
+        assert!(!read_vip(vec![AddressAttribute::Flags(AddressFlags::Dadfailed)]).usable);
+        let mut message = vip(vec![]);
+        message.header.flags = AddressHeaderFlags::Tentative;
+        let read = read(RTM_NEWADDR, &bytes(&message));
+        assert!(matches!(read, Ok(Some(Change::Address(LinkAddress { usable: false, .. })))), "{read:?}");
+    }
+
+    #[test]
+    fn the_address_is_ours_and_not_the_peers() {
+        let mut message = vip(vec![]);
+        message.attributes = vec![
+            AddressAttribute::Address("192.0.2.99".parse().unwrap()),
+            AddressAttribute::Local("192.0.2.10".parse().unwrap()),
+        ];
+        let place = Place { link: LinkIndex(2), net: "192.0.2.10/24".parse().unwrap() };
+        assert_eq!(read(RTM_DELADDR, &bytes(&message)), Ok(Some(Change::AddressGone(place))));
+    }
+
+    #[test]
+    fn a_message_that_contradicts_itself_is_undecodable() {
+        let mut message = vip(vec![]);
+        message.header.prefix_len = 33;
+        assert_eq!(read(RTM_NEWADDR, &bytes(&message)), Err(Undecodable));
+        let (link, address) = (bytes(&eth0()), bytes(&vip(vec![])));
+        assert_eq!(read(RTM_NEWLINK, &link[..15]), Err(Undecodable));
+        assert_eq!(read(RTM_NEWLINK, &link[..18]), Err(Undecodable));
+        assert_eq!(read(RTM_DELADDR, &address[..7]), Err(Undecodable));
+        assert_eq!(read(RTM_NEWADDR, &address[..8]), Err(Undecodable));
+    }
+
+    #[test]
+    fn other_messages_and_families_change_nothing() {
+        assert_eq!(read(24, &[]), Ok(None));
+        let mut message = vip(vec![]);
+        message.header.family = AddressFamily::Other(200);
+        assert_eq!(read(RTM_NEWADDR, &bytes(&message)), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(kind in 15u16..23, payload in prop::collection::vec(any::<u8>(), 0..120)) {
+            drop(read(kind, &payload));
+        }
+
+        #[test]
+        fn noise_behind_a_valid_header_never_panics(attributes in prop::collection::vec(any::<u8>(), 0..120)) {
+            drop(read(RTM_NEWLINK, &[&bytes(&eth0())[..LINK_HEADER], &attributes].concat()));
+            drop(read(RTM_NEWADDR, &[&bytes(&vip(vec![]))[..ADDRESS_HEADER], &attributes].concat()));
+        }
+    }
+}
