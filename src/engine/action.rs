@@ -73,10 +73,10 @@ pub struct Hold {
     pub instance: InstanceId,
     /// The order's number.
     pub generation: Generation,
+    /// To be removed first, if they carry our mark.
+    pub remove: Vec<Place>,
     /// To be installed, and announced as soon as each batch is in.
     pub install: Vec<Placement>,
-    /// To be removed, if they carry our mark; after everything is installed.
-    pub remove: Vec<Place>,
 }
 
 /// An address on a link.
