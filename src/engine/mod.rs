@@ -436,3 +436,6 @@ fn is_news(told: &mut BTreeMap<Discard, Instant>, now: Instant, reason: Discard)
 const STRAYS: InstanceId = InstanceId(0);
 /// Discards of one kind are told once in this time; all are counted.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;
