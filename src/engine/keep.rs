@@ -67,6 +67,8 @@ impl Instance {
             let wanted: Vec<Placement> = self.placements.iter().filter(|p| !own(p)).copied().collect();
             self.holding.want(&wanted);
             self.announcing.start(now, &self.settings.announce);
+            // What is there already is not installed again, which would announce it.
+            self.announce(Duration::ZERO, out);
         }
         if !holds && self.holds {
             let moved = |place: &Place| world.moved.contains(&place.net.address());
@@ -86,23 +88,28 @@ impl Instance {
 
     fn announce_due(&mut self, now: Instant, out: &mut Vec<Action>) {
         let Some(burst) = self.announcing.due(now, &self.settings.announce) else { return };
-        if self.state != State::Master {
-            return;
-        }
-        let addresses = self.announceable();
-        if addresses.is_empty() {
-            return;
-        }
         let pace = match burst {
             Burst::Defence => Duration::ZERO,
             Burst::Reminder => REMINDER_PACE,
         };
+        self.announce(pace, out);
+    }
+
+    fn announce(&self, pace: Duration, out: &mut Vec<Action>) {
+        let addresses = self.announceable();
+        if self.state != State::Master || addresses.is_empty() {
+            return;
+        }
         out.push(Action::Kernel(KernelWork::Announce(Announcement { instance: self.id, addresses, pace })));
     }
 
-    /// What is installed; for an owner, whose addresses need no installing, all of it.
+    /// What is installed, and of an owner's addresses those that need no installing.
     fn announceable(&self) -> Vec<Placement> {
-        if self.settings.priority.is_owner() { self.placements.clone() } else { self.holding.announceable() }
+        let mut addresses = self.holding.announceable();
+        if self.settings.priority.is_owner() {
+            addresses.extend(self.placements.iter().filter(|p| !self.holding.wants(p.place)));
+        }
+        addresses
     }
 
     /// The successor is there: its answers to ARP and ND shall stand alone, while frames are still served.

@@ -230,10 +230,28 @@ fn claims_that_do_not_concern_us_are_ignored() {
     assert_eq!(claim(ETH0, OUR_MAC), [], "our own announcement comes back");
 }
 
+#[test]
+fn a_master_whose_interface_changes_its_ethernet_address_announces_again() {
+    let mut host = Host::master(only(instance(100)));
+    let changed = crate::engine::event::Link { mac: Some(THEIR_MAC), ..link(ETH0, "eth0") };
+    let actions = host.change(Change::Link(changed));
+    assert_eq!(outline(&actions), ["announce 192.0.2.10/32"]);
+    assert_eq!(host.state(), State::Master);
+}
+
 // The owner.
 
 fn owner() -> Instance {
     Instance { addresses: nets(&["192.0.2.5/24"]), ..instance(255) }
+}
+
+#[test]
+fn an_owner_is_master_at_once_and_announces_the_addresses_that_it_has() {
+    let mut host = Host::dark(only(owner()));
+    let actions = host.give(Event::Picture(picture()));
+    assert_eq!(outline(&actions), ["IPv4 advert 255", "announce 192.0.2.5/24"]);
+    assert_eq!((host.state(), host.reason()), (State::Master, Reason::Owner));
+    assert!(host.instance().addresses[0].installed);
 }
 
 #[test]
