@@ -58,8 +58,10 @@ impl Instance {
     /// Orders what is not as it should be.
     pub(super) fn keep(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
         let holds = self.state == State::Master || self.handover.is_some();
-        if holds && !self.holds {
+        if self.state == State::Master {
             self.open_gate(out);
+        }
+        if holds && !self.holds {
             let own = |p: &&Placement| {
                 self.settings.priority.is_owner()
                     && world.links.foreign(p.place.link, p.place.net.address()).is_some()

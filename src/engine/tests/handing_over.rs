@@ -247,6 +247,19 @@ fn an_owner_can_step_down() {
 }
 
 #[test]
+fn a_successor_that_resigns_at_once_gives_the_answers_back() {
+    let mut host = Host::master(only(Instance { interval: ms(100), ..instance(100) }));
+    step_down(&mut host);
+    let quick = |priority| crate::wire::vrrp::Advert { interval: ms(10), ..advert(priority) };
+    host.hear(&quick(50));
+    host.hear(&quick(0));
+    // Skew_Time is 255/256 of the successor's 10 ms.
+    let actions = host.pass(ms(10));
+    assert_eq!(outline(&actions), ["IPv4 advert 1", "open 192.0.2.10/32"]);
+    assert_eq!(host.state(), State::Master);
+}
+
+#[test]
 fn a_better_master_ends_the_wait_for_a_successor() {
     let mut host = Host::master(only(instance(100)));
     step_down(&mut host);
