@@ -69,6 +69,14 @@ impl Handover {
         }
     }
 
+    /// Something else is to become of the addresses; from now on no longer than that admits.
+    pub(super) fn turn(&mut self, now: Instant, otherwise: Otherwise) {
+        self.otherwise = otherwise;
+        if otherwise == Otherwise::Release {
+            self.until = self.until.min(now + LONGEST_STOP);
+        }
+    }
+
     /// A successor's advert was accepted. Returns whether this is the first of its family.
     pub(super) fn hear(&mut self, now: Instant, family: Family, address: IpAddr) -> bool {
         self.release_at.get_or_insert(now + LONGEST_FRAMES_ONLY);

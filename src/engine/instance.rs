@@ -389,7 +389,7 @@ impl Instance {
     /// The operator, or the end of the agent, wants it elsewhere.
     pub(super) fn hand_over(&mut self, now: Instant, otherwise: Otherwise, out: &mut Vec<Action>) {
         match &mut self.handover {
-            Some(handover) => handover.otherwise = otherwise,
+            Some(handover) => handover.turn(now, otherwise),
             None if self.state == State::Master => {
                 self.handover = Some(Handover::new(now, self.settings.interval, otherwise));
                 self.pass(now, Input::Resign, out);

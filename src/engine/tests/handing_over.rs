@@ -100,6 +100,16 @@ fn a_stop_takes_no_longer_than_2_s_whatever_the_interval() {
 }
 
 #[test]
+fn a_stop_during_a_step_down_takes_no_longer_than_2_s() {
+    let mut host = Host::started(only(Instance { interval: SECOND * 40, ..instance(255) }));
+    step_down(&mut host);
+    host.pass(SECOND);
+    host.give(Event::Shutdown);
+    host.pass(SECOND * 2);
+    assert!(host.engine.is_idle());
+}
+
+#[test]
 fn a_stop_is_not_over_before_the_kernel_has_removed_everything() {
     let mut host = Host::master(only(instance(100)));
     host.give(Event::Shutdown);
