@@ -343,6 +343,10 @@ impl Instance {
         if !masters.is_empty() && !others.is_empty() {
             self.pass(now, Input::Yield, out);
         }
+        if self.handover.as_ref().is_some_and(|h| h.otherwise == Otherwise::Release) {
+            // With a short interval our own timer ends before the hand-over does; we are leaving all the same.
+            return;
+        }
         let claims: Option<Vec<Claim>> = self.members.iter().map(|m| m.router.ready()).collect();
         if let Some(claim) = claims.and_then(|claims| claims.first().copied()) {
             self.reason = self.grounds(now, claim);

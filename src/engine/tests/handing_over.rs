@@ -121,6 +121,21 @@ fn a_stop_is_not_over_before_the_kernel_has_removed_everything() {
 }
 
 #[test]
+fn a_short_interval_does_not_make_a_master_that_is_to_end_take_over_again() {
+    for heard in [false, true] {
+        let mut host = Host::master(only(Instance { interval: ms(10), ..instance(200) }));
+        let mut actions = host.give(Event::Shutdown);
+        actions.extend(host.pass(ms(2)));
+        if heard {
+            actions.extend(host.hear(&crate::wire::vrrp::Advert { interval: ms(10), ..advert(50) }));
+        }
+        actions.extend(host.pass(ms(100)));
+        assert_eq!(adverts(&actions).len(), 1, "{:?}", outline(&actions));
+        assert!(host.engine.is_idle());
+    }
+}
+
+#[test]
 fn a_second_signal_releases_at_once() {
     let mut host = Host::master(only(instance(100)));
     host.give(Event::Shutdown);
