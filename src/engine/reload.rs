@@ -20,8 +20,11 @@ use crate::proto::vrrp::Input;
 use crate::time::Instant;
 
 impl Engine {
-    /// Puts a new configuration in force.
+    /// Puts a new configuration in force, unless the agent is ending.
     pub(super) fn reload(&mut self, now: Instant, settings: All, out: &mut Vec<Action>) {
+        if self.stopping {
+            return;
+        }
         self.world.verdicts.configure(now, &settings.checks, false);
         self.startup_delay = settings.startup_delay;
         let mut old = core::mem::take(&mut self.instances);

@@ -159,6 +159,15 @@ fn a_backup_that_is_to_end_says_nothing_and_is_idle_at_once() {
 }
 
 #[test]
+fn an_agent_that_is_ending_takes_no_new_configuration() {
+    let mut host = Host::master(only(instance(100)));
+    host.give(Event::Shutdown);
+    host.give(Event::Reload(all([instance(100)])));
+    host.pass(SECOND * 2);
+    assert!(host.engine.is_idle());
+}
+
+#[test]
 fn an_agent_that_is_not_ending_is_never_idle() {
     assert!(!Host::started(all([])).engine.is_idle());
     assert!(!Host::started(only(instance(100))).engine.is_idle());
