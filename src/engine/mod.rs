@@ -136,6 +136,10 @@ impl Engine {
 
     /// When something is due, if nothing else happens first.
     pub fn deadline(&self) -> Option<Instant> {
+        if !self.world.seen {
+            // Whatever is due waits for the picture, not for the clock.
+            return None;
+        }
         let instances = self.instances.iter().filter_map(Instance::deadline);
         instances.chain(self.world.sockets.deadline()).chain(self.strays.deadline()).min()
     }

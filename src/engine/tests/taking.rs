@@ -290,6 +290,14 @@ fn a_master_whose_address_the_operator_adds_lets_go() {
 // The start.
 
 #[test]
+fn nothing_happens_before_the_kernels_first_picture() {
+    let mut host = Host::dark(only(instance(100)));
+    assert_eq!(host.engine.deadline(), None, "there is nothing to wake up for");
+    assert_eq!(host.pass(SECOND * 60), []);
+    assert_eq!((host.state(), host.reason()), (State::Init, Reason::Starting));
+}
+
+#[test]
 fn a_startup_delay_keeps_every_instance_in_init() {
     for settings in [instance(100), instance(255)] {
         let mut host = Host::started(Settings { startup_delay: SECOND * 10, ..only(settings) });
