@@ -4,4 +4,10 @@
 mod discards;
 mod driver;
 mod handing_over;
+mod keeping;
+mod obstacles;
+mod reloading;
+mod sending;
 mod taking;
+mod together;
+mod tracks;

@@ -1,0 +1,146 @@
+//! Dual stack: one virtual router a family, and they move together.
+
+use super::driver::*;
+use crate::engine::action::Place;
+use crate::engine::event::{Change, Event};
+use crate::engine::notice::{Reason, State};
+use crate::engine::settings::Instance;
+use crate::net::{Family, Priority};
+use crate::time::Duration;
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn both_families_take_over_in_the_same_turn() {
+    let mut host = Host::started(only(dual(100)));
+    let actions = host.until(Duration::from_nanos(3_609_375_000));
+    assert_eq!(
+        outline(&actions),
+        ["IPv4 advert 100", "IPv6 advert 100", "install 192.0.2.10/32 2001:db8::10/128"]
+    );
+}
+
+#[test]
+fn a_family_that_is_ready_waits_for_the_other() {
+    let mut host = Host::started(only(dual(100)));
+    for _ in 0..10 {
+        host.pass(SECOND);
+        assert_eq!(outline(&host.hear(&advert6(200))), NOTHING);
+    }
+    assert_eq!((host.state(), host.held()), (State::Backup, [].into()));
+    let reason = Reason::BetterMaster { address: PEER6, priority: Priority::new(200) };
+    assert_eq!(host.reason(), reason);
+    host.pass(SECOND * 4);
+    assert_eq!(host.state(), State::Master);
+}
+
+#[test]
+fn both_families_yield_when_one_hears_a_better_master() {
+    let mut host = Host::master(only(dual(100)));
+    let actions = host.hear(&advert6(200));
+    assert_eq!(
+        outline(&actions)[..4],
+        [
+            "IPv6 advert 100",
+            "IPv4 advert 100",
+            "shut 192.0.2.10/32 2001:db8::10/128",
+            "remove 192.0.2.10/32 2001:db8::10/128"
+        ],
+        "farewells and no resignation"
+    );
+    assert_eq!(host.state(), State::Backup);
+}
+
+#[test]
+fn one_family_that_hears_a_lower_master_does_not_make_the_other_yield() {
+    let mut host = Host::master(only(dual(100)));
+    host.hear(&advert6(50));
+    assert_eq!((host.state(), host.router(Family::Ipv4).state), (State::Master, State::Master));
+}
+
+#[test]
+fn both_families_fault_together() {
+    let mut host = Host::master(only(dual(100)));
+    let gone = Place { link: ETH0, net: net("fe80::5/64") };
+    let actions = host.change(Change::AddressGone(gone));
+    assert_eq!(host.reason(), Reason::NoSource { interface: "eth0".into(), family: Family::Ipv6 });
+    assert_eq!(outline(&actions)[0], "IPv4 advert 0", "IPv6 has no address left to say it from");
+    assert_eq!((host.state(), host.held()), (State::Fault, [].into()));
+}
+
+#[test]
+fn a_hand_over_waits_for_the_successor_in_both_families() {
+    let mut host = Host::master(only(dual(100)));
+    assert_eq!(outline(&host.give(Event::Shutdown)), ["IPv4 advert 0", "IPv6 advert 0"]);
+    assert_eq!(outline(&host.hear(&advert(50))), ["frames-only 192.0.2.10/32"]);
+    assert_eq!(outline(&host.claim("192.0.2.10")), NOTHING);
+    assert_eq!(outline(&host.pass(ms(200))), NOTHING);
+    let both = "frames-only 192.0.2.10/32 2001:db8::10/128";
+    assert_eq!(outline(&host.hear(&advert6(50)))[0], both);
+    host.claim("2001:db8::10");
+    assert!(host.engine.is_idle());
+}
+
+#[test]
+fn an_instance_is_master_only_if_both_its_routers_are() {
+    let mut host = Host::started(only(dual(100)));
+    host.pass(SECOND * 3);
+    host.hear(&advert6(200));
+    host.pass(SECOND);
+    assert_eq!(host.state(), State::Backup);
+    let host = Host::master(only(dual(100)));
+    let states = [Family::Ipv4, Family::Ipv6].map(|family| host.router(family).state);
+    assert_eq!(states, [State::Master, State::Master]);
+}
+
+// A family more or less by reload.
+
+fn adding_ipv6() -> Host {
+    let mut host = Host::master(only(instance(100)));
+    host.obliging = false;
+    host
+}
+
+#[test]
+fn a_family_that_joins_by_reload_does_not_drop_the_other() {
+    let mut host = adding_ipv6();
+    let actions = host.give(Event::Reload(only(dual(100))));
+    assert_eq!(transitions(&actions), []);
+    assert_eq!(outline(&host.pass(SECOND)), ["IPv4 advert 100"]);
+    let socket = listens(&actions).remove(0);
+    let joined = host.give(Event::Opened(open(&socket)));
+    assert_eq!(outline(&joined), ["IPv6 advert 100"]);
+    assert_eq!(transitions(&joined), []);
+    assert_eq!(host.router(Family::Ipv6).state, State::Master);
+}
+
+#[test]
+fn a_family_that_joins_by_reload_and_cannot_speak_does_not_drop_the_other() {
+    let mut host = Host::master(only(instance(100)));
+    host.change(Change::AddressGone(Place { link: ETH0, net: net("fe80::5/64") }));
+    let actions = host.give(Event::Reload(only(dual(100))));
+    assert_eq!(transitions(&actions), []);
+    assert_eq!(outline(&host.pass(SECOND)), ["IPv4 advert 100"]);
+    assert_eq!(host.state(), State::Master);
+}
+
+#[test]
+fn a_family_that_leaves_by_reload_resigns_and_its_addresses_go() {
+    let mut host = Host::master(only(dual(100)));
+    let actions = host.give(Event::Reload(only(instance(100))));
+    assert_eq!(outline(&actions)[0], "IPv6 advert 0");
+    assert!(outline(&actions).contains(&"remove 2001:db8::10/128".into()));
+    assert_eq!(transitions(&actions), []);
+    assert_eq!(host.held(), ["192.0.2.10/32"]);
+    assert_eq!(outline(&host.pass(SECOND)), ["IPv4 advert 100"]);
+}
+
+#[test]
+fn a_reload_that_changes_every_family_is_a_stop_and_a_start() {
+    let mut host = Host::master(only(instance(100)));
+    let six = Instance { addresses: nets(&["2001:db8::10/64"]), ..instance(100) };
+    let actions = host.give(Event::Reload(only(six)));
+    assert_eq!(outline(&actions), ["IPv4 advert 0"]);
+    host.pass(SECOND * 4);
+    assert_eq!(host.held(), ["2001:db8::10/128"]);
+}

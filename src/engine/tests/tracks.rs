@@ -1,0 +1,158 @@
+//! What checks do to an instance.
+
+use super::driver::*;
+use crate::engine::event::{Change, Event, Link};
+use crate::engine::notice::{Reason, State, What};
+use crate::engine::settings::{Check, CheckSource, Effect, Settings};
+use crate::net::Priority;
+use crate::proto::health::Verdict;
+
+const MINUS: (&str, Effect) = ("nginx", Effect::Weight(-60));
+const PLUS: (&str, Effect) = ("link", Effect::Weight(20));
+const FAULT: (&str, Effect) = ("uplink", Effect::Fault);
+
+fn effective(host: &Host) -> u8 {
+    host.instance().effective.get()
+}
+
+#[test]
+fn a_negative_weight_counts_while_its_check_is_down() {
+    let mut host = Host::started(tracking(instance(100), &[MINUS]));
+    host.verdict("nginx", Verdict::Up);
+    assert_eq!(effective(&host), 100);
+    host.verdict("nginx", Verdict::Down);
+    assert_eq!(effective(&host), 40);
+    host.verdict("nginx", Verdict::Up);
+    assert_eq!(effective(&host), 100);
+}
+
+#[test]
+fn a_positive_weight_counts_while_its_check_is_up() {
+    let mut host = Host::started(tracking(instance(100), &[PLUS]));
+    assert_eq!(effective(&host), 100);
+    host.verdict("link", Verdict::Up);
+    assert_eq!(effective(&host), 120);
+    host.verdict("link", Verdict::Down);
+    assert_eq!(effective(&host), 100);
+}
+
+#[test]
+fn weights_add_up_within_1_and_254() {
+    let heavy = [("a", Effect::Weight(-200)), ("b", Effect::Weight(30)), ("c", Effect::Weight(250))];
+    let mut host = Host::started(tracking(instance(100), &heavy));
+    assert_eq!(effective(&host), 1);
+    host.verdict("b", Verdict::Up);
+    host.verdict("c", Verdict::Up);
+    assert_eq!(effective(&host), 180, "100 - 200 + 30 + 250");
+    host.verdict("a", Verdict::Up);
+    assert_eq!(effective(&host), 254);
+}
+
+#[test]
+fn an_owners_priority_is_not_moved_by_weights() {
+    let mut host = Host::started(tracking(instance(255), &[MINUS, PLUS]));
+    host.verdict("link", Verdict::Up);
+    assert_eq!((effective(&host), host.state()), (255, State::Master));
+}
+
+#[test]
+fn at_a_cold_start_an_unknown_check_counts_as_down() {
+    let host = Host::started(tracking(instance(100), &[MINUS]));
+    assert_eq!(effective(&host), 40);
+    let host = Host::started(tracking(instance(100), &[FAULT]));
+    assert_eq!(host.reason(), Reason::CheckDown { check: "uplink".into() });
+}
+
+#[test]
+fn a_check_that_is_new_by_reload_has_no_effect_until_its_first_verdict() {
+    for track in [MINUS, PLUS, FAULT] {
+        let mut host = Host::master(only(instance(100)));
+        host.give(Event::Reload(tracking(instance(100), &[track])));
+        assert_eq!((host.state(), effective(&host)), (State::Master, 100));
+        assert_eq!(host.instance().tracks[0].up, None);
+    }
+    let mut host = Host::master(only(instance(100)));
+    host.give(Event::Reload(tracking(instance(100), &[FAULT])));
+    host.verdict("uplink", Verdict::Down);
+    assert_eq!(host.state(), State::Fault);
+}
+
+#[test]
+fn a_check_that_stays_keeps_its_verdict_over_a_reload() {
+    let mut host = Host::started(tracking(instance(100), &[MINUS]));
+    host.verdict("nginx", Verdict::Down);
+    host.give(Event::Reload(tracking(instance(150), &[MINUS])));
+    assert_eq!(effective(&host), 90);
+    host.verdict("nginx", Verdict::Up);
+    host.give(Event::Reload(tracking(instance(100), &[MINUS])));
+    assert_eq!(effective(&host), 100);
+}
+
+#[test]
+fn a_check_unknown_at_a_cold_start_still_counts_as_down_after_a_reload() {
+    let mut host = Host::started(tracking(instance(100), &[MINUS]));
+    host.give(Event::Reload(tracking(instance(150), &[MINUS])));
+    assert_eq!(effective(&host), 90);
+}
+
+#[test]
+fn a_fault_track_makes_a_master_resign_and_let_go() {
+    let mut host = Host::started(tracking(instance(100), &[FAULT]));
+    host.verdict("uplink", Verdict::Up);
+    host.pass(SECOND * 4);
+    assert_eq!(host.state(), State::Master);
+    let actions = host.verdict("uplink", Verdict::Down);
+    assert_eq!(outline(&actions)[..3], ["IPv4 advert 0", "shut 192.0.2.10/32", "remove 192.0.2.10/32"]);
+    assert_eq!((host.state(), host.reason()), (State::Fault, Reason::CheckDown { check: "uplink".into() }));
+    host.pass(SECOND * 60);
+    assert_eq!(host.state(), State::Fault);
+    host.verdict("uplink", Verdict::Up);
+    assert_eq!(host.state(), State::Backup);
+}
+
+#[test]
+fn a_lowered_priority_sends_no_resignation_and_the_next_advert_carries_it() {
+    let mut host = Host::started(tracking(instance(100), &[MINUS]));
+    host.verdict("nginx", Verdict::Up);
+    host.pass(SECOND * 4);
+    let actions = host.verdict("nginx", Verdict::Down);
+    assert!(outline(&actions).is_empty());
+    let moved = What::Priority { from: Priority::new(100), to: Priority::new(40) };
+    assert!(notices(&actions).contains(&moved));
+    assert_eq!(outline(&host.pass(SECOND)), ["IPv4 advert 40"]);
+}
+
+#[test]
+fn a_lowered_master_is_replaced_by_a_backup_it_outranked_before() {
+    let mut host = Host::started(tracking(instance(100), &[MINUS]));
+    host.verdict("nginx", Verdict::Up);
+    host.pass(SECOND * 4);
+    host.hear(&advert(50));
+    assert_eq!(host.state(), State::Master);
+    host.verdict("nginx", Verdict::Down);
+    host.hear(&advert(50));
+    assert_eq!(host.state(), State::Backup);
+}
+
+#[test]
+fn a_verdict_is_told_once_with_what_the_check_saw() {
+    let mut host = Host::started(tracking(instance(100), &[FAULT]));
+    let told = |up| What::Check { check: "uplink".into(), up, why: "it said so".into() };
+    assert!(notices(&host.verdict("uplink", Verdict::Up)).contains(&told(true)));
+    assert_eq!(host.verdict("uplink", Verdict::Up), []);
+    assert!(notices(&host.verdict("uplink", Verdict::Down)).contains(&told(false)));
+    assert_eq!(host.verdict("nobody", Verdict::Down), [], "a check that a reload removed");
+}
+
+#[test]
+fn an_interface_is_a_check_of_the_engines_own() {
+    let check = Check { name: "uplink".into(), source: CheckSource::Interface("eth1".into()) };
+    let mut host = Host::started(Settings { checks: [check].into(), ..tracking(instance(100), &[FAULT]) });
+    assert_eq!(host.state(), State::Backup, "it is up at the start, so nothing is unknown");
+    host.change(Change::Link(Link { up: false, ..link(ETH1, "eth1") }));
+    assert_eq!(host.state(), State::Fault);
+    host.change(Change::Link(link(ETH1, "eth1")));
+    assert_eq!(host.state(), State::Backup);
+    host.change(Change::LinkGone(ETH1));
+    assert_eq!(host.state(), State::Fault);
+}
