@@ -231,7 +231,8 @@ impl Instance {
         }
         self.locate(world);
         self.weigh(now, world, out);
-        let obstacle = self.obstacle(now, world);
+        self.members.iter_mut().for_each(|member| member.take_heart(now));
+        let obstacle = self.obstacle(world);
         match &obstacle {
             Some(_) => self.stop(now, out),
             None => self.run(now, out),
@@ -273,7 +274,7 @@ impl Instance {
     }
 
     /// What keeps the routers from running, if anything does.
-    fn obstacle(&self, now: Instant, world: &World) -> Option<Reason> {
+    fn obstacle(&self, world: &World) -> Option<Reason> {
         let interface = || self.settings.interface.clone();
         if self.retiring && self.handover.is_none() {
             return Some(Reason::Stopping);
@@ -288,7 +289,7 @@ impl Instance {
             return Some(Reason::InterfaceDown { interface: interface() });
         }
         for member in self.members.iter().filter(|m| !m.joining) {
-            if let Some(why) = member.is_mute(now) {
+            if let Some(why) = member.is_mute() {
                 return Some(Reason::NoSocket { why: alloc::format!("adverts cannot be sent: {why}") });
             }
             let endpoint = Endpoint { link: link.index, family: member.family };

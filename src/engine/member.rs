@@ -150,8 +150,11 @@ impl Member {
         }
         let silent_for = self.sent.map_or(Duration::MAX, |sent| now.since(sent));
         let mute = self.router.is_master() && silent_for >= interval * 3;
-        let news = self.sending == Sending::Fine;
-        let mute_until = mute.then_some(now + MUTE);
+        let (news, earlier) = match &self.sending {
+            Sending::Fine => (true, None),
+            Sending::Failing { mute_until, .. } => (false, *mute_until),
+        };
+        let mute_until = if mute { Some(now + MUTE) } else { earlier };
         self.sending = Sending::Failing { why: String::from(why), again: true, mute_until };
         news
     }
@@ -171,10 +174,17 @@ impl Member {
         }
     }
 
+    /// Takes heart again when its time as a mute is over.
+    pub(super) fn take_heart(&mut self, now: Instant) {
+        if let Sending::Failing { mute_until, .. } = &mut self.sending {
+            *mute_until = mute_until.filter(|until| now < *until);
+        }
+    }
+
     /// Why it had better not be master: others cannot hear it.
-    pub(super) fn is_mute(&self, now: Instant) -> Option<&str> {
+    pub(super) fn is_mute(&self) -> Option<&str> {
         match &self.sending {
-            Sending::Failing { why, mute_until: Some(until), .. } if now < *until => Some(why),
+            Sending::Failing { why, mute_until: Some(_), .. } => Some(why),
             Sending::Fine | Sending::Failing { .. } => None,
         }
     }

@@ -72,6 +72,29 @@ fn a_mute_router_stays_out_for_ten_seconds_and_tries_again() {
     assert_eq!(host.state(), State::Master);
 }
 
+#[test]
+fn a_mute_routers_resignation_may_be_refused_as_well() {
+    let mut host = on_the_second();
+    for _ in 0..3 {
+        refused_advert(&mut host);
+    }
+    host.send_failed();
+    assert_eq!((host.state(), host.reason()), (State::Fault, mute()));
+    host.pass(SECOND * 9);
+    assert_eq!(host.state(), State::Fault);
+}
+
+#[test]
+fn a_mute_router_that_is_kept_out_by_something_else_does_not_spin() {
+    let mut host = on_the_second();
+    for _ in 0..3 {
+        refused_advert(&mut host);
+    }
+    host.change(Change::Link(Link { up: false, ..link(ETH0, "eth0") }));
+    assert_eq!(outline(&host.pass(SECOND * 60)), NOTHING);
+    assert_eq!(host.reason(), Reason::InterfaceDown { interface: "eth0".into() });
+}
+
 // Stalls.
 
 fn stall(host: &mut Host, late: Duration) -> Vec<Action> {
