@@ -466,9 +466,8 @@ impl Instance {
 
     /// The kernel refused an advert.
     pub(super) fn send_failed(&mut self, now: Instant, family: Family, why: &str, out: &mut Vec<Action>) {
-        let interval = self.settings.interval;
         let Some(member) = self.members.iter_mut().find(|m| m.family == family) else { return };
-        if member.refused(now, why, interval) {
+        if member.refused(now, why, &self.settings) {
             self.tell(now, What::SendFailed { why: String::from(why) }, out);
         }
     }

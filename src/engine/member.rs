@@ -29,6 +29,8 @@ pub(super) struct Member {
     /// When the last advert was sent that others take for a sign of life; one that was refused does not count.
     pub(super) sent: Option<Instant>,
     sent_before: Option<Instant>,
+    /// To how many destinations the kernel refused to send the last one.
+    refusals: usize,
     /// How sending goes.
     pub(super) sending: Sending,
     /// New in an instance that was master already: it does not hold the others up.
@@ -72,6 +74,7 @@ impl Member {
             lower: None,
             sent: None,
             sent_before: None,
+            refusals: 0,
             sending: Sending::Fine,
             joining: false,
             counters: Counters::default(),
@@ -104,6 +107,11 @@ impl Member {
                 Output::Advert(priority) => {
                     self.advertise(priority, settings, instance, out);
                     self.sent_before = self.sent.replace(now);
+                    self.refusals = 0;
+                    if input == Input::Promote {
+                        // What was sent as the master before says nothing of how long this one is silent.
+                        self.sent_before = Some(now);
+                    }
                 }
                 Output::Farewell(priority) => self.advertise(priority, settings, instance, out),
                 Output::Followed | Output::Deposed(_) | Output::Rival(_) => {}
@@ -142,14 +150,16 @@ impl Member {
         }
     }
 
-    /// The kernel refused an advert. Returns whether that is news.
-    pub(super) fn refused(&mut self, now: Instant, why: &str, interval: Duration) -> bool {
+    /// The kernel refused an advert to one destination; one that got out to any is a sign of life. Returns whether
+    /// that is news.
+    pub(super) fn refused(&mut self, now: Instant, why: &str, settings: &Settings) -> bool {
         self.counters.send_failures += 1;
-        if self.sent == Some(now) {
+        self.refusals += 1;
+        if self.refusals == settings.destinations(self.family).len() {
             self.sent = self.sent_before;
         }
         let silent_for = self.sent.map_or(Duration::MAX, |sent| now.since(sent));
-        let mute = self.router.is_master() && silent_for >= interval * 3;
+        let mute = self.router.is_master() && silent_for >= settings.interval * 3;
         let (news, earlier) = match &self.sending {
             Sending::Fine => (true, None),
             Sending::Failing { mute_until, .. } => (false, *mute_until),

@@ -59,6 +59,45 @@ fn a_single_refusal_changes_nothing_and_is_told() {
 }
 
 #[test]
+fn the_first_advert_of_a_new_master_may_be_refused() {
+    let mut host = on_the_second();
+    host.send_failed();
+    assert_eq!((host.state(), host.held()), (State::Master, ["192.0.2.10/32".into()].into()));
+    refused_advert(&mut host);
+    refused_advert(&mut host);
+    assert_eq!(host.state(), State::Master);
+    refused_advert(&mut host);
+    assert_eq!(host.state(), State::Fault);
+}
+
+#[test]
+fn a_refusal_that_is_reported_late_counts_as_well() {
+    let mut host = on_the_second();
+    for _ in 0..3 {
+        host.pass(SECOND);
+        host.now = host.now + ms(1);
+        host.send_failed();
+        host.now = host.now - ms(1);
+    }
+    assert_eq!(host.state(), State::Fault);
+}
+
+#[test]
+fn a_unicast_master_is_not_mute_while_one_peer_can_be_reached() {
+    let unicast = Unicast { sources: [US].into(), peers: [PEER, ip("198.51.100.9")].into() };
+    let mut host = Host::master(only(Instance { unicast: Some(unicast), ..instance(100) }));
+    for _ in 0..10 {
+        refused_advert(&mut host);
+    }
+    assert_eq!(host.state(), State::Master);
+    for _ in 0..4 {
+        refused_advert(&mut host);
+        host.send_failed();
+    }
+    assert_eq!(host.state(), State::Fault);
+}
+
+#[test]
 fn a_mute_router_stays_out_for_ten_seconds_and_tries_again() {
     let mut host = on_the_second();
     for _ in 0..3 {
