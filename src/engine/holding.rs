@@ -132,7 +132,12 @@ impl Holding {
             (Kernel::Asked, _) | (Kernel::Present, true) | (Kernel::Absent, false) => Observed::Nothing,
             (Kernel::Absent, true) => {
                 entry.kernel = Kernel::Present;
-                self.dirty |= !entry.wanted;
+                if entry.wanted {
+                    entry.failure = None;
+                    self.plan_retry();
+                } else {
+                    self.dirty = true;
+                }
                 Observed::Nothing
             }
             (Kernel::Present, false) => {

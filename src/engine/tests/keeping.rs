@@ -78,6 +78,15 @@ fn one_refused_address_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn a_refused_address_that_turns_up_by_itself_is_not_tried_again() {
+    let (mut host, order) = taking(instance(100));
+    host.give(Event::Held(refused(&order)));
+    host.report(VIP);
+    assert!(is_installed(&host));
+    assert_eq!(orders(&host.pass(SECOND * 60)), NOTHING);
+}
+
+#[test]
 fn an_answer_to_an_older_order_is_ignored() {
     let (mut host, first) = taking(instance(100));
     let second = holds(&host.hear(&advert(200))).remove(0);
