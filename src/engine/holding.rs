@@ -31,6 +31,8 @@ struct Entry {
     placement: Placement,
     wanted: bool,
     kernel: Kernel,
+    /// While an order is under way: the last report said that it is gone.
+    gone: bool,
     failure: Option<Failure>,
     repairs: Repairs,
 }
@@ -128,8 +130,12 @@ impl Holding {
         };
         let present = found.is_some_and(|a| a.ours);
         match (entry.kernel, present) {
-            // An order is under way; its answer is what counts.
-            (Kernel::Asked, _) | (Kernel::Present, true) | (Kernel::Absent, false) => Observed::Nothing,
+            // An order is under way, and its answer decides; but it does not know of what came after it.
+            (Kernel::Asked, present) => {
+                entry.gone = !present;
+                Observed::Nothing
+            }
+            (Kernel::Present, true) | (Kernel::Absent, false) => Observed::Nothing,
             (Kernel::Absent, true) => {
                 entry.kernel = Kernel::Present;
                 if entry.wanted {
@@ -187,6 +193,19 @@ impl Holding {
         refusals
     }
 
+    /// The addresses that somebody else removed between an order and its answer.
+    pub(super) fn vanished(&mut self) -> Vec<Place> {
+        let vanished = |e: &&mut Entry| e.wanted && e.kernel == Kernel::Present && e.gone;
+        self.entries
+            .values_mut()
+            .filter(vanished)
+            .map(|entry| {
+                entry.gone = false;
+                entry.placement.place
+            })
+            .collect()
+    }
+
     /// When the next retry is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.retry_at
@@ -215,6 +234,7 @@ impl Holding {
         };
         for entry in self.entries.values_mut().filter(|e| e.is_open(now)) {
             entry.kernel = Kernel::Asked;
+            entry.gone = false;
             if let Some(failure) = &mut entry.failure {
                 failure.retry_at = None;
             }
@@ -279,7 +299,7 @@ impl Holding {
 
 impl Entry {
     fn new(placement: Placement, wanted: bool, kernel: Kernel) -> Self {
-        Self { placement, wanted, kernel, failure: None, repairs: Repairs::default() }
+        Self { placement, wanted, kernel, gone: false, failure: None, repairs: Repairs::default() }
     }
 
     /// Wants it or not from now on; says whether that is new.

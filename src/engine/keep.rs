@@ -153,6 +153,9 @@ impl Instance {
         for (net, refusal) in self.holding.settle(now, held) {
             self.tell(now, What::AddressRefused { net, why: refusal.why }, out);
         }
+        for place in self.holding.vanished() {
+            self.observe(now, place, None, out);
+        }
     }
 
     /// The kernel reports what is at one of our places.

@@ -170,6 +170,16 @@ fn five_deletions_in_more_than_ten_seconds_are_no_fight() {
 }
 
 #[test]
+fn an_address_deleted_before_the_kernels_answer_is_read_comes_back() {
+    let (mut host, order) = taking(instance(100));
+    host.report(VIP);
+    assert_eq!(orders(&host.delete(VIP)), NOTHING, "the answer is awaited");
+    let actions = host.give(Event::Held(done(&order)));
+    assert_eq!(orders(&actions), ["install 192.0.2.10/32"]);
+    assert_eq!(notices(&actions), [lost()]);
+}
+
+#[test]
 fn an_address_taken_again_while_it_was_being_removed_is_not_lost() {
     let (mut host, order) = taking(instance(100));
     host.report(VIP);
