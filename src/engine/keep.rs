@@ -73,7 +73,12 @@ impl Instance {
             self.announce(Duration::ZERO, out);
         }
         if !holds && self.holds {
-            let moved = |place: &Place| world.moved.contains(&place.net.address());
+            // What this instance loses to another one of ours is not shut out.
+            let moved = |place: &Place| {
+                let address = place.net.address();
+                let lost = self.retiring || !self.addresses.contains(&address);
+                lost && world.moved.contains(&address)
+            };
             let places = self.holding.wanted().map(|p| p.place).filter(|p| !moved(p)).collect();
             self.restrict(Passage::Shut, places, out);
         }

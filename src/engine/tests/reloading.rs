@@ -210,6 +210,20 @@ fn an_address_that_moves_to_a_backup_is_removed() {
 }
 
 #[test]
+fn an_address_that_moved_is_gated_when_its_new_instance_loses_it() {
+    let before =
+        all([named("web", 51, &["192.0.2.10/24", "192.0.2.20/24"]), named("mail", 52, &["192.0.2.30/24"])]);
+    let after =
+        all([named("web", 51, &["192.0.2.10/24"]), named("mail", 52, &["192.0.2.20/24", "192.0.2.30/24"])]);
+    let mut host = Host::master(before);
+    reload(&mut host, after);
+    let mail = crate::wire::vrrp::Advert { vrid: Vrid::new(52).unwrap(), ..advert(200) };
+    let shut: Vec<_> =
+        outline(&host.hear(&mail)).into_iter().filter(|line| line.starts_with("shut")).collect();
+    assert_eq!(shut, ["shut 192.0.2.20/32 192.0.2.30/32"]);
+}
+
+#[test]
 fn an_address_is_announced_by_whoever_has_it_now() {
     let mut host = Host::master(only(named("web", 51, &["192.0.2.10/24"])));
     reload(&mut host, only(named("web", 51, &["192.0.2.11/24"])));
