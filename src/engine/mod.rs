@@ -409,7 +409,11 @@ impl Engine {
             let order = self.strays.order(now);
             out.extend(order.map(|order| Action::Kernel(KernelWork::Hold(order))));
         }
+        let before = self.instances.len();
         self.instances.retain(|i| !(i.retiring && i.handover.is_none() && i.holding.is_empty()));
+        if self.instances.len() < before {
+            self.need_sockets(now, out);
+        }
     }
 
     /// An address that a reload moved to an instance that wants it already is not removed but left to it.

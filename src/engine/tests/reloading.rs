@@ -150,6 +150,20 @@ fn what_makes_it_another_virtual_router_stops_it_and_starts_it() {
 }
 
 #[test]
+fn an_instance_that_is_removed_hands_over_and_goes() {
+    let mut host = Host::master(only(instance(100)));
+    let actions = reload(&mut host, all([]));
+    assert_eq!((outline(&actions), reloaded(&actions)), (["IPv4 advert 0".into()].into(), [0, 1, 0]));
+    host.pass(ms(100));
+    assert_eq!(outline(&host.hear(&advert(50))), ["frames-only 192.0.2.10/32"]);
+    let gone = host.claim("192.0.2.10");
+    assert_eq!(outline(&gone), ["shut 192.0.2.10/32", "remove 192.0.2.10/32", "open 192.0.2.10/32"]);
+    assert_eq!(host.engine.masters(), (0, 0));
+    assert!(!host.engine.is_idle(), "the agent is not ending");
+    assert!(listens(&gone).iter().any(|listen| listen.groups.is_none()), "its socket is closed");
+}
+
+#[test]
 fn an_instance_that_is_added_leaves_the_others_alone() {
     let mut host = Host::master(only(instance(100)));
     let actions = reload(&mut host, all([instance(100), named("mail", 52, &["192.0.2.20/24"])]));
