@@ -231,7 +231,11 @@ impl Instance {
         }
         self.locate(world);
         self.weigh(now, world, out);
-        self.members.iter_mut().for_each(|member| member.take_heart(now));
+        let runs = matches!(self.state, State::Master | State::Backup);
+        for member in &mut self.members {
+            member.take_heart(now);
+            member.joining &= runs;
+        }
         let obstacle = self.obstacle(world);
         match &obstacle {
             Some(_) => self.stop(now, out),
@@ -348,17 +352,18 @@ impl Instance {
             // With a short interval our own timer ends before the hand-over does; we are leaving all the same.
             return;
         }
-        let claims: Option<Vec<Claim>> = self.members.iter().map(|m| m.router.ready()).collect();
+        let active = self.members.iter().filter(|m| !m.joining);
+        let claims: Option<Vec<Claim>> = active.map(|m| m.router.ready()).collect();
         if let Some(claim) = claims.and_then(|claims| claims.first().copied()) {
             self.reason = self.grounds(now, claim);
             self.promote(now, out);
         }
     }
 
-    /// A router that is new in a master's instance becomes master, too, as soon as it can speak.
+    /// A router that is new in an instance moves with it as soon as it can speak; in a master's it becomes master.
     fn join(&mut self, now: Instant, at: usize, out: &mut Vec<Action>) {
         let member = &mut self.members[at];
-        if !member.joining || (self.state == State::Master && member.voice.is_none()) {
+        if !member.joining || member.voice.is_none() {
             return;
         }
         member.joining = false;

@@ -33,7 +33,7 @@ pub(super) struct Member {
     refusals: usize,
     /// How sending goes.
     pub(super) sending: Sending,
-    /// New in an instance that was master already: it does not hold the others up.
+    /// New in an instance that was running already, and cannot speak yet: it does not hold the others up.
     pub(super) joining: bool,
     pub(super) counters: Counters,
     /// When each kind of discard was last told.

@@ -90,7 +90,7 @@ impl Instance {
         for family in families {
             if !self.members.iter().any(|member| member.family == family) {
                 let mut member = Member::new(family, &self.settings);
-                member.joining = self.state == State::Master;
+                member.joining = matches!(self.state, State::Master | State::Backup);
                 self.members.push(member);
             }
         }

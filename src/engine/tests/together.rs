@@ -125,6 +125,19 @@ fn a_family_that_joins_by_reload_and_cannot_speak_does_not_drop_the_other() {
 }
 
 #[test]
+fn a_family_that_joins_a_backup_by_reload_does_not_restart_the_others_timer() {
+    let mut host = Host::started(only(instance(100)));
+    host.pass(SECOND * 3);
+    let actions = host.give(Event::Reload(only(dual(100))));
+    assert_eq!(transitions(&actions), []);
+    assert_eq!(host.state(), State::Backup);
+    host.until(ms(3_700));
+    assert_eq!(host.router(Family::Ipv4).state, State::Backup, "ready, but IPv6 still listens");
+    host.until(ms(6_610));
+    assert_eq!(host.state(), State::Master);
+}
+
+#[test]
 fn a_family_that_leaves_by_reload_resigns_and_its_addresses_go() {
     let mut host = Host::master(only(dual(100)));
     let actions = host.give(Event::Reload(only(instance(100))));
