@@ -5,6 +5,7 @@ mod discards;
 mod driver;
 mod handing_over;
 mod keeping;
+mod noise;
 mod obstacles;
 mod reloading;
 mod sending;
