@@ -297,7 +297,7 @@ fn a_version_3_advert_with_another_interval_is_accepted_and_its_interval_learned
     host.hear(&Advert { interval: SECOND * 2, ..advert(200) });
     assert_eq!(host.router(Family::Ipv4).master_interval, SECOND * 2);
     // 3 x 2 s and 2 s x 156/256.
-    assert_eq!(host.router(Family::Ipv4).master_down, Duration::from_nanos(7_218_750_000));
+    assert_eq!(host.router(Family::Ipv4).master_down, Duration::from_micros(7_218_750));
     assert_eq!(host.router(Family::Ipv6).master_interval, SECOND, "each family has its own master");
 }
 

@@ -102,7 +102,7 @@ pub(super) fn ours(place: Place) -> LinkAddress {
     LinkAddress { link: place.link, net: place.net, ours: true, usable: true }
 }
 
-/// eth0 with 192.0.2.5/24, fe80::5/64 and 2001:db8::5/64, and eth1 with 198.51.100.5/24.
+/// eth0 with 192.0.2.5/24, `fe80::5/64` and `2001:db8::5/64`, and eth1 with 198.51.100.5/24.
 pub(super) fn picture() -> Picture {
     let addresses = ["192.0.2.5/24", "fe80::5/64", "2001:db8::5/64"].map(|a| foreign(ETH0, a));
     Picture {

@@ -1,19 +1,20 @@
 //! Stop and step-down: giving the addresses to a successor without a gap.
 
+use alloc::vec::Vec;
+
 use super::driver::*;
+use crate::engine::action::Action;
 use crate::engine::event::{Event, Target};
 use crate::engine::notice::{Reason, State, What};
 use crate::engine::settings::{Instance, Preempt};
-use crate::net::Priority;
-use crate::time::Duration;
+use crate::net::{Priority, Vrid};
+use crate::wire::vrrp::Advert;
 
 const NOTHING: [&str; 0] = [];
 
-fn step_down(host: &mut Host) -> Vec<crate::engine::action::Action> {
+fn step_down(host: &mut Host) -> Vec<Action> {
     host.give(Event::StepDown(Target::Named("web".into())))
 }
-
-use alloc::vec::Vec;
 
 // The end of the agent.
 
@@ -127,7 +128,7 @@ fn a_short_interval_does_not_make_a_master_that_is_to_end_take_over_again() {
         let mut actions = host.give(Event::Shutdown);
         actions.extend(host.pass(ms(2)));
         if heard {
-            actions.extend(host.hear(&crate::wire::vrrp::Advert { interval: ms(10), ..advert(50) }));
+            actions.extend(host.hear(&Advert { interval: ms(10), ..advert(50) }));
         }
         actions.extend(host.pass(ms(100)));
         assert_eq!(adverts(&actions).len(), 1, "{:?}", outline(&actions));
@@ -252,7 +253,7 @@ fn a_step_down_names_its_instance() {
     let other = Instance {
         name: "mail".into(),
         addresses: nets(&["192.0.2.11/24"]),
-        vrid: crate::net::Vrid::new(52).unwrap(),
+        vrid: Vrid::new(52).unwrap(),
         ..instance(100)
     };
     let mut host = Host::master(all([instance(100), other]));
@@ -284,7 +285,7 @@ fn an_owner_can_step_down() {
 fn a_successor_that_resigns_at_once_gives_the_answers_back() {
     let mut host = Host::master(only(Instance { interval: ms(100), ..instance(100) }));
     step_down(&mut host);
-    let quick = |priority| crate::wire::vrrp::Advert { interval: ms(10), ..advert(priority) };
+    let quick = |priority| Advert { interval: ms(10), ..advert(priority) };
     host.hear(&quick(50));
     host.hear(&quick(0));
     // Skew_Time is 255/256 of the successor's 10 ms.
@@ -299,6 +300,6 @@ fn a_better_master_ends_the_wait_for_a_successor() {
     step_down(&mut host);
     host.hear(&advert(200));
     assert_eq!(host.reason(), Reason::HandingOver);
-    host.pass(Duration::from_millis(100));
+    host.pass(ms(100));
     assert_eq!(host.held(), NOTHING);
 }

@@ -28,7 +28,7 @@ enum Step {
     SendFailed,
     Stall(u64),
     Reload(u8),
-    StepDown(bool),
+    Leave(bool),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -45,7 +45,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::SendFailed),
         1 => (1u64..10_000).prop_map(Step::Stall),
         2 => (0u8..5).prop_map(Step::Reload),
-        1 => any::<bool>().prop_map(Step::StepDown),
+        1 => any::<bool>().prop_map(Step::Leave),
     ]
 }
 
@@ -79,8 +79,8 @@ fn take(host: &mut Host, step: &Step) -> alloc::vec::Vec<Action> {
             host.give(Event::Stalled { late: ms(*millis) })
         }
         Step::Reload(kind) => host.give(Event::Reload(settings(*kind))),
-        Step::StepDown(true) => host.give(Event::StepDown(Target::All)),
-        Step::StepDown(false) => host.give(Event::Resume(Target::All)),
+        Step::Leave(true) => host.give(Event::StepDown(Target::All)),
+        Step::Leave(false) => host.give(Event::Resume(Target::All)),
     }
 }
 

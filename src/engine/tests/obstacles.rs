@@ -7,7 +7,7 @@ use crate::engine::action::{Action, Listen};
 use crate::engine::event::{Change, Event, Link, LinkAddress, Opened, Picture};
 use crate::engine::notice::{Reason, State};
 use crate::engine::settings::{Instance, Unicast};
-use crate::net::{Family, LinkIndex};
+use crate::net::{Family, LinkIndex, Vrid};
 
 const NOTHING: [&str; 0] = [];
 
@@ -201,7 +201,7 @@ fn an_answer_to_an_older_order_for_a_socket_is_ignored() {
 
 #[test]
 fn instances_of_one_interface_share_a_socket() {
-    let other = Instance { vrid: crate::net::Vrid::new(52).unwrap(), name: "mail".into(), ..instance(100) };
+    let other = Instance { vrid: Vrid::new(52).unwrap(), name: "mail".into(), ..instance(100) };
     let mut host = Host::dark(all([instance(100), other]));
     let orders = listens(&host.give(Event::Picture(picture())));
     assert_eq!(orders.len(), 1);

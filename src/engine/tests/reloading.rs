@@ -10,7 +10,7 @@ use crate::engine::notice::{State, What};
 use crate::engine::settings::{Instance, Preempt, Settings, Unicast};
 use crate::net::{Priority, Vrid};
 use crate::time::Duration;
-use crate::wire::vrrp::Version;
+use crate::wire::vrrp::{Advert, Version};
 
 const NOTHING: [&str; 0] = [];
 
@@ -208,7 +208,7 @@ fn an_address_that_moves_to_a_backup_is_removed() {
         named("web", 51, &["192.0.2.10/24", "192.0.2.20/24"]),
         Instance { preempt: Preempt::Never, ..named("mail", 52, &["192.0.2.30/24"]) },
     ]));
-    let mail = crate::wire::vrrp::Advert { vrid: Vrid::new(52).unwrap(), ..advert(200) };
+    let mail = Advert { vrid: Vrid::new(52).unwrap(), ..advert(200) };
     for _ in 0..4 {
         host.hear(&mail);
         host.pass(SECOND);
@@ -231,7 +231,7 @@ fn an_address_that_moved_is_gated_when_its_new_instance_loses_it() {
         all([named("web", 51, &["192.0.2.10/24"]), named("mail", 52, &["192.0.2.20/24", "192.0.2.30/24"])]);
     let mut host = Host::master(before);
     reload(&mut host, after);
-    let mail = crate::wire::vrrp::Advert { vrid: Vrid::new(52).unwrap(), ..advert(200) };
+    let mail = Advert { vrid: Vrid::new(52).unwrap(), ..advert(200) };
     let shut: Vec<_> =
         outline(&host.hear(&mail)).into_iter().filter(|line| line.starts_with("shut")).collect();
     assert_eq!(shut, ["shut 192.0.2.20/32 192.0.2.30/32"]);
@@ -249,10 +249,10 @@ fn an_address_is_announced_by_whoever_has_it_now() {
 #[test]
 fn the_advert_grid_survives_a_reload_that_adds_an_address() {
     let mut host = Host::started(only(instance(100)));
-    host.until(Duration::from_nanos(3_609_375_000));
+    host.until(Duration::from_micros(3_609_375));
     host.pass(ms(400));
     reload(&mut host, only(named("web", 51, &["192.0.2.10/24", "192.0.2.11/24"])));
-    assert_eq!(host.engine.deadline(), Some(START + Duration::from_nanos(4_609_375_000)));
+    assert_eq!(host.engine.deadline(), Some(START + Duration::from_micros(4_609_375)));
     let announced = |action: &Action| matches!(action, Action::Kernel(KernelWork::Announce(_)));
     assert!(!host.pass(SECOND).iter().any(announced));
 }

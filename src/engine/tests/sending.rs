@@ -7,6 +7,7 @@ use crate::engine::action::Action;
 use crate::engine::event::{Change, Event, Link};
 use crate::engine::notice::{Reason, State, What};
 use crate::engine::settings::{Instance, Unicast};
+use crate::net::Family;
 use crate::time::Duration;
 
 const NOTHING: [&str; 0] = [];
@@ -25,7 +26,7 @@ fn mute() -> Reason {
 /// A master whose last good advert is one interval old at the next second.
 fn on_the_second() -> Host {
     let mut host = Host::started(only(instance(100)));
-    host.until(Duration::from_nanos(3_609_375_000));
+    host.until(Duration::from_micros(3_609_375));
     host
 }
 
@@ -179,7 +180,7 @@ fn a_backup_that_slept_listens_from_anew() {
     let mut host = Host::started(only(instance(100)));
     host.hear(&advert(200));
     assert_eq!(outline(&stall(&mut host, SECOND * 60)), NOTHING);
-    assert_eq!((host.state(), host.router(crate::net::Family::Ipv4).state), (State::Backup, State::Backup));
+    assert_eq!((host.state(), host.router(Family::Ipv4).state), (State::Backup, State::Backup));
     host.pass(ms(3609));
     assert_eq!(host.state(), State::Backup);
     host.pass(ms(1));

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::driver::*;
-use crate::engine::action::{Action, KernelWork};
-use crate::engine::event::{Change, Claim, Event};
+use crate::engine::action::{Action, KernelWork, Place};
+use crate::engine::event::{Change, Claim, Event, Link};
 use crate::engine::notice::{Reason, State, What};
 use crate::engine::settings::{Announce, Instance, Preempt, Settings, Unicast};
 use crate::net::{Family, IpNet, Priority};
@@ -25,10 +25,10 @@ fn a_master_sends_its_advert_before_it_takes_the_addresses() {
     let mut host = Host::started(only(instance(100)));
     host.until(Duration::from_nanos(3_609_374_999));
     assert_eq!((host.state(), host.reason()), (State::Backup, Reason::Listening));
-    let actions = host.until(Duration::from_nanos(3_609_375_000));
+    let actions = host.until(Duration::from_micros(3_609_375));
     assert_eq!(outline(&actions), ["IPv4 advert 100", "install 192.0.2.10/32"]);
     assert_eq!(host.state(), State::Master);
-    assert_eq!(host.reason(), Reason::MasterSilent { after: Duration::from_nanos(3_609_375_000) });
+    assert_eq!(host.reason(), Reason::MasterSilent { after: Duration::from_micros(3_609_375) });
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn an_advert_says_what_is_configured() {
 fn a_unicast_advert_goes_to_each_peer_of_its_family() {
     let unicast = Unicast { sources: Vec::new(), peers: [PEER, ip("192.0.2.8"), PEER6].into() };
     let mut host = Host::started(only(Instance { unicast: Some(unicast), ..instance(100) }));
-    let actions = host.until(Duration::from_nanos(3_609_375_000));
+    let actions = host.until(Duration::from_micros(3_609_375));
     assert_eq!(outline(&actions), ["IPv4 advert 100", "IPv4 advert 100", "install 192.0.2.10/32"]);
     assert_eq!(host.router(Family::Ipv4).counters.sent, 2);
 }
@@ -177,7 +177,7 @@ fn a_lower_masters_advert_is_answered_and_the_addresses_announced_at_once() {
 #[test]
 fn the_farewell_of_the_master_just_replaced_is_answered_but_no_news() {
     let mut host = Host::started(only(instance(100)));
-    host.until(Duration::from_nanos(3_609_375_000));
+    host.until(Duration::from_micros(3_609_375));
     let actions = host.hear(&advert(50));
     assert_eq!(outline(&actions), ["IPv4 advert 100", "announce 192.0.2.10/32"]);
     assert_eq!((notices(&actions), host.instance().duplicate), (Vec::new(), None));
@@ -233,7 +233,7 @@ fn claims_that_do_not_concern_us_are_ignored() {
 #[test]
 fn a_master_whose_interface_changes_its_ethernet_address_announces_again() {
     let mut host = Host::master(only(instance(100)));
-    let changed = crate::engine::event::Link { mac: Some(THEIR_MAC), ..link(ETH0, "eth0") };
+    let changed = Link { mac: Some(THEIR_MAC), ..link(ETH0, "eth0") };
     let actions = host.change(Change::Link(changed));
     assert_eq!(outline(&actions), ["announce 192.0.2.10/32"]);
     assert_eq!(host.state(), State::Master);
@@ -313,15 +313,14 @@ fn a_startup_delay_does_not_count_as_listening() {
     let mut host = Host::started(Settings { startup_delay: SECOND * 10, ..only(instance(100)) });
     host.until(Duration::from_nanos(13_609_374_999));
     assert_eq!(host.state(), State::Backup);
-    host.until(Duration::from_nanos(13_609_375_000));
+    host.until(Duration::from_micros(13_609_375));
     assert_eq!(host.state(), State::Master);
 }
 
 #[test]
 fn what_an_earlier_agent_left_is_removed_from_the_interfaces_we_serve() {
     let mut host = Host::dark(only(instance(100)));
-    let (left, elsewhere) =
-        (on_eth0("192.0.2.10/32"), crate::engine::action::Place { link: ETH1, ..on_eth0("10.0.0.1/32") });
+    let (left, elsewhere) = (on_eth0("192.0.2.10/32"), Place { link: ETH1, ..on_eth0("10.0.0.1/32") });
     let mut picture = picture();
     picture.addresses.extend([ours(left), ours(elsewhere)]);
     host.kernel.extend([left, elsewhere]);
@@ -384,7 +383,7 @@ fn of_a_thousand_addresses_255_or_90_are_listed_and_all_are_held() {
     for (addresses, listed) in [(many4.collect::<Vec<_>>(), 255), (many6.collect(), 90)] {
         let configured = addresses.iter().map(|a| IpNet::host(*a)).collect();
         let mut host = Host::started(only(Instance { addresses: configured, ..instance(100) }));
-        let actions = host.until(Duration::from_nanos(3_609_375_000));
+        let actions = host.until(Duration::from_micros(3_609_375));
         assert_eq!(adverts(&actions)[0].addresses, addresses[..listed]);
         assert_eq!(host.kernel.len(), 1000);
         let Action::Send(sent) = &actions[0] else { panic!("{:?}", actions[0]) };

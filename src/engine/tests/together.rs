@@ -13,7 +13,7 @@ const NOTHING: [&str; 0] = [];
 #[test]
 fn both_families_take_over_in_the_same_turn() {
     let mut host = Host::started(only(dual(100)));
-    let actions = host.until(Duration::from_nanos(3_609_375_000));
+    let actions = host.until(Duration::from_micros(3_609_375));
     assert_eq!(
         outline(&actions),
         ["IPv4 advert 100", "IPv6 advert 100", "install 192.0.2.10/32 2001:db8::10/128"]
