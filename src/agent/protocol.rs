@@ -150,6 +150,7 @@ impl Protocol {
         let now = reading.now;
         self.heartbeat.beat();
         let late = self.deadline.map_or(Duration::ZERO, |deadline| now.since(deadline));
+        self.heartbeat.late(late);
         if late >= LATE {
             self.feed(now, Event::Stalled { late });
         }
