@@ -16,8 +16,8 @@ use crate::engine::status::{self, Status};
 use crate::time::{Duration, Instant};
 use crate::wire::vrrp::Version;
 
-/// How long another master counts after it was last heard: a sign of it comes with each of its adverts.
-const LATELY: Duration = Duration::from_secs(10);
+/// How long another master counts after it was last heard, if three of its adverts take no longer.
+const LATELY: Duration = Duration::from_secs(1);
 
 /// What the engine does not know.
 #[derive(Debug)]
@@ -85,12 +85,14 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
     }
 }
 
-/// The other master, if this instance is master and the other was heard within a few of its adverts.
+/// The other master, if this instance is master and the other was heard within its last few adverts.
+///
+/// Whoever is replaced sends a last advert within our first interval: that is no second master.
 fn duplicate(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Option<Duplicate> {
     let other = one.duplicate.as_ref().filter(|_| one.state == State::Master)?;
     let lately = LATELY.max(one.interval.saturating_mul(3));
-    (now.since(other.at) < lately)
-        .then(|| Duplicate { who: other.who.clone(), heard: clocks.stamp(other.at) })
+    let counts = now.since(other.at) < lately && other.at.since(one.since) > one.interval;
+    counts.then(|| Duplicate { who: other.who.clone(), heard: clocks.stamp(other.at) })
 }
 
 fn router(one: &status::RouterStatus, clocks: Clocks) -> Router {
@@ -182,4 +184,100 @@ fn judge(instances: &[Instance], checks: &[Check], warnings: &[String]) -> (Heal
     found.sort_by_key(|(health, _)| std::cmp::Reverse(*health));
     let worst = found.first().map_or(Health::Healthy, |(health, _)| *health);
     (worst, found.into_iter().map(|(_, sentence)| sentence).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::notice::Reason;
+    use crate::net::{Family, Vrid};
+
+    const NOW: Instant = Instant::from_nanos(100_000_000_000);
+
+    fn status(state: State) -> Status {
+        let router = status::RouterStatus {
+            family: Family::Ipv4,
+            state,
+            source: None,
+            master: Some(status::MasterStatus {
+                address: "192.0.2.1".parse().unwrap(),
+                priority: crate::net::Priority::DEFAULT,
+                heard: NOW,
+            }),
+            master_interval: Duration::from_secs(1),
+            master_down: Duration::from_millis(3609),
+            counters: status::Counters::default(),
+        };
+        let instance = status::InstanceStatus {
+            name: "web".to_owned(),
+            state,
+            since: NOW - Duration::from_secs(60),
+            reason: Reason::Listening,
+            interface: "eth0".to_owned(),
+            vrid: Vrid::new(51).unwrap(),
+            version: Version::V3,
+            configured: crate::net::Priority::DEFAULT,
+            effective: crate::net::Priority::DEFAULT,
+            interval: Duration::from_secs(1),
+            stepped_down: false,
+            times_master: 1,
+            routers: vec![router],
+            addresses: Vec::new(),
+            tracks: Vec::new(),
+            duplicate: None,
+        };
+        Status { at: NOW, instances: vec![instance], discarded: BTreeMap::new(), warnings: Vec::new() }
+    }
+
+    fn judged(status: &Status, checks: Vec<Check>) -> (Health, Vec<String>) {
+        let clocks = Clocks::new("2026-11-21T10:25:00Z".parse().unwrap(), NOW);
+        let agent = Agent {
+            version: String::new(),
+            pid: 1,
+            started: clocks.wall(),
+            worst_late_ms: 0.0,
+            log_lines_dropped: 0,
+            newest_event: 0,
+        };
+        let around = Surroundings { node: "lb1".to_owned(), agent, checks, warnings: Vec::new() };
+        let report = report(status, around, clocks);
+        (report.health, report.problems)
+    }
+
+    fn duplicate_heard(ago: Duration) -> Status {
+        let mut status = status(State::Master);
+        let who = "192.0.2.2 with priority 90".to_owned();
+        status.instances[0].duplicate = Some(status::Duplicate { at: NOW - ago, who });
+        status
+    }
+
+    #[test]
+    fn a_second_master_counts_while_its_adverts_are_fresh() {
+        let (health, problems) = judged(&duplicate_heard(Duration::from_secs(2)), Vec::new());
+        assert_eq!(health, Health::DuplicateHolder);
+        assert_eq!(problems, ["web has a second master, heard lately: 192.0.2.2 with priority 90"]);
+        assert_eq!(judged(&duplicate_heard(Duration::from_secs(3)), Vec::new()).0, Health::Healthy);
+    }
+
+    #[test]
+    fn the_last_advert_of_whoever_was_replaced_is_no_second_master() {
+        let mut status = duplicate_heard(Duration::from_millis(500));
+        status.instances[0].since = NOW - Duration::from_secs(1);
+        assert_eq!(judged(&status, Vec::new()).0, Health::Healthy);
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let mut status = status(State::Fault);
+        status.instances[0].routers[0].master = None;
+        status.warnings.push("web: IPv4 adverts cannot be sent".to_owned());
+        let (health, problems) = judged(&status, Vec::new());
+        assert_eq!(health, Health::NoHolder);
+        let expected = [
+            "nobody is known to hold web",
+            "web is in FAULT: listening for a master",
+            "web: IPv4 adverts cannot be sent",
+        ];
+        assert_eq!(problems, expected);
+    }
 }
