@@ -168,10 +168,10 @@ impl fmt::Display for Record {
             Self::AddressRefused { address, why } => write!(f, "the kernel refused {address}: {why}"),
             Self::SendFailed { why } => write!(f, "adverts cannot be sent: {why}"),
             Self::SendRecovered => f.write_str("adverts can be sent again"),
-            Self::Stalled { late_ms } => write!(f, "the agent was stalled: {late_ms} ms late"),
+            Self::Stalled { late_ms } => write!(f, "the agent was stalled: {late_ms:.1} ms late"),
             Self::Check { check, up: true, why } => write!(f, "check {check} is up: {why}"),
             Self::Check { check, up: false, why } => write!(f, "check {check} is down: {why}"),
-            Self::HandedOver { to, after_ms } => write!(f, "{to} took over after {after_ms} ms"),
+            Self::HandedOver { to, after_ms } => write!(f, "{to} took over after {after_ms:.1} ms"),
             Self::NobodyTookOver => f.write_str("nobody took over; still master"),
             Self::Reloaded { started, stopped, changed } => write!(
                 f,
