@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Watches until nobody reads any more.
 pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Exit {
-    let mut watch = Watch { name, json, shown: None, gone: false };
+    let mut watch = Watch { name, json, shown: None, complaint: None };
     loop {
         match watch.follow(client).await {
             Ok(Some(exit)) => return exit,
@@ -34,7 +34,8 @@ struct Watch<'a> {
     name: Option<&'a str>,
     json: bool,
     shown: Option<Shown>,
-    gone: bool,
+    /// What was said last about an agent that does not answer.
+    complaint: Option<String>,
 }
 
 /// What the reader knows.
@@ -55,11 +56,12 @@ impl Watch<'_> {
         }
         let mut lines =
             client.follow(&format!("/events?follow=true&since={}", report.agent.newest_event)).await?;
-        self.gone = false;
+        self.complaint = None;
         if !self.show(&report, &text) {
             return Ok(Some(Exit::Ok));
         }
-        while lines.next().await?.is_some() {
+        // However it ends, asking again will tell why.
+        while let Ok(Some(_)) = lines.next().await {
             let (report, text) = client.report().await?;
             if !self.show(&report, &text) {
                 return Ok(Some(Exit::Ok));
@@ -69,10 +71,10 @@ impl Watch<'_> {
     }
 
     fn lose(&mut self, trouble: &Trouble) {
-        if !self.gone {
-            let left = leftovers::find();
-            complain(&leftovers::text(trouble, &left));
-            self.gone = true;
+        let text = leftovers::text(trouble, &leftovers::find());
+        if self.complaint.as_ref() != Some(&text) {
+            complain(&text);
+            self.complaint = Some(text);
         }
     }
 
