@@ -166,3 +166,42 @@ fn result(check: &Check, report: &Report) -> Vec<String> {
     );
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::specimen;
+    use super::*;
+
+    #[test]
+    fn a_backup_tells_its_priority_its_master_and_its_checks() {
+        let report = specimen::report();
+        let expected = "\
+mail: BACKUP on lb1 for 14m, since 2026-11-21 10:11:00 UTC.
+  why         192.0.2.2 has the better claim, priority 100
+  master      192.0.2.2, priority 100, heard 31 ms ago
+  priority    90 = 150 configured, nginx -60
+  speaks      VRRP version 3 on eth0, virtual router id 52, an advert every 100 ms
+  addresses   192.0.2.20/24  not here
+              192.0.2.21/24  not here
+  ipv4        BACKUP, sends from 192.0.2.1
+              takes over 365 ms after 192.0.2.2's last advert, which came 31 ms ago
+              adverts: 120 sent, 3 received; resignations: 1 sent, 0 received
+              checksums received: 3 with pseudo-header, 0 of the message alone
+              discarded: 2 checksum
+  checks      nginx: down for 14m (-60 while down)
+                http http://127.0.0.1/
+                connection refused (2s ago, took 0.4 ms)
+  was master  2 times since the agent started
+";
+        assert_eq!(render(&report.instances[1], &report, Colour::Never), expected);
+    }
+
+    #[test]
+    fn a_stepped_down_instance_says_how_to_take_it_back() {
+        let mut report = specimen::report();
+        report.instances[1].stepped_down = true;
+        report.instances[1].priority.effective = 1;
+        let text = render(&report.instances[1], &report, Colour::Never);
+        assert!(text.contains("priority    1, stepped down from 150 until 'vipctl resume mail'\n"), "{text}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::client::{Client, Trouble};
 use crate::agent::report::SCHEMA;
@@ -10,7 +10,7 @@ use crate::sys;
 use crate::sys::address::Addresses;
 
 /// A virtual address that nobody looks after.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Leftover {
     address: String,
     interface: String,
@@ -44,20 +44,30 @@ pub(super) fn text(trouble: &Trouble, left: &io::Result<Vec<Leftover>>) -> Strin
     lines.join("\n")
 }
 
-pub(super) fn json(client: &Client, trouble: &Trouble, left: &io::Result<Vec<Leftover>>) -> String {
-    let left = left.as_ref().map(|left| {
-        let each = left.iter().map(|one| json!({"address": one.address, "interface": one.interface}));
-        each.collect::<Vec<_>>()
-    });
-    let report = json!({
-        "schema": SCHEMA,
-        "node": node(),
-        "health": "unreachable",
-        "error": trouble.to_string(),
-        "runtime_dir": client.directory().display().to_string(),
-        "left_behind": left.ok(),
-    });
-    format!("{report}\n")
+/// The same for programs.
+pub(super) fn json(client: &Client, trouble: &Trouble, left: io::Result<Vec<Leftover>>) -> String {
+    let report = Unreachable {
+        schema: SCHEMA,
+        node: node(),
+        health: "unreachable",
+        error: trouble.to_string(),
+        runtime_dir: client.directory().display().to_string(),
+        left_behind: left.ok(),
+    };
+    // Strings and numbers alone: there is nothing that JSON could not say.
+    serde_json::to_string(&report).map_or_else(|error| error.to_string(), |json| format!("{json}\n"))
+}
+
+/// What stands in the report's place.
+#[derive(Serialize)]
+struct Unreachable {
+    schema: u32,
+    node: String,
+    health: &'static str,
+    error: String,
+    runtime_dir: String,
+    /// None if the kernel could not be asked.
+    left_behind: Option<Vec<Leftover>>,
 }
 
 /// The host's name.

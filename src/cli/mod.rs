@@ -9,6 +9,8 @@ mod events;
 mod leftovers;
 mod orders;
 mod output;
+#[cfg(test)]
+mod specimen;
 mod status;
 pub mod vipctl;
 pub mod vipd;

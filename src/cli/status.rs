@@ -54,7 +54,7 @@ fn unreachable(client: &Client, trouble: &Trouble, json: bool) -> Exit {
         Trouble::NotAllowed(_) | Trouble::Refused(..) | Trouble::Broken(_) => Ok(Vec::new()),
     };
     if json {
-        say(&leftovers::json(client, trouble, &left));
+        say(&leftovers::json(client, trouble, left));
     } else {
         complain(&leftovers::text(trouble, &left));
     }
@@ -180,4 +180,50 @@ pub(super) fn terms(instance: &Instance) -> Vec<String> {
             Effect::Fault => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::specimen;
+    use super::*;
+
+    #[test]
+    fn the_overview_says_the_verdict_then_a_line_an_instance_then_what_is_wrong() {
+        let expected = "\
+lb1: degraded. 1 of 2 instances is master here. There is 1 problem.
+NAME  STATE   SINCE   MASTER     WHY
+web   MASTER  3h 12m  here       no master heard for 3609 ms
+mail  BACKUP  14m     192.0.2.2  192.0.2.2 has the better claim, priority 100; priority 90 of 150: nginx -60
+problem: check nginx is down (connection refused)
+";
+        assert_eq!(overview(&specimen::report(), Colour::Never), expected);
+    }
+
+    #[test]
+    fn colour_adds_nothing_but_colour() {
+        let painted = overview(&specimen::report(), Colour::Ansi);
+        let mut plain = painted.clone();
+        for code in ["\x1b[1;32m", "\x1b[1;31m", "\x1b[2m", "\x1b[0m"] {
+            plain = plain.replace(code, "");
+        }
+        assert_ne!(painted, plain);
+        assert_eq!(plain, overview(&specimen::report(), Colour::Never));
+    }
+
+    #[test]
+    fn a_node_without_instances_says_so() {
+        let mut report = specimen::report();
+        report.instances.clear();
+        report.problems.clear();
+        report.health = Health::Healthy;
+        assert_eq!(overview(&report, Colour::Never), "lb1: healthy. No instances are configured.\n");
+    }
+
+    #[test]
+    fn one_instance_as_json_keeps_what_this_tool_does_not_know() {
+        let json = br#"{"schema":1,"new":7,"instances":[{"name":"a"},{"name":"b","newer":1}]}"#;
+        let one: serde_json::Value = serde_json::from_str(&only(json, "b")).unwrap();
+        let expected = serde_json::json!({"schema": 1, "new": 7, "instances": [{"name": "b", "newer": 1}]});
+        assert_eq!(one, expected);
+    }
 }

@@ -1,0 +1,120 @@
+//! A report made by hand, for the tests of everything that prints one.
+
+use std::collections::BTreeMap;
+
+use crate::agent::report::{
+    Address, Agent, Check, Counters, Effect, Health, Instance, Master, Priority, Report, Role, Router, Track,
+};
+use crate::agent::stamp::Stamp;
+
+fn at(time: &str) -> Stamp {
+    format!("2026-11-21T{time}Z").parse().unwrap()
+}
+
+/// Two instances with a check that is down; made at 10:25.
+pub(super) fn report() -> Report {
+    Report {
+        schema: 1,
+        node: "lb1".to_owned(),
+        time: at("10:25:00"),
+        health: Health::Degraded,
+        problems: vec!["check nginx is down (connection refused)".to_owned()],
+        agent: Agent {
+            version: "0.1.0".to_owned(),
+            pid: 812,
+            started: at("06:00:00"),
+            worst_late_ms: 0.2,
+            log_lines_dropped: 0,
+            newest_event: 9,
+        },
+        instances: vec![master(), backup()],
+        checks: vec![check()],
+        discarded: BTreeMap::new(),
+        warnings: Vec::new(),
+    }
+}
+
+fn master() -> Instance {
+    Instance {
+        name: "web".to_owned(),
+        state: Role::Master,
+        since: at("07:13:00"),
+        reason: "no master heard for 3609 ms".to_owned(),
+        interface: "eth0".to_owned(),
+        virtual_router_id: 51,
+        version: 3,
+        priority: Priority { configured: 100, effective: 100 },
+        advert_interval_ms: 1000.0,
+        stepped_down: false,
+        times_master: 1,
+        duplicate: None,
+        routers: vec![router(Role::Master, "192.0.2.1", 100, "10:24:59.600")],
+        addresses: vec![address("192.0.2.10/24", true)],
+        tracks: Vec::new(),
+    }
+}
+
+fn backup() -> Instance {
+    Instance {
+        name: "mail".to_owned(),
+        state: Role::Backup,
+        since: at("10:11:00"),
+        reason: "192.0.2.2 has the better claim, priority 100".to_owned(),
+        virtual_router_id: 52,
+        priority: Priority { configured: 150, effective: 90 },
+        advert_interval_ms: 100.0,
+        times_master: 2,
+        routers: vec![router(Role::Backup, "192.0.2.2", 100, "10:24:59.969")],
+        addresses: vec![address("192.0.2.20/24", false), address("192.0.2.21/24", false)],
+        tracks: vec![Track {
+            check: "nginx".to_owned(),
+            effect: Effect::Weight { weight: -60 },
+            up: Some(false),
+            since: at("10:11:00"),
+            effective: true,
+        }],
+        ..master()
+    }
+}
+
+fn router(state: Role, master: &str, priority: u8, heard: &str) -> Router {
+    Router {
+        family: "ipv4".to_owned(),
+        state,
+        source: Some("192.0.2.1".parse().unwrap()),
+        master: Some(Master { address: master.parse().unwrap(), priority, heard: at(heard) }),
+        master_interval_ms: 100.0,
+        master_down_ms: 364.84,
+        counters: Counters {
+            adverts_sent: 120,
+            adverts_received: 3,
+            send_failures: 0,
+            resignations_sent: 1,
+            resignations_received: 0,
+            pseudo_header_checksums: 3,
+            message_checksums: 0,
+            address_mismatches: 0,
+            discarded: BTreeMap::from([("checksum".to_owned(), 2)]),
+        },
+    }
+}
+
+fn address(address: &str, installed: bool) -> Address {
+    Address { address: address.to_owned(), installed, trouble: None }
+}
+
+fn check() -> Check {
+    Check {
+        name: "nginx".to_owned(),
+        kind: "http".to_owned(),
+        target: "http://127.0.0.1/".to_owned(),
+        up: Some(false),
+        since: Some(at("10:11:00")),
+        last_run: Some(at("10:24:58")),
+        last_ok: Some(false),
+        last_result: Some("connection refused".to_owned()),
+        last_error: Some("connection refused".to_owned()),
+        latency_ms: Some(0.412),
+        output: None,
+    }
+}
