@@ -1,0 +1,116 @@
+//! What needs no agent, and what is said when there is none.
+
+use std::fs;
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+
+use super::fake::{Agent, CONFIGURATION, healthy, scratch, vipctl};
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn vipd(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vipd")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn wrong_usage_exits_64_and_help_exits_0() {
+    let dir = scratch();
+    for wrong in
+        [&["stauts"] as &[_], &[], &["step-down"], &["step-down", "web", "--all"], &["status", "a", "b"]]
+    {
+        let output = vipctl(&dir, wrong).output().unwrap();
+        assert_eq!(code(&output), 64, "{wrong:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+    assert_eq!(code(&vipd(&["--confg", "x"])), 64);
+    assert_eq!(code(&vipd(&["--log-format", "xml"])), 64);
+    for program in [vipd(&["--help"]), vipd(&["--version"]), vipctl(&dir, &["--help"]).output().unwrap()] {
+        assert_eq!((code(&program), program.stderr.len()), (0, 0));
+        assert!(!program.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_good_file_is_said_to_be_good() {
+    let dir = scratch();
+    let file = dir.join("good.yaml");
+    fs::write(&file, CONFIGURATION).unwrap();
+    let file = file.display().to_string();
+    let output = vipctl(&dir, &["check", &file]).output().unwrap();
+    assert_eq!(stdout(&output), format!("{file}: good. 2 instances, 1 check.\n"));
+    assert_eq!(code(&output), 0);
+    let json = stdout(&vipctl(&dir, &["check", &file, "--json"]).output().unwrap());
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((json["schema"].as_u64(), json["usable"].as_bool()), (Some(1), Some(true)));
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place_and_exits_78() {
+    let dir = scratch();
+    let file = dir.join("bad.yaml");
+    fs::write(&file, "instances:\n  web:\n    interface: eth0\n    virtual_router_id: 300\n    priorty: 7\n")
+        .unwrap();
+    let file = file.display().to_string();
+    let output = vipctl(&dir, &["check", &file]).output().unwrap();
+    assert_eq!((code(&output), output.stdout.len()), (78, 0));
+    let said = stderr(&output);
+    assert!(said.contains(&format!("{file}:4:")) && said.contains(&format!("{file}:5:")), "{said}");
+    let json = vipctl(&dir, &["check", &file, "--json"]).output().unwrap();
+    assert_eq!(code(&json), 78);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(json["problems"].as_array().unwrap().iter().any(|problem| problem["line"] == 4));
+    let started = vipd(&["--config", &file, "--runtime-dir", &dir.display().to_string()]);
+    assert_eq!(code(&started), 78, "vipd itself says the same");
+    assert!(stderr(&started).contains(&format!("{file}:4:")));
+}
+
+#[test]
+fn without_an_agent_status_says_so_and_exits_2_and_orders_exit_69() {
+    let dir = scratch();
+    let status = vipctl(&dir, &["status"]).output().unwrap();
+    assert_eq!((code(&status), status.stdout.len()), (2, 0));
+    assert!(stderr(&status).contains(&format!("no agent is running in {}", dir.display())));
+    let json = vipctl(&dir, &["status", "--json"]).output().unwrap();
+    assert_eq!(code(&json), 2);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((json["schema"].as_u64(), json["health"].as_str()), (Some(1), Some("unreachable")));
+    for order in [&["reload"] as &[_], &["step-down", "web"], &["resume", "--all"], &["events"]] {
+        let output = vipctl(&dir, order).output().unwrap();
+        assert_eq!((code(&output), output.stdout.len()), (69, 0), "{order:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_second_agent_in_the_same_directory_exits_75() {
+    let agent = Agent::start(healthy());
+    let (config, dir) = (agent.config.display().to_string(), agent.dir.display().to_string());
+    let output = vipd(&["--config", &config, "--runtime-dir", &dir]);
+    assert_eq!(code(&output), 75, "{}", stderr(&output));
+    assert!(stderr(&output).contains("another agent is running"));
+    assert_eq!(agent.http("status.sock", "GET", "/status", "").0, 200, "the first one is unharmed");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_reason_to_panic() {
+    let agent = Agent::start(healthy());
+    for arguments in [&["events", "--json"] as &[_], &["status"], &["status", "--watch"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = vipctl(&agent.dir, arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!((status.code(), said.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
