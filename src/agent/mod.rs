@@ -6,6 +6,7 @@
 //! | [`protocol`] | the thread that owns the engine and never waits |
 //! | [`mail`] | the bounded ways between the protocol thread and its workers |
 //! | [`route`] | the thread that installs and announces addresses and opens sockets |
+//! | [`gate`] | the thread that settles what addresses may still answer while they change hands |
 //! | [`post`] | the bounded ways between the protocol thread and the service thread |
 //! | [`heartbeat`] | whether every thread still turns |
 //! | [`service`] | the thread for everything that may wait; below is what it does |
@@ -20,6 +21,7 @@
 pub mod api;
 pub mod checks;
 pub mod connection;
+pub mod gate;
 pub mod heartbeat;
 pub mod history;
 pub mod log;

@@ -8,6 +8,7 @@
 //! | [`claims`] | what others say by ARP and Neighbor Advertisement | protocol |
 //! | [`monitor`] | what the kernel reports about links and addresses | protocol |
 //! | [`netlink`] | requests to the kernel and its answers | route |
+//! | [`nftables`] | what addresses may answer while they change hands | gate |
 //! | [`address`] | installing and removing addresses, and knowing ours from others' | route |
 //! | [`picture`] | links and addresses, read from netlink messages | both |
 //! | [`frames`] | gratuitous ARP and unsolicited Neighbor Advertisements on their way out | route |
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod frames;
 pub mod monitor;
 pub mod netlink;
+pub mod nftables;
 pub mod picture;
 pub mod vrrp_socket;
 

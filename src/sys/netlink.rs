@@ -35,7 +35,7 @@ const DUMPS: usize = 5;
 const RECEIVE_BUFFER: usize = 64 << 10;
 
 const HEADER: usize = 16;
-const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_CAPPED: u16 = 0x100;
@@ -252,7 +252,7 @@ fn split(datagram: &[u8]) -> Option<(RawMessage<'_>, &[u8])> {
 }
 
 /// What an error message (with error 0: an acknowledgement) or the end of a dump says.
-fn outcome(message: &RawMessage<'_>) -> Result<(), Failure> {
+pub(super) fn outcome(message: &RawMessage<'_>) -> Result<(), Failure> {
     let code = message.payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
     match code {
         0 => Ok(()),

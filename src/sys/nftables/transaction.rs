@@ -1,0 +1,181 @@
+//! One transaction with nftables: everything in it happens at once, or nothing does.
+//!
+//! ```text
+//!   one send:  | batch begin | new table | new chain | .. | new elements, ACK | batch end |
+//!   receive:   | error 0, seq of the last |    or    | error ENOENT, seq of the one refused | ..
+//! ```
+//!
+//! Blocking: the kernel has done all of it before `send` returns, and what it waits for is the commit lock,
+//! which another program may hold for a good part of a second.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_netfilter::nftables::NfTablesMessage;
+use netlink_packet_netfilter::none::ControlMessage;
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+};
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::SockRef;
+
+use crate::sys::netlink::{Failure, NLMSG_ERROR, messages, outcome};
+
+/// An answer that is not there by then, after `send` has returned, has been lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const RECEIVE_BUFFER: usize = 64 << 10;
+
+/// Smaller than any default send buffer.
+const ROOM: usize = 64 << 10;
+
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+
+/// A socket for transactions.
+#[derive(Debug)]
+pub(super) struct Netfilter {
+    socket: Socket,
+    sequence: u32,
+    /// The longest transaction that the send buffer is known to take.
+    room: usize,
+    incoming: Vec<u8>,
+}
+
+/// The messages of a transaction, in order.
+#[derive(Debug, Default)]
+pub(super) struct Transaction(Vec<(NfTablesMessage, u16)>);
+
+impl Transaction {
+    /// Makes something that may exist already.
+    pub(super) fn make(&mut self, message: NfTablesMessage) {
+        self.0.push((message, NLM_F_CREATE));
+    }
+
+    /// Puts a rule at the end of its chain.
+    pub(super) fn append(&mut self, message: NfTablesMessage) {
+        self.0.push((message, NLM_F_CREATE | NLM_F_APPEND));
+    }
+
+    /// Deletes something that must exist.
+    pub(super) fn delete(&mut self, message: NfTablesMessage) {
+        self.0.push((message, 0));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Netfilter {
+    pub(super) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        SockRef::from(&socket.as_fd()).set_read_timeout(Some(PATIENCE))?;
+        // Conveniences: without them answers are longer and have no sentence.
+        for refused in [socket.set_ext_ack(true), socket.set_cap_ack(true)] {
+            match refused {
+                Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(Self { socket, sequence: 0, room: ROOM, incoming: Vec::with_capacity(RECEIVE_BUFFER) })
+    }
+
+    /// Commits a transaction. An error means that nothing has changed, unless the answer was lost.
+    pub(super) fn commit(&mut self, transaction: Transaction) -> Result<(), Failure> {
+        if transaction.is_empty() {
+            return Ok(());
+        }
+        let first = self.sequence.wrapping_add(1);
+        let bytes = self.encode(transaction);
+        // The last message but one is acknowledged: only the end of the batch comes after it.
+        let acknowledged = self.sequence.wrapping_sub(1);
+        self.make_room(bytes.len());
+        self.socket.send(&bytes, 0)?;
+        self.answer(first, acknowledged)
+    }
+
+    fn encode(&mut self, Transaction(messages): Transaction) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.push(&mut bytes, batch(ControlMessage::BatchBegin), 0);
+        let count = messages.len();
+        for (at, (message, flags)) in messages.into_iter().enumerate() {
+            let flags = flags | if at + 1 == count { NLM_F_ACK } else { 0 };
+            let header = NetfilterHeader::new(NetfilterProtoFamily::NetDev, 0, 0);
+            self.push(&mut bytes, NetfilterMessage::new(header, message), flags);
+        }
+        self.push(&mut bytes, batch(ControlMessage::BatchEnd), 0);
+        bytes
+    }
+
+    fn push(&mut self, bytes: &mut Vec<u8>, message: NetfilterMessage, flags: u16) {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        header.sequence_number = self.sequence;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+        message.finalize();
+        let at = bytes.len();
+        bytes.resize(at + message.buffer_len().next_multiple_of(4), 0);
+        message.serialize(&mut bytes[at..]);
+    }
+
+    /// A transaction is sent in one piece, however long. Should there be no room, sending it says so.
+    fn make_room(&mut self, length: usize) {
+        if length > self.room {
+            let forced = setsockopt(&self.socket.as_fd(), sockopt::SndBufForce, &length);
+            let asked = || SockRef::from(&self.socket.as_fd()).set_send_buffer_size(length);
+            if forced.is_ok() || asked().is_ok() {
+                self.room = length;
+            }
+        }
+    }
+
+    /// The first error, if there is one. What the kernel refuses as a whole, it refuses in the name of the
+    /// batch's beginning; that comes before all else.
+    fn answer(&mut self, first: u32, acknowledged: u32) -> Result<(), Failure> {
+        loop {
+            self.receive()?;
+            for message in messages(&self.incoming) {
+                let message = message?;
+                // Answers to earlier transactions that were given up carry older numbers.
+                let ours = message.sequence.wrapping_sub(first) <= acknowledged.wrapping_sub(first);
+                if message.kind == NLMSG_ERROR && ours {
+                    outcome(&message)?;
+                    if message.sequence == acknowledged {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        loop {
+            self.incoming.clear();
+            match self.socket.recv(&mut self.incoming, 0) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(Errno::ETIMEDOUT.into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The beginning and the end of a batch name the subsystem that it is for.
+fn batch(end: ControlMessage) -> NetfilterMessage {
+    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, NFNL_SUBSYS_NFTABLES);
+    NetfilterMessage::new(header, NetfilterMessageInner::None(end))
+}
