@@ -1,4 +1,4 @@
-//! Floor 4 and the route thread against a real kernel, each test in namespaces of its own.
+//! Floor 4 and the threads that change the kernel against a real one, each test in namespaces of its own.
 //!
 //! Apart from the standard harness because a test that needs root must either run or be reported as skipped, by
 //! name. The binary starts itself once for each test under `unshare`; in there it lays a cable (see [`cable`])
@@ -9,7 +9,9 @@
 mod addresses;
 mod cable;
 mod claims;
+mod gate;
 mod monitor;
+mod nftables;
 mod route;
 mod sockets;
 
@@ -21,7 +23,16 @@ const CHOSEN: &str = "VIPD_KERNEL_TEST";
 type Test = (&'static str, fn());
 
 fn tests() -> Vec<Test> {
-    [addresses::TESTS, monitor::TESTS, sockets::TESTS, claims::TESTS, route::TESTS].concat()
+    [
+        addresses::TESTS,
+        monitor::TESTS,
+        sockets::TESTS,
+        claims::TESTS,
+        route::TESTS,
+        gate::TESTS,
+        nftables::TESTS,
+    ]
+    .concat()
 }
 
 fn main() -> ExitCode {
