@@ -8,7 +8,7 @@ use super::heartbeat::Heartbeats;
 use super::log::{self, Format};
 use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
-use super::{mail, post, protocol, route};
+use super::{gate, mail, post, protocol, route};
 use crate::config;
 use crate::engine::Engine;
 use crate::sys::clock;
@@ -66,12 +66,15 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     let (answering, answers) = mail::answers().map_err(refused("open the way to the protocol thread"))?;
     let route = route::spawn(mailbox.clone(), answering, heartbeats.register("route").count());
     let route = route.map_err(refused("start the route thread"))?;
+    let (orders, gate_trouble) = (mail::Mailbox::new(), gate::Trouble::default());
+    let gate = gate::spawn(orders.clone(), heartbeats.register("gate"), gate_trouble.clone());
+    let gate = gate.map_err(refused("start the gate thread"))?;
     let parts = protocol::Parts {
         engine: Engine::new(clock::now(), config.settings.clone()),
         inbox,
         notices,
         route: mailbox.clone(),
-        gate: mail::Mailbox::new(),
+        gate: orders.clone(),
         answers,
         heartbeat: pulse.clone(),
     };
@@ -79,8 +82,17 @@ pub fn run(options: Options) -> Result<(), Trouble> {
 
     let lines_dropped = Some(log.lines_dropped());
     let node = node.to_string_lossy().into_owned();
-    let parts =
-        Parts { node, path, config, post, notices: reader, heartbeats, protocol: pulse, lines_dropped };
+    let parts = Parts {
+        node,
+        path,
+        config,
+        post,
+        notices: reader,
+        heartbeats,
+        protocol: pulse,
+        gate: gate_trouble,
+        lines_dropped,
+    };
     let ending = service::run(parts, &mut directory).map_err(refused("run the service thread"))?;
     if ending == Ending::Stuck {
         return Err(Trouble::Stuck);
@@ -88,6 +100,9 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     let whole = protocol.join().is_ok();
     mailbox.stop();
     let whole = route.join().is_ok() && whole;
+    // What was shut until the addresses were gone may pass now.
+    orders.stop();
+    let whole = gate.join().is_ok() && whole;
     if ending == Ending::Asked && whole { Ok(()) } else { Err(Trouble::Ended) }
 }
 

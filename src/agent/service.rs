@@ -15,6 +15,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use super::api::{Access, router};
 use super::checks::{Checks, Results};
 use super::connection::serve;
+use super::gate;
 use super::heartbeat::{Heartbeat, Heartbeats};
 use super::history::{Entry, History};
 use super::post::{Batch, NoticeReader, Post, Refused, Request};
@@ -53,6 +54,8 @@ pub struct Parts {
     pub heartbeats: Heartbeats,
     /// The protocol thread's pulse, for its lateness.
     pub protocol: Heartbeat,
+    /// What keeps the gate from working.
+    pub gate: gate::Trouble,
     /// Counts the log's dropped lines.
     pub lines_dropped: Option<ErrorCounter>,
 }
@@ -78,6 +81,7 @@ pub struct Service {
     checks: Arc<Checks>,
     reloader: Reloader,
     protocol: Heartbeat,
+    gate: gate::Trouble,
     lines_dropped: Option<ErrorCounter>,
     systemd: Systemd,
 }
@@ -111,7 +115,7 @@ async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
 
 impl Service {
     fn new(parts: Parts) -> (Self, Results, NoticeReader, Heartbeats) {
-        let Parts { node, path, config, post, notices, heartbeats, protocol, lines_dropped } = parts;
+        let Parts { node, path, config, post, notices, heartbeats, protocol, gate, lines_dropped } = parts;
         let (checks, results) = Checks::new(post.clone());
         let service = Self {
             node,
@@ -122,6 +126,7 @@ impl Service {
             checks,
             post,
             protocol,
+            gate,
             lines_dropped,
             systemd: Systemd::default(),
         };
@@ -272,6 +277,8 @@ impl Service {
     pub async fn report(&self) -> Result<Report, Unknown> {
         let status = self.statuses.current().await?;
         let clocks = Clocks::now();
+        let configured = self.reloader.in_force();
+        let configured = configured.warnings.iter().map(ToString::to_string);
         let around = Surroundings {
             node: self.node.clone(),
             agent: Agent {
@@ -286,7 +293,7 @@ impl Service {
                 newest_event: self.history.newest(),
             },
             checks: self.checks.view(clocks),
-            warnings: self.reloader.in_force().warnings.iter().map(ToString::to_string).collect(),
+            warnings: configured.chain(self.gate.read()).collect(),
         };
         Ok(view::report(&status, around, clocks))
     }
