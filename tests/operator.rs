@@ -305,7 +305,7 @@ fn status_looks_at_the_kernel_when_the_agent_was_killed() {
         vipd.process().kill();
         let (done, said, complaint) = vipd.vipctl(&["status"]);
         let words = format!("{said}{complaint}");
-        assert!(!done && words.contains("not running") && words.contains("192.0.2.100"), "{words}");
+        assert!(!done && words.contains("no agent is running") && words.contains("192.0.2.100"), "{words}");
         let again = Vipd::start(&lb1, &programs(), &router(150).into());
         again.wait_state("web", "master");
         assert!(lb1.holds(vip()));

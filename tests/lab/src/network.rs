@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::sethostname;
 use pnet::util::MacAddr;
 
 use crate::process::Process;
@@ -27,11 +28,12 @@ pub struct Lab {
     hosts: Cell<u8>,
 }
 
-/// A network namespace, by name.
+/// A network namespace, by name, and a host name to go with it.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     name: String,
-    file: File,
+    network: File,
+    uts: File,
 }
 
 /// A host on the segment, and its cable.
@@ -278,18 +280,26 @@ impl Namespace {
     fn add(name: &str) -> Self {
         let output = Command::new("ip").args(["netns", "add", name]).output().expect("start ip");
         assert!(output.status.success(), "ip netns add {name}: {}", String::from_utf8_lossy(&output.stderr));
-        let file = File::open(Path::new("/run/netns").join(name)).expect("open the namespace");
-        Self { name: name.to_owned(), file }
+        let network = File::open(Path::new("/run/netns").join(name)).expect("open the namespace");
+        let named = || {
+            unshare(CloneFlags::CLONE_NEWUTS).expect("make a namespace for the host's name");
+            sethostname(name).expect("name the host");
+            File::open("/proc/thread-self/ns/uts").expect("open the namespace")
+        };
+        let uts = std::thread::scope(|scope| scope.spawn(named).join()).expect("the host has a name");
+        Self { name: name.to_owned(), network, uts }
     }
 
     fn enter(&self) {
-        setns(&self.file, CloneFlags::CLONE_NEWNET).unwrap_or_else(|e| panic!("enter {}: {e}", self.name));
+        for (file, kind) in [(&self.network, CloneFlags::CLONE_NEWNET), (&self.uts, CloneFlags::CLONE_NEWUTS)]
+        {
+            setns(file, kind).unwrap_or_else(|e| panic!("enter {}: {e}", self.name));
+        }
     }
 
     fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let work = || {
-            setns(&self.file, CloneFlags::CLONE_NEWNET)
-                .unwrap_or_else(|e| panic!("enter {}: {e}", self.name));
+            self.enter();
             work()
         };
         let end = std::thread::scope(|scope| scope.spawn(work).join());
