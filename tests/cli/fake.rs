@@ -97,6 +97,7 @@ impl Agent {
             notices: reader,
             protocol: heartbeats.register("protocol"),
             heartbeats,
+            gate: vipd::agent::gate::Trouble::default(),
             lines_dropped: None,
         };
         let mut directory = RuntimeDir::take(&dir).unwrap();
