@@ -35,7 +35,7 @@ impl Protocol {
     fn send(&self, datagram: &Datagram) -> Option<Event<'static>> {
         let sent = match self.sockets.get(&datagram.endpoint) {
             Some(socket) => socket.send(datagram.source, datagram.destination, &datagram.payload),
-            None => return None,
+            None => Err(std::io::Error::other("the protocol socket is not open")),
         };
         let error = sent.err()?;
         let why = format!("send an advert from {} to {}: {error}", datagram.source, datagram.destination);

@@ -149,6 +149,7 @@ impl Instance {
     /// An advert that passed every check.
     pub(super) fn hear(&mut self, now: Instant, family: Family, accepted: &Accepted, out: &mut Vec<Action>) {
         let Some(at) = self.members.iter().position(|m| m.family == family) else { return };
+        self.members[at].mismatched = !accepted.same_addresses;
         let counters = &mut self.members[at].counters;
         counters.received += 1;
         counters.resignations += u64::from(accepted.heard.priority == Priority::RESIGN);

@@ -36,6 +36,8 @@ pub(super) struct Member {
     /// New in an instance that was running already, and cannot speak yet: it does not hold the others up.
     pub(super) joining: bool,
     pub(super) counters: Counters,
+    /// Whether the last advert listed other addresses than ours would.
+    pub(super) mismatched: bool,
     /// When each kind of discard was last told.
     pub(super) told: BTreeMap<Discard, Instant>,
 }
@@ -78,6 +80,7 @@ impl Member {
             sending: Sending::Fine,
             joining: false,
             counters: Counters::default(),
+            mismatched: false,
             told: BTreeMap::new(),
         }
     }

@@ -86,7 +86,7 @@ fn warnings(instance: &Instance) -> Vec<String> {
     let name = &instance.settings.name;
     let mut warnings = Vec::new();
     for member in &instance.members {
-        if member.counters.address_mismatches > 0 && !member.router.is_master() {
+        if member.mismatched && !member.router.is_master() {
             warnings.push(alloc::format!(
                 "{name}: the master's {} adverts list other addresses than this configuration; make the two \
                  configurations agree",
