@@ -8,4 +8,5 @@ mod api;
 mod commands;
 mod fake;
 mod hostile;
+mod installation;
 mod orders;
