@@ -91,15 +91,16 @@ fn what_is_not_understood_is_refused_with_a_sentence() {
 fn orders_reach_the_engine_and_history_says_whose_they_were() {
     let agent = Agent::start(healthy());
     assert_eq!(agent.http("vipd.sock", "POST", "/step-down", r#"{"instance":"web"}"#).0, 200);
-    assert_eq!(agent.http("vipd.sock", "POST", "/resume", r#"{"all":true}"#).0, 200);
+    assert_eq!(agent.http("vipd.sock", "POST", "/resume", r#"{"instance":"mail"}"#).0, 200);
     let orders = agent.orders_so_far();
-    let [Request::StepDown(Target::Named(name)), Request::Resume(Target::All)] = orders.as_slice() else {
+    let [Request::StepDown(Target::Named(down)), Request::Resume(Target::Named(up))] = orders.as_slice()
+    else {
         panic!("{orders:?}")
     };
-    assert_eq!(name, "web");
+    assert_eq!((down.as_str(), up.as_str()), ("web", "mail"));
     let (_, events) = agent.http("status.sock", "GET", "/events", "");
     let asked: Vec<_> = events.lines().map(json).filter(|event| event["kind"] == "asked").collect();
-    assert_eq!(asked.len(), 2, "{events}");
+    assert_eq!(asked.len(), 3, "{events}");
     assert_eq!(asked[0]["by"]["uid"].as_u64(), Some(nix::unistd::getuid().as_raw().into()));
     assert_eq!(asked[0]["by"]["pid"].as_u64(), Some(std::process::id().into()));
     assert_eq!(asked[0]["instance"].as_str(), Some("web"));

@@ -20,6 +20,7 @@ use vipd::agent::runtime_dir::RuntimeDir;
 use vipd::agent::service::{self, Ending, Parts};
 use vipd::config;
 use vipd::engine::action::InstanceId;
+use vipd::engine::event::Target;
 use vipd::engine::notice::{Notice, Reason, State, What};
 use vipd::engine::settings::Effect;
 use vipd::engine::status::{
@@ -141,9 +142,16 @@ impl Agent {
         }
     }
 
-    /// Every order so far that is no verdict.
+    /// Every order so far that is no verdict. An order of its own, the last one, shows that none is on its way.
     pub(crate) fn orders_so_far(&self) -> Vec<Request> {
-        self.orders.try_iter().filter(|order| !matches!(order, Request::Verdict { .. })).collect()
+        assert_eq!(self.http("vipd.sock", "POST", "/resume", r#"{"all":true}"#).0, 200);
+        let mut orders = Vec::new();
+        loop {
+            match self.order(|order| !matches!(order, Request::Verdict { .. })) {
+                Request::Resume(Target::All) => return orders,
+                order => orders.push(order),
+            }
+        }
     }
 
     /// A raw connection to a socket.
