@@ -1,4 +1,25 @@
-//! vipd: a virtual-IP failover agent for Linux.
+//! vipd keeps virtual IP addresses alive on a pair of Linux load balancers, by VRRP.
+//!
+//! Two programs, thin over this library: `vipd`, the agent, and `vipctl`, which asks it. The house has floors; a file
+//! imports only from lower floors and from its own folder (`tests/tidy` checks it).
+//!
+//! | floor | module | what lives there |
+//! |---|---|---|
+//! | 7 | [`cli`] | argv in, text out, exit codes |
+//! | 6 | [`agent`] | the threads: protocol, route, gate, service, log; the control API |
+//! | 5 | [`config`] | YAML as written becomes what is true; the only place that knows both |
+//! | 4 | [`sys`], [`check`] | Linux and the outside world |
+//! | 3 | [`engine`] | all that is decided: an event in, actions out |
+//! | 2 | [`proto`] | one machine per protocol: a virtual router, the health of a check |
+//! | 1 | [`wire`] | bytes to structs and back |
+//! | 0 | [`time`], [`net`] | the nouns |
+//!
+//! Floors 0 to 3 are pure: no clock, no I/O, no globals (`tests/purity` compiles them without the standard library).
+//! The same engine runs in the agent and, under virtual time, in the simulator (`tests/sim`).
+//!
+//! How an address moves: the protocol thread hears, or no longer hears, adverts and hands them to the engine; the engine
+//! answers with an advert to send and with addresses to hold; the route thread installs and announces them. What may
+//! block lives on other threads than the one that owes adverts.
 
 extern crate alloc;
 
