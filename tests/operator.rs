@@ -280,6 +280,37 @@ fn scripts_that_hang_flood_fork_or_are_not_there_are_failing_checks_with_a_reaso
 }
 
 #[test]
+fn an_unprivileged_agent_does_its_work_and_its_scripts_have_no_capability() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let nobody = "--reuid=65534 --regid=65534 --clear-groups --no-new-privs";
+        let capabilities = "-all,+net_admin,+net_raw";
+        let limits =
+            format!("--inh-caps={capabilities} --ambient-caps={capabilities} --bounding-set={capabilities}");
+        let own = lb1.directory().join("vipd.bin");
+        std::fs::copy(env!("CARGO_BIN_EXE_vipd"), &own).unwrap();
+        let drop = format!(
+            "#!/bin/sh\nchown -R 65534 \"$4\"\nexec setpriv {nobody} {limits} {} \"$@\"\n",
+            own.display()
+        );
+        let programs = Programs::at(script(&lb1, "drop", &drop), env!("CARGO_BIN_EXE_vipctl"));
+        let told = script(&lb1, "told", "#!/bin/sh\ngrep -E 'Cap(Inh|Prm|Eff|Amb)' /proc/self/status\n");
+        let node = Node::from(router(150).track("told", "fault"))
+            .check("told", &format!("{{ script: [\"{told}\"], interval: 100ms, timeout: 90ms }}"));
+        let vipd = Vipd::start(&lb1, &programs, &node);
+        vipd.wait_state("web", "master");
+        until("the address is there", SOON, || lb1.holds(vip()).then_some(()));
+        let said = check(&vipd, "told")["output"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(said.lines().count(), 4, "{said}");
+        let none =
+            |line: &str| line.split_whitespace().nth(1).is_some_and(|set| set.trim_matches('0').is_empty());
+        let inherited: Vec<&str> =
+            said.lines().filter(|line| !line.starts_with("CapInh") && !none(line)).collect();
+        assert!(inherited.is_empty(), "a script has {inherited:?}");
+    });
+}
+
+#[test]
 fn a_check_tracked_as_a_fault_releases_the_address() {
     isolated(|lab| {
         let lb1 = lab.host("lb1");

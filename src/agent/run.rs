@@ -11,7 +11,7 @@ use super::service::{self, Ending, Parts};
 use super::{gate, mail, post, protocol, route};
 use crate::config;
 use crate::engine::Engine;
-use crate::sys::clock;
+use crate::sys::{capabilities, clock};
 
 /// What the command line says.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub enum Trouble {
 /// Runs the agent until it is asked to end. The calling thread becomes the service thread.
 pub fn run(options: Options) -> Result<(), Trouble> {
     let Options { config: path, runtime_dir, log_format } = options;
+    // Before any thread: the set belongs to the thread, and scripts shall have none of it.
+    capabilities::keep_from_children().map_err(refused("keep the capabilities from scripts"))?;
     let config = config::load(&path).map_err(Trouble::Configuration)?;
     // Before any thread: it changes the umask for a moment, and nobody shall see two agents at work.
     let mut directory = RuntimeDir::take(&runtime_dir)?;

@@ -33,7 +33,7 @@ pub(super) fn text(trouble: &Trouble, left: &io::Result<Vec<Leftover>>) -> Strin
             lines.push(format!("What it may have left in the kernel cannot be seen: {error}."));
         }
         (Trouble::NotRunning(_), Ok(left)) if left.is_empty() => {
-            lines.push("This host holds no virtual address of its.".to_owned());
+            lines.push("No address of an agent's is left on this host.".to_owned());
         }
         (_, Ok(left)) => {
             let each = left.iter().map(|one| format!("VIP {} is still on {}!", one.address, one.interface));
