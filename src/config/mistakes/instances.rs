@@ -41,6 +41,12 @@ fn a_wrong_value_of_an_instance_is_met_with_a_right_one() {
                 "6:15: instances.web.priority: '0' is no priority; write 1 to 254, or 255 for the owner of the addresses",
             ],
         ),
+        (
+            more("priority: 256"),
+            &[
+                "6:15: instances.web.priority: '256' is no priority; write 1 to 254, or 255 for the owner of the addresses",
+            ],
+        ),
         (more("priority: [1]"), &["6:15: instances.web.priority: is a list; write 1 to 255"]),
         (more("priority: { a: 1 }"), &["6:15: instances.web.priority: has keys of its own; write 1 to 255"]),
         (more("priority:"), &["6:13: instances.web.priority: has no value; write 1 to 255"]),
