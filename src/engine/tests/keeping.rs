@@ -78,6 +78,18 @@ fn one_refused_address_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn an_address_that_is_not_installed_is_not_announced() {
+    let two = Instance { addresses: nets(&["192.0.2.10/24", "192.0.2.11/24"]), ..instance(100) };
+    let (mut host, order) = taking(two.clone());
+    assert_eq!(orders(&host.hear(&advert(50))), NOTHING, "the kernel has not answered");
+    host.give(Event::Held(refused(&order)));
+    assert_eq!(orders(&host.hear(&advert(50))), NOTHING);
+    let (mut host, order) = taking(two);
+    host.give(Event::Held(Held { refused: [(on_eth0(VIP), refusal("no"))].into(), ..done(&order) }));
+    assert_eq!(orders(&host.hear(&advert(50))), ["announce 192.0.2.11/32"]);
+}
+
+#[test]
 fn a_refused_address_that_turns_up_by_itself_is_not_tried_again() {
     let (mut host, order) = taking(instance(100));
     host.give(Event::Held(refused(&order)));

@@ -120,6 +120,15 @@ fn a_tentative_address_is_no_source_until_it_is_usable() {
 }
 
 #[test]
+fn ipv4_adverts_come_from_the_primary_address() {
+    let mut host = Host::dark(only(instance(100)));
+    let mut picture = picture();
+    picture.addresses.push(foreign(ETH0, "192.0.2.4/24"));
+    host.give(Event::Picture(picture));
+    assert_eq!(host.router(Family::Ipv4).source, Some(US), "the kernel names the primary address first");
+}
+
+#[test]
 fn ipv6_adverts_come_from_the_link_local_address() {
     let host = Host::started(only(dual(100)));
     assert_eq!(host.router(Family::Ipv4).source, Some(US));
