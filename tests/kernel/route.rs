@@ -11,6 +11,9 @@ use nix::libc;
 use pnet::packet::Packet as _;
 use pnet::packet::arp::ArpPacket;
 use pnet::packet::ethernet::{EtherTypes, EthernetPacket};
+use pnet::packet::icmpv6::Icmpv6Types;
+use pnet::packet::icmpv6::ndp::{NeighborAdvertFlags, NeighborAdvertPacket};
+use pnet::packet::ipv6::Ipv6Packet;
 use vipd::agent::mail::{Answer, Answers, Mailbox, answers};
 use vipd::agent::route;
 use vipd::engine::action::{
@@ -33,6 +36,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_paced_announcement_yields_to_a_hold", a_paced_announcement_yields_to_a_hold),
     ("sockets_are_opened_and_closed", sockets_are_opened_and_closed),
     ("a_refusal_is_answered_with_the_rest_done", a_refusal_is_answered),
+    ("what_the_kernel_refuses_is_not_announced", what_the_kernel_refuses),
+    ("an_interface_that_forwards_is_announced_as_a_router", an_interface_that_forwards),
     ("the_picture_comes_after_the_addresses", the_picture_comes_after_the_addresses),
     ("the_thread_turns_when_idle_and_stops_when_done", the_thread_turns_and_stops),
 ];
@@ -105,6 +110,18 @@ fn announced(seen: &Seen) -> Option<Ipv4Addr> {
     let ethernet = EthernetPacket::new(&seen.frame)?;
     let arp = (ethernet.get_ethertype() == EtherTypes::Arp).then(|| ArpPacket::new(ethernet.payload()))??;
     (arp.get_sender_proto_addr() == arp.get_target_proto_addr()).then(|| arp.get_sender_proto_addr())
+}
+
+/// The address that an unsolicited Neighbor Advertisement announces, and whether as a router's.
+fn advertised(seen: &Seen) -> Option<(IpAddr, bool)> {
+    let ethernet = EthernetPacket::new(&seen.frame)?;
+    let ipv6 =
+        (ethernet.get_ethertype() == EtherTypes::Ipv6).then(|| Ipv6Packet::new(ethernet.payload()))??;
+    let advertisement = NeighborAdvertPacket::new(ipv6.payload())?;
+    let flags = advertisement.get_flags();
+    let unasked = advertisement.get_icmpv6_type() == Icmpv6Types::NeighborAdvert
+        && flags & NeighborAdvertFlags::Solicited == 0;
+    unasked.then(|| (advertisement.get_target_addr().into(), flags & NeighborAdvertFlags::Router != 0))
 }
 
 fn a_take_of_a_thousand() {
@@ -218,6 +235,36 @@ fn a_refusal_is_answered() {
     let [(refused, refusal)] = &route.held().refused[..] else { panic!("one refusal") };
     assert_eq!((*refused, refusal.errno), (taken, libc::EEXIST));
     assert_eq!(present(), addresses(&[free]));
+}
+
+fn what_the_kernel_refuses() {
+    run("ip addr add 192.0.2.10/24 dev va");
+    run("ip addr add 2001:db8::10/64 dev va nodad");
+    let (route, sniffer) = (Route::spawn(), Sniffer::new());
+    let [taken4, free4, taken6, free6] =
+        ["192.0.2.10/24", "192.0.2.11/24", "2001:db8::10/64", "2001:db8::11/64"].map(place);
+    route.hold(WEB, 1, &[], &[taken4, free4, taken6, free6]);
+    let refused: Vec<_> = route.held().refused.into_iter().map(|(place, _)| place).collect();
+    assert_eq!(refused, [taken4, taken6]);
+    let either = |seen: &Seen| announced(seen).map(IpAddr::V4).or(advertised(seen).map(|(vip, _)| vip));
+    assert_eq!([sniffer.find(either), sniffer.find(either)], [free4, free6].map(|p| p.net.address()));
+    // Whatever else was announced would have come before this.
+    let last = place("192.0.2.12/24");
+    route.hold(MAIL, 2, &[], &[last]);
+    assert_eq!(sniffer.find(either), last.net.address());
+}
+
+fn an_interface_that_forwards() {
+    let (route, sniffer) = (Route::spawn(), Sniffer::new());
+    for (generation, forwarding) in [(1, "0"), (3, "1")] {
+        std::fs::write("/proc/sys/net/ipv6/conf/va/forwarding", forwarding).unwrap();
+        let vip = place("2001:db8::10/64");
+        route.hold(WEB, generation, &[], &[vip]);
+        let (address, router) = sniffer.find(advertised);
+        assert_eq!((address, router), (vip.net.address(), forwarding == "1"));
+        route.hold(WEB, generation + 1, &[vip], &[]);
+        assert_eq!([route.held().refused, route.held().refused], [const { Vec::new() }; 2]);
+    }
 }
 
 fn the_picture_comes_after_the_addresses() {
