@@ -74,6 +74,82 @@ impl Pair {
     }
 }
 
+/// An instance with an address of each family.
+fn dual(priority: u8) -> Node {
+    Node::from(router(priority).and("2001:db8::100/64"))
+}
+
+#[test]
+fn adverts_leave_from_the_hosts_own_addresses_for_the_groups_with_ttl_255() {
+    isolated(|lab| {
+        let pair = Pair::start(lab, dual);
+        // The master has the addresses by now, and must not speak from them.
+        assert!(pair.lb1.holds(four()) && pair.lb1.holds(six()));
+        let sniffer = Sniffer::on(&pair.client);
+        let own = [pair.lb1.ipv4().into(), IpAddr::from(pair.lb1.link_local())];
+        for source in own {
+            until("three adverts are heard", SOON, || (sniffer.adverts(source).len() >= 3).then_some(()));
+        }
+        let groups = [IpAddr::from([224, 0, 0, 18]), "ff02::12".parse().unwrap()];
+        for frame in sniffer.frames() {
+            let Some(advert) = frame.advert() else { continue };
+            let family = usize::from(advert.source.is_ipv6());
+            let told = (advert.source, advert.destination, advert.ttl, frame.mac);
+            assert_eq!(told, (own[family], groups[family], 255, pair.lb1.mac()));
+        }
+    });
+}
+
+#[test]
+fn the_master_alone_answers_arp_and_neighbor_solicitations() {
+    isolated(|lab| {
+        let pair = Pair::start(lab, dual);
+        for address in [four(), six()] {
+            assert_eq!(claim::who_has(&pair.client, address), [pair.lb1.mac()].into(), "{address}");
+        }
+    });
+}
+
+#[test]
+fn a_deposed_master_answers_no_more() {
+    isolated(|lab| {
+        let mut pair = Pair::start(lab, dual);
+        pair.second.reload(&dual(200));
+        pair.wait_master(&pair.lb2);
+        assert!(!pair.lb1.holds(six()));
+        for address in [four(), six()] {
+            assert_eq!(claim::who_has(&pair.client, address), [pair.lb2.mac()].into(), "{address}");
+        }
+    });
+}
+
+#[test]
+fn a_backup_does_not_accept_what_is_sent_to_the_addresses() {
+    isolated(|lab| {
+        let pair = Pair::start(lab, dual);
+        let _echoes = [Echo::on(&pair.lb1), Echo::on(&pair.lb2)];
+        // The backup would answer.
+        Probe::start(&pair.client, pair.lb2.ipv4().into()).wait_for(&pair.lb2, 0, SOON);
+        for address in [four(), six()] {
+            let send_to = |host: &Host| {
+                let (address, mac) = (address.to_string(), host.mac().to_string());
+                let entry = ["neigh", "replace", &address, "lladdr", &mac, "dev", "eth0", "nud", "permanent"];
+                pair.client.run("ip", &entry);
+                now()
+            };
+            let probe = Probe::start(&pair.client, address);
+            probe.wait_for(&pair.lb1, send_to(&pair.lb1), SOON);
+            let from = send_to(&pair.lb2);
+            lab::wait::observe(Duration::from_millis(300));
+            let back = send_to(&pair.lb1);
+            probe.wait_for(&pair.lb1, back, SOON);
+            assert!(!probe.count(0, now()).contains_key(&pair.lb2.number()), "the backup serves {address}");
+            let gap = probe.longest_gap(from, back);
+            assert!(gap.length > Duration::from_millis(200), "the backup was asked: {gap:?}");
+        }
+    });
+}
+
 #[test]
 fn nginx_stopped_moves_the_address_and_nginx_started_brings_it_back() {
     isolated(|lab| {
@@ -125,8 +201,7 @@ fn a_502_moves_the_address_while_the_page_is_still_served() {
 #[test]
 fn a_master_that_is_cut_off_is_replaced_within_the_limit_and_healing_leaves_one() {
     isolated(|lab| {
-        let node = |priority| Node::from(router(priority).and("2001:db8::100/64"));
-        let pair = Pair::start(lab, node);
+        let pair = Pair::start(lab, dual);
         let _echoes = [Echo::on(&pair.lb1), Echo::on(&pair.lb2)];
         let sniffer = Sniffer::on(&pair.client);
         let probe = Probe::start(&pair.client, four());
@@ -244,8 +319,7 @@ fn without_preemption_a_returning_master_lets_the_other_stay() {
 #[test]
 fn addresses_of_both_families_move_together_when_one_family_is_not_heard() {
     isolated(|lab| {
-        let node = |priority| Node::from(router(priority).and("2001:db8::100/64"));
-        let pair = Pair::start(lab, node);
+        let pair = Pair::start(lab, dual);
         let mangle = "table netdev quiet { chain in { type filter hook ingress device \"eth0\" priority 0; meta protocol ip6 drop; }; }";
         pair.lb2.run("nft", &[mangle]);
         // IPv4 is still heard, so nothing moves, in either family.
