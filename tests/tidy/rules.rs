@@ -1,6 +1,6 @@
 //! What a file may not be called, hold or leave out; each rule takes one file and says what is wrong, by line.
 
-use crate::source::{Source, test_functions};
+use crate::source::{Source, named_tests};
 
 /// The longest file.
 pub(crate) const LINES: usize = 600;
@@ -116,7 +116,7 @@ pub(crate) fn private_places(file: &Source) -> Vec<String> {
 
 /// Tests whose name is no sentence.
 pub(crate) fn nameless_tests(file: &Source) -> Vec<String> {
-    test_functions(file)
+    named_tests(file)
         .iter()
         .filter(|(name, _)| name.split('_').filter(|word| !word.is_empty()).count() < 3)
         .map(|(name, line)| file.finding(*line, format!("`{name}` is no sentence about what is promised")))
@@ -202,5 +202,7 @@ mod tests {
         );
         let text = "#[cfg(test)] fn f() {} #[tokio::test(start_paused = true)] async fn t() {}";
         assert_eq!(nameless_tests(&planted("src/a.rs", text)).len(), 1);
+        let text = r#"const TESTS: &[Test] = &[("it_works", || f("x")), ("an_advert_is_read", g)]; const A: T = ("b", 1);"#;
+        assert_eq!(nameless_tests(&planted("tests/a.rs", text)).len(), 1);
     }
 }

@@ -108,11 +108,12 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<Source>) {
     }
 }
 
-/// The names of the test functions with their lines, those inside `proptest!` included.
-pub(crate) fn test_functions(file: &Source) -> Vec<(String, usize)> {
+/// The names of the tests with their lines: functions, those inside `proptest!` included, and what a harness of its
+/// own is given in `const TESTS`, a list of pairs of a name and a function.
+pub(crate) fn named_tests(file: &Source) -> Vec<(String, usize)> {
     let tokens = file.tokens();
+    let (mut marked, mut listed) = (false, false);
     let mut names = Vec::new();
-    let mut marked = false;
     for (at, token) in tokens.iter().enumerate() {
         let before = |steps: usize| at.checked_sub(steps).map_or("", |at| tokens[at].text.as_str());
         match token.text.as_str() {
@@ -122,6 +123,15 @@ pub(crate) fn test_functions(file: &Source) -> Vec<(String, usize)> {
                 let name = &tokens[at + 1];
                 names.push((name.text.clone(), name.line));
                 marked = false;
+            }
+            "TESTS" if before(1) == "const" => listed = true,
+            ";" => listed = false,
+            name if listed
+                && name.starts_with('"')
+                && before(1) == "("
+                && ["[", ","].contains(&before(2)) =>
+            {
+                names.push((name.trim_matches('"').to_owned(), token.line));
             }
             _ => {}
         }
