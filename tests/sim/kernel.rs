@@ -1,0 +1,286 @@
+//! A fake kernel: links, addresses, gates. It knows nothing of processes: what a process left in it stays.
+//!
+//! It behaves like Linux where that has bitten somebody: an IPv4 primary address that is removed takes the
+//! secondaries of its prefix with it, an interface that is set down loses its IPv6 addresses, one that vanishes
+//! comes back under another number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use vipd::engine::action::{Gate, InstanceId, Passage, Place, Placement};
+use vipd::engine::event::{Change, Link, LinkAddress, Picture, Refusal};
+use vipd::net::{Family, IpNet, LinkIndex, Mac};
+
+/// The interface on the shared network.
+pub(crate) const LAN: &str = "eth0";
+/// An interface that is only tracked.
+pub(crate) const UPLINK: &str = "eth1";
+
+/// One machine's kernel.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    links: Vec<Link>,
+    addresses: Vec<LinkAddress>,
+    gates: BTreeMap<InstanceId, (Passage, BTreeSet<Place>)>,
+    /// Interfaces that are set down, and those without carrier.
+    down: BTreeSet<(String, &'static str)>,
+    /// What the operator configured on the LAN: it comes back with the interface.
+    own: Vec<IpNet>,
+    mac: Mac,
+    next_index: u32,
+    /// Changes that the monitor has not reported yet.
+    reports: Vec<Change>,
+    /// So many of the next orders for an address are refused.
+    pub(crate) refusals: u32,
+    /// Whether adverts are refused, as by a packet filter.
+    pub(crate) mute: bool,
+}
+
+impl Kernel {
+    /// A kernel with both interfaces up and the operator's addresses on the LAN.
+    pub(crate) fn new(mac: Mac, own: Vec<IpNet>) -> Self {
+        let mut kernel = Self {
+            links: Vec::new(),
+            addresses: Vec::new(),
+            gates: BTreeMap::new(),
+            down: BTreeSet::new(),
+            own,
+            mac,
+            next_index: 2,
+            reports: Vec::new(),
+            refusals: 0,
+            mute: false,
+        };
+        kernel.appear(LAN);
+        kernel.appear(UPLINK);
+        kernel.reports.clear();
+        kernel
+    }
+
+    /// What changed since this was last asked.
+    pub(crate) fn take_reports(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// A dump of everything.
+    pub(crate) fn picture(&self) -> Picture {
+        Picture { links: self.links.clone(), addresses: self.addresses.clone() }
+    }
+
+    pub(crate) fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
+    }
+
+    fn link_at(&self, index: LinkIndex) -> Option<&Link> {
+        self.links.iter().find(|link| link.index == index)
+    }
+
+    /// The LAN's interface, if it is there and up.
+    pub(crate) fn lan(&self) -> Option<&Link> {
+        self.link(LAN).filter(|link| link.up)
+    }
+
+    /// An interface appears, with the operator's addresses if it is the LAN's.
+    pub(crate) fn appear(&mut self, name: &str) {
+        if self.link(name).is_some() {
+            return;
+        }
+        let index = LinkIndex(self.next_index);
+        self.next_index += 1;
+        let link = Link { index, name: name.to_owned(), mac: Some(self.mac), mtu: 1500, up: true };
+        self.reports.push(Change::Link(link.clone()));
+        self.links.push(link);
+        self.configure_own(index, name, |_| true);
+    }
+
+    /// An interface vanishes, and with it its addresses.
+    pub(crate) fn vanish(&mut self, name: &str) {
+        let Some(index) = self.link(name).map(|link| link.index) else { return };
+        self.drop_addresses(index, |_| true);
+        self.links.retain(|link| link.index != index);
+        self.down.retain(|(link, _)| link != name);
+        self.reports.push(Change::LinkGone(index));
+    }
+
+    /// The carrier comes or goes; addresses stay.
+    pub(crate) fn set_carrier(&mut self, name: &str, up: bool) {
+        self.set(name, "carrier", up);
+    }
+
+    /// The interface is set up or down. IPv6 addresses go when it goes down; the operator's come back with it.
+    pub(crate) fn set_admin(&mut self, name: &str, up: bool) {
+        let Some(index) = self.link(name).map(|link| link.index) else { return };
+        if !up {
+            self.drop_addresses(index, |a| a.net.family() == Family::Ipv6);
+        }
+        self.set(name, "admin", up);
+        if up {
+            self.configure_own(index, name, |net| net.family() == Family::Ipv6);
+        }
+    }
+
+    fn set(&mut self, name: &str, what: &'static str, up: bool) {
+        if up {
+            self.down.remove(&(name.to_owned(), what));
+        } else {
+            self.down.insert((name.to_owned(), what));
+        }
+        let up = !self.down.iter().any(|(link, _)| link == name);
+        let Some(link) = self.links.iter_mut().find(|link| link.name == name) else { return };
+        if link.up != up {
+            link.up = up;
+            self.reports.push(Change::Link(link.clone()));
+        }
+    }
+
+    fn configure_own(&mut self, index: LinkIndex, name: &str, which: impl Fn(&IpNet) -> bool) {
+        if name == LAN {
+            for net in self.own.clone().into_iter().filter(which) {
+                self.put(LinkAddress { link: index, net, ours: false, usable: true });
+            }
+        }
+    }
+
+    fn drop_addresses(&mut self, index: LinkIndex, which: impl Fn(&LinkAddress) -> bool) {
+        let (gone, stay) = std::mem::take(&mut self.addresses)
+            .into_iter()
+            .partition::<Vec<_>, _>(|a| a.link == index && which(a));
+        self.addresses = stay;
+        self.reports
+            .extend(gone.iter().map(|a| Change::AddressGone(Place { link: a.link, net: a.net })));
+    }
+
+    fn at(&self, place: Place) -> Option<usize> {
+        self.addresses.iter().position(|a| a.link == place.link && a.net == place.net)
+    }
+
+    fn put(&mut self, address: LinkAddress) {
+        if self.at(Place { link: address.link, net: address.net }).is_none() {
+            self.addresses.push(address);
+            self.reports.push(Change::Address(address));
+        }
+    }
+
+    fn refuse(&mut self, doing: &str, place: Place, errno: i32) -> Result<(), Refusal> {
+        Err(Refusal { errno, why: format!("{doing} {} on {}: errno {errno}", place.net, place.link) })
+    }
+
+    fn is_refused(&mut self) -> bool {
+        let refused = self.refusals > 0;
+        self.refusals = self.refusals.saturating_sub(1);
+        refused
+    }
+
+    /// Adds an address with our mark, never replacing one without.
+    pub(crate) fn install(&mut self, placement: &Placement) -> Result<(), Refusal> {
+        let place = placement.place;
+        if self.is_refused() {
+            return self.refuse("add", place, EIO);
+        }
+        if self.link_at(place.link).is_none() {
+            return self.refuse("add", place, ENODEV);
+        }
+        match self.at(place) {
+            Some(at) if self.addresses[at].ours => Ok(()),
+            Some(_) => self.refuse("add", place, EEXIST),
+            None => {
+                self.put(LinkAddress { link: place.link, net: place.net, ours: true, usable: true });
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes an address if it carries our mark.
+    pub(crate) fn remove(&mut self, place: Place) -> Result<(), Refusal> {
+        match self.at(place) {
+            Some(at) if self.addresses[at].ours => {
+                if self.is_refused() {
+                    return self.refuse("remove", place, EIO);
+                }
+                self.delete(place);
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The address is removed, whoever does it; an IPv4 primary takes its secondaries along.
+    pub(crate) fn delete(&mut self, place: Place) {
+        let same = |a: &LinkAddress| {
+            a.link == place.link && a.net.prefix() == place.net.prefix() && a.net.range() == place.net.range()
+        };
+        let is_primary = place.net.family() == Family::Ipv4
+            && self.addresses.iter().find(|a| same(a)).is_some_and(|a| a.net == place.net);
+        self.drop_addresses(place.link, |a| a.net == place.net || (is_primary && same(a)));
+    }
+
+    /// Somebody else puts an address of ours on the LAN as his own, or takes it away again.
+    pub(crate) fn squat(&mut self, address: IpAddr, present: bool) {
+        let Some(link) = self.link(LAN).map(|link| link.index) else { return };
+        let net = IpNet::host(address);
+        let place = Place { link, net };
+        match self.at(place) {
+            None if present => self.put(LinkAddress { link, net, ours: false, usable: true }),
+            Some(at) if !present && !self.addresses[at].ours => self.delete(place),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Where an address with our mark is on the LAN.
+    pub(crate) fn ours(&self, address: IpAddr) -> Option<Place> {
+        let lan = self.link(LAN)?.index;
+        let found = self.addresses.iter().find(|a| a.ours && a.link == lan && a.net.address() == address)?;
+        Some(Place { link: lan, net: found.net })
+    }
+
+    /// Every address with our mark.
+    pub(crate) fn all_ours(&self) -> impl Iterator<Item = &LinkAddress> {
+        self.addresses.iter().filter(|a| a.ours)
+    }
+
+    /// Whether the machine has this address on any link, whosever it is.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|a| a.net.address() == address)
+    }
+
+    /// Whether somebody else has this address on the LAN as his own.
+    pub(crate) fn is_squatted(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|a| !a.ours && a.net.address() == address)
+    }
+
+    /// The operator's addresses that are missing although their interface is up.
+    pub(crate) fn missing_own(&self) -> Option<IpNet> {
+        let lan = self.lan()?.index;
+        let has = |net: &IpNet| self.addresses.iter().any(|a| !a.ours && a.link == lan && a.net == *net);
+        self.own.iter().find(|net| !has(net)).copied()
+    }
+
+    /// Sets an instance's gate: it replaces whatever that instance's gate was.
+    pub(crate) fn set_gate(&mut self, gate: &Gate) {
+        self.gates.remove(&gate.instance);
+        if gate.passage != Passage::Open {
+            self.gates.insert(gate.instance, (gate.passage, gate.addresses.iter().copied().collect()));
+        }
+    }
+
+    /// A process that starts replaces whatever gates there are by its own, which are open.
+    pub(crate) fn open_gates(&mut self) {
+        self.gates.clear();
+    }
+
+    /// Whether the machine answers ARP or ND for an address of ours.
+    pub(crate) fn answers(&self, address: IpAddr) -> bool {
+        let Some(place) = self.ours(address) else { return false };
+        self.lan().is_some() && !self.gates.values().any(|(_, places)| places.contains(&place))
+    }
+
+    /// Whether something stands before an address.
+    pub(crate) fn gate_of(&self, address: IpAddr) -> Option<Passage> {
+        let gates = self.gates.values();
+        gates.filter(|(_, p)| p.iter().any(|p| p.net.address() == address)).map(|(passage, _)| *passage).next()
+    }
+}
+
+const EIO: i32 = 5;
+const EEXIST: i32 = 17;
+const ENODEV: i32 = 19;

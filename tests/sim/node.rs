@@ -1,0 +1,200 @@
+//! A machine and the agent that runs on it, if it does: the engine, what waits to be read, and its workers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use vipd::engine::Engine;
+use vipd::engine::action::{Endpoint, Generation};
+use vipd::engine::event::{Change, Claim, Held, Opened, Picture, Target};
+use vipd::engine::notice::State;
+use vipd::engine::settings::{Instance, Settings};
+use vipd::net::Mac;
+use vipd::proto::health::Verdict;
+use vipd::time::{Duration, Instant};
+
+use crate::kernel::Kernel;
+use crate::network::Shared;
+use crate::random::Random;
+use crate::workers::{Gatekeeper, Route};
+
+/// A machine.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) kernel: Kernel,
+    pub(crate) mac: Mac,
+    /// Its configuration file.
+    pub(crate) settings: Settings,
+    /// What its probes would find.
+    pub(crate) health: BTreeMap<String, Verdict>,
+    /// How much earlier than the simulation it booted.
+    pub(crate) uptime: Duration,
+    pub(crate) process: Option<Process>,
+    /// Its process gets no time.
+    pub(crate) frozen: bool,
+    /// While it is frozen, its workers get none either.
+    pub(crate) workers_frozen: bool,
+    /// How many processes it has had.
+    pub(crate) serial: u32,
+}
+
+impl Node {
+    pub(crate) fn new(mac: Mac, kernel: Kernel, settings: Settings, uptime: Duration) -> Self {
+        let health = settings.checks.iter().map(|check| (check.name.clone(), Verdict::Up)).collect();
+        Self {
+            kernel,
+            mac,
+            settings,
+            health,
+            uptime,
+            process: None,
+            frozen: false,
+            workers_frozen: false,
+            serial: 0,
+        }
+    }
+
+    /// What its clock shows.
+    pub(crate) fn clock(&self, now: Instant) -> Instant {
+        now + self.uptime
+    }
+
+    /// What moment of the simulation its clock meant.
+    pub(crate) fn moment(&self, clock: Instant) -> Instant {
+        clock - self.uptime
+    }
+
+    /// The instance with a virtual router identifier.
+    pub(crate) fn instance(&self, vrid: u8) -> Option<&Instance> {
+        self.settings.instances.iter().find(|i| i.vrid.get() == vrid)
+    }
+
+    /// The instance that an address is configured for.
+    pub(crate) fn owner_of(&self, address: IpAddr) -> Option<&Instance> {
+        let mut instances = self.settings.instances.iter();
+        instances.find(|i| i.addresses.iter().any(|net| net.address() == address))
+    }
+
+    /// Whether its agent runs and gets time.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.process.is_some() && !self.frozen
+    }
+
+    /// Whether its agent runs, gets time, and has not been told to end.
+    pub(crate) fn serves(&self) -> bool {
+        self.is_awake() && self.process.as_ref().is_some_and(|process| process.stopping.is_none())
+    }
+}
+
+/// An answer of a worker.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Held(Held),
+    Opened(Opened),
+    Picture(Picture),
+}
+
+/// What the service side asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Verdict(String, Verdict),
+    Reload(Settings),
+    StepDown(Target),
+    Resume(Target),
+    Shutdown,
+    ShutdownNow,
+}
+
+/// A datagram waiting in a socket.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) at: Instant,
+    pub(crate) frame: Shared,
+}
+
+/// What the notices and status of a process say of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) state: State,
+    pub(crate) since: Instant,
+    pub(crate) stepped_down: bool,
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) serial: u32,
+    pub(crate) engine: Engine,
+    pub(crate) sockets: BTreeMap<Endpoint, VecDeque<Waiting>>,
+    pub(crate) listening: BTreeMap<Endpoint, Generation>,
+    pub(crate) reports: VecDeque<Change>,
+    /// The monitor is not read while a dump is under way.
+    pub(crate) awaits_picture: bool,
+    pub(crate) answers: VecDeque<Answer>,
+    pub(crate) claims: VecDeque<Claim>,
+    pub(crate) requests: VecDeque<Request>,
+    pub(crate) route: Route,
+    pub(crate) gate: Gatekeeper,
+    /// What the timer was armed for.
+    pub(crate) armed: Option<Instant>,
+    pub(crate) wake_at: Option<Instant>,
+    /// When it was told to end.
+    pub(crate) stopping: Option<Instant>,
+    /// The instances that the operator has stepped down.
+    pub(crate) stepped_down: BTreeSet<u8>,
+    /// By virtual router identifier.
+    pub(crate) standing: BTreeMap<u8, Standing>,
+    /// Turns in a row without time passing, for nothing but the deadline.
+    pub(crate) idle_turns: u32,
+}
+
+impl Process {
+    pub(crate) fn new(serial: u32, clock: Instant, settings: Settings, seed: u64) -> Self {
+        Self {
+            serial,
+            engine: Engine::new(clock, settings),
+            sockets: BTreeMap::new(),
+            listening: BTreeMap::new(),
+            reports: VecDeque::new(),
+            awaits_picture: true,
+            answers: VecDeque::new(),
+            claims: VecDeque::new(),
+            requests: VecDeque::new(),
+            route: Route::new(Random::new(seed, 10)),
+            gate: Gatekeeper::new(Random::new(seed, 11)),
+            armed: None,
+            wake_at: None,
+            stopping: None,
+            stepped_down: BTreeSet::new(),
+            standing: BTreeMap::new(),
+            idle_turns: 0,
+        }
+    }
+
+    /// Reads the states of all instances.
+    pub(crate) fn look(&mut self, clock: Instant) {
+        let status = self.engine.status(clock);
+        self.standing.clear();
+        for i in &status.instances {
+            let standing = Standing { state: i.state, since: i.since, stepped_down: i.stepped_down };
+            // What a reload retires comes last, and its successor is the one that counts.
+            self.standing.entry(i.vrid.get()).or_insert(standing);
+        }
+    }
+
+    /// The state of an instance.
+    pub(crate) fn state(&self, vrid: u8) -> Option<State> {
+        self.standing.get(&vrid).map(|standing| standing.state)
+    }
+
+    /// Whether anything waits to be read.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.sockets.values().any(|queue| !queue.is_empty())
+            || (!self.awaits_picture && !self.reports.is_empty())
+            || !self.answers.is_empty()
+            || !self.claims.is_empty()
+            || !self.requests.is_empty()
+    }
+}
+
+/// How many datagrams a socket holds; the kernel keeps the oldest.
+pub(crate) const SOCKET_ROOM: usize = 32;

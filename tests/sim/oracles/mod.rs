@@ -1,0 +1,171 @@
+//! What the simulated agents promise, one promise a function. They look at the fake kernels, the network and what
+//! the engine says of itself; none of them knows how the engine works.
+//!
+//! | file | when its promises are looked at |
+//! |---|---|
+//! | `standing` | all the time |
+//! | `moments` | at an advert, an order, a transition, a reload, the end of a turn or of a process |
+//! | `finally` | when everything has been quiet for long enough |
+//!
+//! Every promise has a bound, and the bounds are here. A node is *upset* by a fault, a command, a change of its
+//! checks; a direction of the network is by the loss of a frame. What a promise allows counts from the last of those.
+
+mod finally;
+mod moments;
+mod standing;
+
+use std::net::IpAddr;
+
+use vipd::engine::settings::{Effect, Instance};
+use vipd::net::{Family, Priority};
+use vipd::proto::health::Verdict;
+use vipd::time::{Duration, Instant};
+
+pub(crate) use finally::at_the_end;
+pub(crate) use moments::{advert, end, order, reload, transition, turn};
+pub(crate) use standing::standing;
+
+use crate::kernel::UPLINK;
+use crate::plan::slowest_of;
+use crate::topology::PROBE;
+use crate::workers::{BATCH, LONGEST_STEP};
+use crate::world::{LONGEST_LATENCY, LONGEST_MAIL, World};
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) at: Instant,
+    pub(crate) promise: &'static str,
+    pub(crate) what: String,
+}
+
+impl World {
+    /// From an event at one node until another node has read of it and its gate is set.
+    pub(crate) fn reaction(&self) -> Duration {
+        self.plan.quality.delay.1 * 2 + LONGEST_LATENCY * 3 + LONGEST_STEP
+    }
+
+    /// The same, until all addresses are in or out.
+    pub(crate) fn writing(&self) -> Duration {
+        let instances = self.nodes[0].settings.instances.len();
+        let addresses: usize = self.nodes[0].settings.instances.iter().map(|i| i.addresses.len()).sum();
+        let steps = u32::try_from(2 + 2 * addresses.div_ceil(BATCH) + 2 * instances).unwrap_or(u32::MAX);
+        self.reaction() + LONGEST_MAIL * 2 + LONGEST_LATENCY * 2 + LONGEST_STEP * steps
+    }
+
+    /// The longest interval that any node has for a virtual router.
+    pub(crate) fn interval(&self, vrid: u8) -> Duration {
+        let all = self.nodes.iter().filter_map(|node| node.instance(vrid)).map(|i| i.interval);
+        all.max().unwrap_or_else(|| slowest_of(self.nodes.iter().map(|n| &n.settings)))
+    }
+
+    /// The longest that a dead master may go unnoticed: three intervals and `Skew_Time`, which in version 2 is up to a
+    /// second whatever the interval.
+    pub(crate) fn master_down(&self, vrid: u8) -> Duration {
+        self.interval(vrid) * 3 + self.skew(vrid)
+    }
+
+    /// The longest `Skew_Time`.
+    pub(crate) fn skew(&self, vrid: u8) -> Duration {
+        self.interval(vrid)
+    }
+
+    /// Whether all nodes that run are configured alike as to a virtual router's addresses.
+    pub(crate) fn agrees(&self, vrid: u8) -> bool {
+        let mut all = self.nodes.iter().filter(|n| n.process.is_some()).map(|node| {
+            let mut addresses: Vec<IpAddr> = node
+                .instance(vrid)
+                .map(|i| i.addresses.iter().map(|net| net.address()).collect())
+                .unwrap_or_default();
+            addresses.sort_unstable();
+            addresses
+        });
+        let first = all.next();
+        all.all(|other| Some(&other) == first.as_ref())
+    }
+
+    /// The virtual router that an address belongs to, on any node.
+    pub(crate) fn vrid_of(&self, address: IpAddr) -> Option<u8> {
+        self.nodes.iter().find_map(|node| node.owner_of(address)).map(|i| i.vrid.get())
+    }
+
+    /// Every virtual address, with its virtual router.
+    pub(crate) fn vips(&self) -> Vec<(IpAddr, u8)> {
+        let mut all: Vec<(IpAddr, u8)> = self
+            .nodes
+            .iter()
+            .flat_map(|node| &node.settings.instances)
+            .flat_map(|i| i.addresses.iter().map(|net| (net.address(), i.vrid.get())))
+            .collect();
+        all.sort_unstable();
+        all.dedup_by_key(|(address, _)| *address);
+        all
+    }
+
+    /// Whether a node could be master: its agent runs and gets time, its link is up, its checks are, nobody
+    /// has its addresses, and its adverts go out.
+    pub(crate) fn is_eligible(&self, node: usize, vrid: u8) -> bool {
+        let machine = &self.nodes[node];
+        let Some(instance) = machine.instance(vrid) else { return false };
+        let started = self.watch.upset[node] <= self.now;
+        let squatted = |a: &vipd::net::IpNet| machine.kernel.is_squatted(a.address());
+        started
+            && machine.serves()
+            && machine.kernel.lan().is_some()
+            && !machine.kernel.mute
+            && !instance.addresses.iter().any(squatted)
+            && !self.is_faulty(node, instance)
+    }
+
+    /// Whether a check that an instance tracks with `fault` is down.
+    pub(crate) fn is_faulty(&self, node: usize, instance: &Instance) -> bool {
+        let mut tracks = instance.tracks.iter();
+        tracks.any(|track| track.effect == Effect::Fault && !self.is_up(node, &track.check))
+    }
+
+    /// What a check of a node would say.
+    fn is_up(&self, node: usize, check: &str) -> bool {
+        let machine = &self.nodes[node];
+        if check == PROBE {
+            return machine.health.get(check) == Some(&Verdict::Up);
+        }
+        machine.kernel.link(UPLINK).is_some_and(|link| link.up)
+    }
+
+    /// The priority that an instance of a node ought to have.
+    pub(crate) fn effective(&self, node: usize, instance: &Instance) -> Priority {
+        let process = self.nodes[node].process.as_ref();
+        if process.is_some_and(|p| p.stepped_down.contains(&instance.vrid.get())) {
+            return Priority::LAST;
+        }
+        let weight = |effect: Effect, up: bool| match effect {
+            Effect::Weight(weight) if (weight < 0) != up => i32::from(weight),
+            Effect::Weight(_) | Effect::Fault => 0,
+        };
+        let weights = instance.tracks.iter().map(|t| weight(t.effect, self.is_up(node, &t.check)));
+        let moved = i32::from(instance.priority.get()) + weights.sum::<i32>();
+        Priority::new(u8::try_from(moved.clamp(1, 254)).unwrap_or(1))
+    }
+
+    /// The source address of a node's adverts.
+    pub(crate) fn source(&self, node: usize, instance: &Instance, family: Family) -> Option<IpAddr> {
+        if let Some(source) = instance.source(family) {
+            return Some(source);
+        }
+        let own = self.plan.nodes[node].own.iter().map(|net| net.address());
+        own.filter(|a| Family::of(*a) == family).find(|a| match a {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(a) => a.segments()[0] == 0xfe80,
+        })
+    }
+
+    /// When the way between two nodes was last lossy, in either direction.
+    fn lossy(&self, one: usize, other: usize) -> Instant {
+        self.watch.lossy[one][other].max(self.watch.lossy[other][one])
+    }
+
+    /// Whether frames pass between two nodes, in both directions.
+    fn connected(&self, one: usize, other: usize) -> bool {
+        !self.network.is_cut(one, other) && !self.network.is_cut(other, one)
+    }
+}

@@ -1,0 +1,244 @@
+//! Promises about single steps: an advert, an order, a transition, a reload, a turn, the end of a process.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use vipd::engine::action::{Datagram, KernelWork, Passage, Place};
+use vipd::engine::notice::State;
+use vipd::engine::settings::{Instance, Preempt};
+use vipd::engine::status::{InstanceStatus, Status};
+use vipd::net::Family;
+use vipd::time::Duration;
+use vipd::wire::vrrp;
+
+use super::World;
+use crate::watch::{Voice, said};
+use crate::world::LONGEST_LATENCY;
+
+/// An advert is about to be sent.
+pub(crate) fn advert(world: &mut World, node: usize, datagram: &Datagram) {
+    let decoded = vrrp::decode(&datagram.payload, datagram.source, datagram.destination);
+    let Ok(advert) = decoded else {
+        return world.breaks("what is sent can be read", format!("n{node} sends what is no advert"));
+    };
+    let family = datagram.endpoint.family;
+    let voice: Voice = (node, advert.vrid.get(), family);
+    if advert.priority.get() == 0 {
+        priority_0_is_sent_only_when_leaving(world, node);
+        world.watch.said.remove(&voice);
+        return;
+    }
+    adverts_are_on_time(world, voice);
+    let said = said(world.now, datagram.source, &advert);
+    world.watch.said.insert(voice, said);
+}
+
+/// A resignation has a cause: the operator, a check, the link, a refusal.
+fn priority_0_is_sent_only_when_leaving(world: &mut World, node: usize) {
+    if world.watch.cause[node] != world.now {
+        let what = format!("n{node} resigns although nothing happened to it");
+        world.breaks("priority 0 is sent only when leaving", what);
+    }
+}
+
+/// A master's adverts are never further apart than their interval and what its scheduler adds.
+fn adverts_are_on_time(world: &mut World, voice: Voice) {
+    let (node, vrid, _) = voice;
+    let Some(last) = world.watch.said.get(&voice).map(|said| said.at) else { return };
+    let Some(instance) = world.nodes[node].instance(vrid) else { return };
+    let stalled = world.watch.upset[node] >= last;
+    let master = world.nodes[node].process.as_ref().and_then(|p| p.state(vrid)) == Some(State::Master);
+    if master && !stalled && world.now.since(last) > instance.interval + LONGEST_LATENCY * 2 {
+        let what = format!("n{node} as virtual router {vrid} is silent since {last:?}");
+        world.breaks("adverts are on time", what);
+    }
+}
+
+/// An order to the kernel is about to be given.
+pub(crate) fn order(world: &mut World, node: usize, work: &KernelWork) {
+    world.watch.ordered(work);
+    generations_grow(world, node, work);
+    match work {
+        KernelWork::Hold(hold) => {
+            let left: Vec<Place> = hold.remove.clone();
+            nothing_is_given_up_without_cause(world, node, &left);
+        }
+        KernelWork::Gate(gate) if gate.passage != Passage::Open => {
+            nothing_is_given_up_without_cause(world, node, &gate.addresses);
+        }
+        KernelWork::Gate(_) | KernelWork::Announce(_) | KernelWork::Listen(_) => {}
+    }
+}
+
+/// A later order has a greater number.
+fn generations_grow(world: &mut World, node: usize, work: &KernelWork) {
+    let (key, generation) = match work {
+        KernelWork::Hold(hold) => (("hold", hold.instance.0), hold.generation.0),
+        KernelWork::Gate(gate) => (("gate", gate.instance.0), gate.generation.0),
+        KernelWork::Listen(listen) => (("listen", 0), listen.generation.0),
+        KernelWork::Announce(_) => return,
+    };
+    let last = world.watch.generations[node].insert(key, generation);
+    if last.is_some_and(|last| last >= generation) {
+        let what = format!("n{node} gives {key:?} the generation {generation} after {last:?}");
+        world.breaks("generations grow", what);
+    }
+}
+
+/// What a node serves it gives up only to a better master, on command, or because something happened to it.
+fn nothing_is_given_up_without_cause(world: &mut World, node: usize, places: &[Place]) {
+    let now = world.now;
+    for place in places {
+        let vip = place.net.address();
+        if !world.nodes[node].kernel.answers(vip) {
+            continue;
+        }
+        let owner = world.nodes[node].owner_of(vip).map(|i| i.vrid.get());
+        let vrid = owner.or_else(|| world.vrid_of(vip));
+        let beaten = vrid.and_then(|vrid| world.watch.beaten.get(&(node, vrid)).copied());
+        let interval = vrid.map_or(Duration::ZERO, |vrid| world.interval(vrid));
+        let handover = world.watch.command[node] + interval + HANDOVER;
+        let excused = world.watch.upset[node] >= now
+            || world.watch.cause[node] == now
+            || beaten == Some(now)
+            || (world.watch.command[node] > vipd::time::Instant::BOOT && handover >= now);
+        if !excused {
+            let what = format!("n{node} gives {vip} up although nothing happened to it");
+            return world.breaks("nothing is given up without cause", what);
+        }
+    }
+}
+
+/// The states of a node may have changed.
+pub(crate) fn transition(world: &mut World, node: usize) {
+    let Some(process) = &world.nodes[node].process else { return };
+    if process.standing == world.watch.standing[node] {
+        return;
+    }
+    let old = std::mem::replace(&mut world.watch.standing[node], process.standing.clone());
+    let new = world.watch.standing[node].clone();
+    world.watch.dirty = true;
+    for (vrid, standing) in new {
+        let was_master = old.get(&vrid).is_some_and(|old| old.state == State::Master);
+        if standing.state == State::Master && !was_master {
+            take(world, node, vrid);
+        }
+        if standing.state != State::Master {
+            let instance = world.nodes[node].instance(vrid);
+            let vips: BTreeSet<IpAddr> = addresses(instance).collect();
+            world.watch.owed.retain(|(of, vip), _| *of != node || !vips.contains(vip));
+            world.watch.said.retain(|voice, _| voice.0 != node || voice.1 != vrid);
+        }
+    }
+}
+
+fn addresses(instance: Option<&Instance>) -> impl Iterator<Item = IpAddr> + '_ {
+    instance.into_iter().flat_map(|i| i.addresses.iter().map(|net| net.address()))
+}
+
+/// A node became master.
+fn take(world: &mut World, node: usize, vrid: u8) {
+    *world.watch.counts.entry("takes").or_default() += 1;
+    let now = world.now;
+    let Some(instance) = world.nodes[node].instance(vrid).cloned() else { return };
+    for vip in addresses(Some(&instance)) {
+        // Nobody else has announced it since this node did: clients know.
+        if world.watch.announcer.get(&vip) != Some(&node) || world.nodes[node].kernel.ours(vip).is_none() {
+            world.watch.owed.insert((node, vip), now);
+        }
+    }
+    for family in instance.families() {
+        if let Some(what) = nobody_takes_over_early(world, node, &instance, family) {
+            return world.breaks("nobody takes over early", what);
+        }
+    }
+}
+
+/// A backup becomes master only after `Master_Down_Interval` without an advert that counts: what reached its socket
+/// counts, read or not. A lower master may be replaced, one that resigned succeeded after `Skew_Time`, and who stepped
+/// down in vain returns.
+fn nobody_takes_over_early(
+    world: &World,
+    node: usize,
+    instance: &Instance,
+    family: Family,
+) -> Option<String> {
+    let voice = (node, instance.vrid.get(), family);
+    let own = world.watch.said.get(&voice)?;
+    let skew_of = |unit: Duration| unit * (256 - u32::from(own.priority)) / 256;
+    let unit = |learned: Duration| match instance.version {
+        vrrp::Version::V2 => Duration::from_secs(1),
+        vrrp::Version::V3 => learned,
+    };
+    let command = world.watch.command[node] + instance.interval * 2 + HANDOVER;
+    if command >= world.now || world.watch.upset[node] >= world.now {
+        return None;
+    }
+    let heard = world.watch.heard.get(&voice)?;
+    let heard = heard.values().max_by_key(|said| said.at)?;
+    let preempts = instance.preempt != Preempt::Never && heard.priority < own.priority;
+    let resigned = world.watch.heard_resignation.get(&voice).is_some_and(|at| *at >= heard.at);
+    // A node that slept may have been told only a part of what it missed.
+    let slept = world.watch.stall[node].is_some_and(|at| at >= heard.at);
+    let learned = heard.interval.min(instance.interval);
+    let silence = world.now.since(heard.at);
+    if preempts || resigned || slept || silence >= learned * 3 + skew_of(unit(learned)) {
+        return None;
+    }
+    Some(format!("n{node} became master {silence:?} after an advert of {} with {}", heard.source, heard.priority))
+}
+
+/// A reload was taken in: what it does not change it leaves alone.
+pub(crate) fn reload(world: &mut World, node: usize, before: &Status, after: &Status, orders: &[KernelWork]) {
+    for old in &before.instances {
+        let Some(new) = after.instances.iter().find(|i| i.vrid == old.vrid) else { continue };
+        let unchanged = old.effective == new.effective
+            && addresses_of(old) == addresses_of(new)
+            && old.tracks.iter().map(|t| &t.check).eq(new.tracks.iter().map(|t| &t.check));
+        if unchanged && (old.state, old.since) != (new.state, new.since) {
+            let what = format!("n{node}: a reload made {} {} from {}", old.name, new.state, old.state);
+            return world.breaks("a reload leaves alone what it does not change", what);
+        }
+        let kept: BTreeSet<IpAddr> = &addresses_of(old) & &addresses_of(new);
+        let touched = |place: &Place| new.state == State::Master && kept.contains(&place.net.address());
+        let hit = orders.iter().any(|work| match work {
+            KernelWork::Hold(hold) => hold.remove.iter().any(touched),
+            KernelWork::Gate(gate) => gate.passage != Passage::Open && gate.addresses.iter().any(touched),
+            KernelWork::Announce(_) | KernelWork::Listen(_) => false,
+        });
+        if hit {
+            let what = format!("n{node}: a reload takes an address from {} that it keeps", new.name);
+            return world.breaks("a reload leaves alone what it does not change", what);
+        }
+    }
+}
+
+fn addresses_of(status: &InstanceStatus) -> BTreeSet<IpAddr> {
+    status.addresses.iter().map(|a| a.net.address()).collect()
+}
+
+/// A turn is over.
+pub(crate) fn turn(world: &mut World, node: usize) {
+    let Some(process) = &world.nodes[node].process else { return };
+    if process.idle_turns > 3 {
+        let what = format!("n{node} asks for turn after turn at the same moment");
+        return world.breaks("the engine never spins", what);
+    }
+    let vrids: Vec<u8> = process.standing.keys().copied().collect();
+    for vrid in vrids {
+        for family in [Family::Ipv4, Family::Ipv6] {
+            adverts_are_on_time(world, (node, vrid, family));
+        }
+    }
+}
+
+/// An agent that was told to end says that it is done.
+pub(crate) fn end(world: &mut World, node: usize) {
+    let left = world.nodes[node].kernel.all_ours().next().map(|a| a.net);
+    if let Some(net) = left {
+        let what = format!("n{node} ended and left {net}");
+        world.breaks("a stop leaves nothing", what);
+    }
+}
+
+const HANDOVER: Duration = Duration::from_millis(160);

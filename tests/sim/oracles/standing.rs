@@ -1,0 +1,269 @@
+//! Promises that hold at every moment.
+
+use std::net::IpAddr;
+
+use vipd::engine::notice::State;
+use vipd::time::{Duration, Instant};
+
+use super::World;
+
+/// Looks at all of them.
+pub(crate) fn standing(world: &mut World) {
+    let dirty = std::mem::take(&mut world.watch.dirty);
+    if dirty {
+        observe(world);
+    }
+    if !dirty && world.now.since(world.watch.looked) < EVERY {
+        return;
+    }
+    world.watch.looked = world.now;
+    for (promise, look) in PROMISES {
+        if let Some(what) = look(world) {
+            return world.breaks(promise, what);
+        }
+    }
+}
+
+type Promise = fn(&mut World) -> Option<String>;
+
+const PROMISES: &[(&str, Promise)] = &[
+    ("at most one node answers for an address", at_most_one_node_answers),
+    ("an address is dark no longer than Master_Down_Interval", an_address_is_not_dark_for_long),
+    ("a resignation is followed within Skew_Time", a_resignation_is_followed),
+    ("every take is announced", every_take_is_announced),
+    ("clients follow the holder", clients_follow_the_holder),
+    ("a node that is not master holds nothing", only_a_master_holds),
+    ("families move together", families_move_together),
+    ("a stop ends in time", a_stop_ends_in_time),
+    ("the operator's addresses stay", the_operators_addresses_stay),
+];
+
+/// How often durations are looked at.
+const EVERY: Duration = Duration::from_millis(1);
+
+/// Notes who answers and who holds.
+fn observe(world: &mut World) {
+    let now = world.now;
+    let mut vips: Vec<IpAddr> = world.vips().into_iter().map(|(vip, _)| vip).collect();
+    let removed: Vec<IpAddr> = world.watch.present.keys().filter(|vip| !vips.contains(vip)).copied().collect();
+    vips.extend(removed);
+    for vip in vips {
+        let nodes = world.nodes.len();
+        let mut answers = world.watch.answers.remove(&vip).unwrap_or_else(|| vec![None; nodes]);
+        let mut present = world.watch.present.remove(&vip).unwrap_or_else(|| vec![None; nodes]);
+        for (node, machine) in world.nodes.iter().enumerate() {
+            let note = |since: &mut Option<Instant>, is: bool| *since = is.then(|| since.unwrap_or(now));
+            note(&mut answers[node], machine.process.is_some() && machine.kernel.answers(vip));
+            note(&mut present[node], machine.kernel.ours(vip).is_some());
+        }
+        let holders: Vec<usize> = (0..nodes).filter(|n| answers[*n].is_some()).collect();
+        let awake = holders.iter().any(|node| world.nodes[*node].is_awake());
+        if awake {
+            world.watch.dark.remove(&vip);
+        } else {
+            world.watch.dark.entry(vip).or_insert(now);
+        }
+        match holders[..] {
+            [node] if awake => {
+                let sole = world.watch.sole.entry(vip).or_insert((node, now));
+                if sole.0 != node {
+                    *sole = (node, now);
+                }
+            }
+            _ => drop(world.watch.sole.remove(&vip)),
+        }
+        world.watch.answers.insert(vip, answers);
+        world.watch.present.insert(vip, present);
+    }
+}
+
+/// Among nodes that are awake and hear each other, at most one answers. Allowed: one reaction at a takeover by
+/// preemption, and one advert interval more after anything was lost between them.
+fn at_most_one_node_answers(world: &mut World) -> Option<String> {
+    for (vip, answers) in &world.watch.answers {
+        let holders: Vec<usize> = (0..answers.len()).filter(|n| answers[*n].is_some()).collect();
+        for (at, &one) in holders.iter().enumerate() {
+            for &other in &holders[at + 1..] {
+                let Some(vrid) = world.vrid_of(*vip) else { continue };
+                if !world.nodes[one].is_awake()
+                    || !world.nodes[other].is_awake()
+                    || !world.connected(one, other)
+                    || !world.agrees(vrid)
+                {
+                    continue;
+                }
+                let upset = world.watch.upset[one].max(world.watch.upset[other]);
+                let since = answers[one].max(answers[other]).unwrap_or_default();
+                let start = since.max(world.lossy(one, other).max(upset) + world.interval(vrid));
+                // A node that has just started may find addresses that its predecessor left.
+                let bound = if upset > since { world.writing() } else { world.reaction() };
+                if world.now > start + bound {
+                    return Some(format!("n{one} and n{other} both answer for {vip} since {since:?}"));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// If some node could serve an address, one does, `Master_Down_Interval` after the last fault at the latest.
+fn an_address_is_not_dark_for_long(world: &mut World) -> Option<String> {
+    for (vip, since) in &world.watch.dark {
+        let Some(vrid) = world.vrid_of(*vip) else { continue };
+        if world.now.since(*since) <= world.master_down(vrid) {
+            continue;
+        }
+        let able = |node: usize| {
+            world.is_eligible(node, vrid) && world.nodes[node].owner_of(*vip).is_some_and(|i| i.vrid.get() == vrid)
+        };
+        if !world.agrees(vrid) || !(0..world.nodes.len()).any(able) {
+            continue;
+        }
+        let start = (*since).max(world.watch.last_upset());
+        if world.now > start + world.master_down(vrid) + world.writing() {
+            return Some(format!("nobody answers for {vip} since {since:?}"));
+        }
+    }
+    None
+}
+
+/// When a master resigned and another router was there, that one holds the addresses within `Skew_Time`.
+fn a_resignation_is_followed(world: &mut World) -> Option<String> {
+    let resigned: Vec<(u8, (usize, Instant))> =
+        world.watch.resigned.iter().map(|(vrid, resigned)| (*vrid, *resigned)).collect();
+    for (vrid, (from, at)) in resigned {
+        let others: Vec<usize> = (0..world.nodes.len()).filter(|n| *n != from).collect();
+        let vips = world.vips().into_iter().filter(|(_, of)| *of == vrid).map(|(vip, _)| vip);
+        let followed = |node: usize| {
+            vips.clone().all(|vip| world.watch.answers.get(&vip).is_some_and(|a| a[node].is_some()))
+        };
+        let upset = others.iter().any(|n| world.watch.upset[*n] >= at)
+            || others.iter().any(|n| world.watch.lossy[from][*n] >= at)
+            || !world.agrees(vrid)
+            || !others.iter().any(|n| is_listening(world, *n, vrid, at) && world.connected(from, *n));
+        let again = world.nodes[from].process.as_ref().is_some_and(|p| p.state(vrid) == Some(State::Master));
+        if upset || again || others.iter().any(|n| followed(*n)) {
+            world.watch.resigned.remove(&vrid);
+        } else if world.now > at + world.skew(vrid) + world.writing() {
+            return Some(format!("nobody followed n{from} as virtual router {vrid}, which resigned at {at:?}"));
+        }
+    }
+    None
+}
+
+/// Whether a node was listening as a backup when a master resigned.
+fn is_listening(world: &World, node: usize, vrid: u8, at: Instant) -> bool {
+    let machine = &world.nodes[node];
+    let standing = machine.process.as_ref().and_then(|p| p.standing.get(&vrid));
+    world.is_eligible(node, vrid)
+        && standing.is_some_and(|s| match s.state {
+            State::Backup => machine.moment(s.since) < at,
+            State::Master => true,
+            State::Init | State::Fault => false,
+        })
+}
+
+/// Whoever became master has announced every address, as soon as it can have been written.
+fn every_take_is_announced(world: &mut World) -> Option<String> {
+    let (now, bound) = (world.now, world.writing());
+    for ((node, vip), since) in &world.watch.owed {
+        let start = (*since).max(world.watch.upset[*node]);
+        if now > start + bound && world.nodes[*node].is_awake() {
+            return Some(format!("n{node} took {vip} at {since:?} and has not announced it"));
+        }
+    }
+    None
+}
+
+/// A client that was told otherwise by another node is told by the holder, at most one interval after the holder could
+/// know: after something of that other node reached it. In a lasting quarrel it may be later.
+fn clients_follow_the_holder(world: &mut World) -> Option<String> {
+    let client = world.nodes.len();
+    for (vip, (node, since)) in &world.watch.sole {
+        let believed = world.client.get(vip);
+        let (Some(believed), Some(vrid)) = (believed, world.vrid_of(*vip)) else { continue };
+        if *believed == world.nodes[*node].mac || !world.nodes[*node].is_awake() {
+            continue;
+        }
+        let Some(learned) = world.watch.learned.get(&(*node, *vip)) else { continue };
+        let Some(first) = learned.first else { continue };
+        let reachable = world.watch.lossy[*node][client] < first && !world.network.is_cut(*node, client);
+        if !reachable || learned.again || !world.agrees(vrid) {
+            continue;
+        }
+        let start = (*since).max(world.watch.upset[*node]).max(first);
+        if world.now > start + world.interval(vrid) + world.writing() {
+            return Some(format!("the client believes {believed} has {vip}, but n{node} does since {since:?}"));
+        }
+    }
+    None
+}
+
+/// A node that is no master has none of the addresses, except while it hands them over.
+fn only_a_master_holds(world: &mut World) -> Option<String> {
+    for (vip, present) in &world.watch.present {
+        for (node, since) in present.iter().enumerate() {
+            let (Some(since), true) = (since, world.nodes[node].is_awake()) else { continue };
+            let standing = world.nodes[node]
+                .owner_of(*vip)
+                .and_then(|i| world.nodes[node].process.as_ref()?.standing.get(&i.vrid.get()));
+            if standing.is_some_and(|s| s.state == State::Master) {
+                continue;
+            }
+            let changed = standing.map_or(*since, |s| world.nodes[node].moment(s.since));
+            let interval = world.vrid_of(*vip).map_or(Duration::ZERO, |vrid| world.interval(vrid));
+            let handover = world.watch.command[node] + interval + HANDOVER;
+            let start = (*since).max(changed).max(world.watch.upset[node]).max(handover);
+            if world.now > start + world.writing() {
+                return Some(format!("n{node} has {vip} since {since:?} without being master"));
+            }
+        }
+    }
+    None
+}
+
+/// A node answers for all addresses of an instance or for none.
+fn families_move_together(world: &mut World) -> Option<String> {
+    for node in (0..world.nodes.len()).filter(|n| world.nodes[*n].is_awake()) {
+        for instance in &world.nodes[node].settings.instances {
+            let vrid = instance.vrid.get();
+            let answers = |vip: IpAddr| world.watch.answers.get(&vip).is_some_and(|a| a[node].is_some());
+            let answered = instance.addresses.iter().filter(|net| answers(net.address())).count();
+            if answered == 0 || answered == instance.addresses.len() {
+                world.watch.partial.remove(&(node, vrid));
+                continue;
+            }
+            let since = *world.watch.partial.entry((node, vrid)).or_insert(world.now);
+            let interval = world.interval(vrid);
+            let start = since.max(world.watch.upset[node]).max(world.watch.command[node] + interval + HANDOVER);
+            if world.agrees(vrid) && world.now > start + world.writing() {
+                return Some(format!("n{node} answers for a part of {} since {since:?}", instance.name));
+            }
+        }
+    }
+    None
+}
+
+/// A node that was told to end has done so after one interval and 50 ms, or 2 s, and 100 ms for the successor.
+fn a_stop_ends_in_time(world: &mut World) -> Option<String> {
+    for (node, machine) in world.nodes.iter().enumerate().filter(|(_, machine)| machine.is_awake()) {
+        let Some(since) = machine.process.as_ref().and_then(|p| p.stopping) else { continue };
+        let interval = machine.settings.instances.iter().map(|i| i.interval).max().unwrap_or_default();
+        let start = since.max(world.watch.upset[node]);
+        if world.now > start + interval.min(LONGEST_STOP) + HANDOVER + world.writing() {
+            return Some(format!("n{node} was told to end at {since:?} and has not"));
+        }
+    }
+    None
+}
+
+/// Removing addresses of ours never takes one of the operator's along.
+fn the_operators_addresses_stay(world: &mut World) -> Option<String> {
+    let missing = |machine: &crate::node::Node| machine.kernel.missing_own();
+    let found = world.nodes.iter().enumerate().find_map(|(node, machine)| Some((node, missing(machine)?)));
+    found.map(|(node, net)| format!("n{node} has lost {net}"))
+}
+
+/// How long a hand-over may last beyond one interval: 50 ms for a successor to be heard, 100 ms for its announcements.
+const HANDOVER: Duration = Duration::from_millis(150);
+const LONGEST_STOP: Duration = Duration::from_secs(2);

@@ -1,0 +1,236 @@
+//! Bugs planted between the driver and the engine, to prove the oracles: each must be caught, and by whom is said.
+//!
+//! `cargo test --profile lab --test sim planted -- --nocapture` prints, for each, the first seed and the promise it
+//! breaks.
+
+use vipd::engine::action::{Action, Generation, InstanceId, KernelWork, Passage};
+use vipd::engine::event::{Change, Event, Packet};
+use vipd::engine::settings::Settings;
+use vipd::net::{Family, Priority};
+use vipd::proto::health::Verdict;
+use vipd::time::{Duration, Instant};
+use vipd::wire::{ipv4, vrrp};
+
+use crate::plan::Plan;
+use crate::trace::Trace;
+use crate::world::World;
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// Nothing is ever announced.
+    Silent,
+    /// Only what goes in is announced: who learns that somebody else was master says nothing.
+    Undefended,
+    /// Adverts with priority 0 are not heard.
+    DeafToResignations,
+    /// Adverts with our own priority are not heard: no tie is ever broken.
+    DeafToEquals,
+    /// Adverts with a higher priority than ours are not heard.
+    DeafToBetter,
+    /// Addresses are never removed, and no gate is ever shut.
+    Clinging,
+    /// What an earlier process left in the kernel stays there.
+    StraysStay,
+    /// `Silence` is said before what waits in the sockets was read.
+    SilenceFirst,
+    /// `Silence` reaches into the future.
+    SilenceEarly,
+    /// `Silence` comes after the fact.
+    SilenceLate,
+    /// No `Tick` while something waits to be read.
+    LazyTick,
+    /// Adverts leave the machine late.
+    SlowAdverts,
+    /// Checks never go down.
+    Optimist,
+    /// A master that is beaten resigns with priority 0.
+    ResignsWhenBeaten,
+    /// A master that is beaten says nothing more.
+    NoFarewell,
+    /// Addresses that somebody deletes are not missed.
+    Unobservant,
+    /// A reload stops everything and starts it again.
+    ReloadRestarts,
+    /// Of two families only one is put into the kernel.
+    OneFamily,
+    /// Orders have no numbers.
+    NoGenerations,
+    /// The kernel's answers are not heard.
+    DeafToKernel,
+    /// The deadline is always now.
+    Restless,
+    /// Every order for an address adds a resignation.
+    ResignsForNothing,
+    /// The operator's commands are not heard.
+    Deaf,
+}
+
+const ALL: &[(Bug, &[&str])] = &[
+    (Bug::Silent, &["every take is announced"]),
+    (Bug::Undefended, &["clients follow the holder", "in the end clients reach the holder", "every take is announced"]),
+    (Bug::DeafToResignations, &["a resignation is followed within Skew_Time"]),
+    (Bug::DeafToEquals, &["at most one node answers for an address"]),
+    (Bug::DeafToBetter, &["at most one node answers for an address", "nobody takes over early"]),
+    (Bug::Clinging, &["at most one node answers for an address", "a node that is not master holds nothing"]),
+    (Bug::StraysStay, &["a node that is not master holds nothing", "at most one node answers for an address"]),
+    (Bug::SilenceFirst, &["nobody takes over early"]),
+    (Bug::SilenceEarly, &["nobody takes over early"]),
+    (
+        Bug::SilenceLate,
+        &["an address is dark no longer than Master_Down_Interval", "a resignation is followed within Skew_Time"],
+    ),
+    (Bug::LazyTick, &["adverts are on time"]),
+    (
+        Bug::SlowAdverts,
+        &["at most one node answers for an address", "a resignation is followed within Skew_Time"],
+    ),
+    (Bug::Optimist, &["the best router holds in the end", "status tells the truth"]),
+    (Bug::ResignsWhenBeaten, &["priority 0 is sent only when leaving"]),
+    (Bug::NoFarewell, &["clients follow the holder", "in the end clients reach the holder"]),
+    (
+        Bug::Unobservant,
+        &[
+            "an address is dark no longer than Master_Down_Interval",
+            "families move together",
+            "the best router holds in the end",
+            "status tells the truth",
+        ],
+    ),
+    (Bug::ReloadRestarts, &["a reload leaves alone what it does not change"]),
+    (Bug::OneFamily, &["families move together"]),
+    (Bug::NoGenerations, &["generations grow"]),
+    (Bug::DeafToKernel, &["a stop ends in time"]),
+    (Bug::Restless, &["the engine never spins"]),
+    (Bug::ResignsForNothing, &["priority 0 is sent only when leaving"]),
+    (Bug::Deaf, &["a stop ends in time", "the best router holds in the end", "status tells the truth"]),
+];
+
+/// What a bug may know of the node it sits in.
+pub(crate) struct Context<'a> {
+    pub(crate) settings: &'a Settings,
+    /// In this turn a better advert was heard.
+    pub(crate) beaten: bool,
+}
+
+impl Bug {
+    pub(crate) fn drops_announcements(self) -> bool {
+        self == Self::Silent
+    }
+
+    pub(crate) fn hears_silence_first(self) -> bool {
+        self == Self::SilenceFirst
+    }
+
+    pub(crate) fn ticks_lazily(self) -> bool {
+        self == Self::LazyTick
+    }
+
+    pub(crate) fn restarts(self) -> bool {
+        self == Self::ReloadRestarts
+    }
+
+    /// Up to when `Silence` is said.
+    pub(crate) fn until(self, until: Instant) -> Instant {
+        match self {
+            Self::SilenceEarly => until + Duration::from_millis(200),
+            Self::SilenceLate => until - Duration::from_secs(1),
+            _ => until,
+        }
+    }
+
+    /// Whether an event never reaches the engine.
+    pub(crate) fn swallows(self, event: &Event<'_>, context: &Context<'_>) -> bool {
+        match (self, event) {
+            (Self::DeafToResignations | Self::DeafToEquals | Self::DeafToBetter, Event::Datagram(received)) => {
+                let Some((vrid, priority)) = priority(received.packet) else { return false };
+                let instance = context.settings.instances.iter().find(|i| i.vrid.get() == vrid);
+                let own = instance.map_or(0, |i| i.priority.get());
+                match self {
+                    Self::DeafToResignations => priority == 0,
+                    Self::DeafToEquals => priority == own,
+                    _ => priority > own,
+                }
+            }
+            (Self::Optimist, Event::Verdict { verdict, .. }) => *verdict == Verdict::Down,
+            (Self::Unobservant, Event::Change(Change::AddressGone(_))) => true,
+            (Self::DeafToKernel, Event::Held(_)) => true,
+            (Self::Deaf, Event::StepDown(_) | Event::Shutdown) => true,
+            _ => false,
+        }
+    }
+
+    /// What becomes of an action.
+    pub(crate) fn action(self, action: Action, context: &Context<'_>) -> Option<Action> {
+        match (self, action) {
+            (Self::Undefended, Action::Kernel(KernelWork::Announce(_))) => None,
+            (Self::Clinging, Action::Kernel(KernelWork::Gate(gate))) => {
+                (gate.passage == Passage::Open).then_some(Action::Kernel(KernelWork::Gate(gate)))
+            }
+            (Self::StraysStay, Action::Kernel(KernelWork::Hold(hold))) if hold.instance == InstanceId(0) => None,
+            (Self::Clinging | Self::OneFamily | Self::NoGenerations, Action::Kernel(KernelWork::Hold(mut hold))) => {
+                match self {
+                    Self::Clinging => hold.remove.clear(),
+                    Self::OneFamily => hold.install.retain(|p| p.place.net.family() == Family::Ipv4),
+                    _ => hold.generation = Generation(1),
+                }
+                Some(Action::Kernel(KernelWork::Hold(hold)))
+            }
+            (Self::NoFarewell, Action::Send(_)) if context.beaten => None,
+            (Self::ResignsWhenBeaten, Action::Send(datagram)) if context.beaten => Some(resigned(datagram)),
+            (Self::ResignsForNothing, Action::Send(datagram)) if datagram.payload[2] == 100 => {
+                Some(resigned(datagram))
+            }
+            (_, action) => Some(action),
+        }
+    }
+
+    pub(crate) fn holds_adverts_up(self) -> Duration {
+        if self == Self::SlowAdverts { Duration::from_secs(5) } else { Duration::ZERO }
+    }
+
+    pub(crate) fn deadline(self, now: Instant, deadline: Option<Instant>) -> Option<Instant> {
+        if self == Self::Restless { Some(now) } else { deadline }
+    }
+}
+
+/// The virtual router and the priority in a datagram.
+fn priority(packet: Packet<'_>) -> Option<(u8, u8)> {
+    let payload = match packet {
+        Packet::Ipv4(bytes) => ipv4::decode(bytes).ok()?.1,
+        Packet::Ipv6 { payload, .. } => payload,
+    };
+    Some((*payload.get(1)?, *payload.get(2)?))
+}
+
+fn resigned(mut datagram: vipd::engine::action::Datagram) -> Action {
+    if let Ok(mut advert) = vrrp::decode(&datagram.payload, datagram.source, datagram.destination) {
+        advert.priority = Priority::RESIGN;
+        datagram.payload = advert.encode(datagram.source, datagram.destination);
+    }
+    Action::Send(datagram)
+}
+
+#[test]
+fn every_planted_bug_is_caught() {
+    let mut missed = Vec::new();
+    for (bug, promises) in ALL {
+        let caught = (1..=SEEDS).find_map(|seed| {
+            let world = World::new(Plan::of(seed), Some(*bug), Trace::default()).run();
+            world.violation.map(|violation| (seed, violation))
+        });
+        match caught {
+            Some((seed, violation)) => {
+                println!("{bug:?}: seed {seed}, {}", violation.promise);
+                if !promises.contains(&violation.promise) {
+                    missed.push(format!("{bug:?} is caught by {}: {}", violation.promise, violation.what));
+                }
+            }
+            None => missed.push(format!("{bug:?} is not caught")),
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// So many seeds must be enough for every bug.
+const SEEDS: u64 = 500;

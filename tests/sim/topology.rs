@@ -1,0 +1,113 @@
+//! Who lives where: the names, numbers and addresses of a simulated network, and the settings of its nodes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use vipd::engine::settings::{
+    Announce, Check, CheckSource, Effect, Instance, Preempt, Settings, Track, Unicast,
+};
+use vipd::net::{Family, IpNet, Mac, Priority, Vrid};
+use vipd::time::Duration;
+use vipd::wire::vrrp::{Authentication, ChecksumForm, Version};
+
+use crate::kernel::{LAN, UPLINK};
+
+/// The name of the probed check.
+pub(crate) const PROBE: &str = "nginx";
+/// The name of the check of the uplink.
+pub(crate) const UPLINK_CHECK: &str = "uplink";
+
+/// A node's Ethernet address.
+pub(crate) fn mac(node: usize) -> Mac {
+    Mac([2, 0, 0, 0, 0, small(node) + 1])
+}
+
+/// A node's own IPv4 address.
+pub(crate) fn ipv4(node: usize) -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, small(node) + 1).into()
+}
+
+/// A node's link-local address, whose order among the nodes is that of `rank`.
+pub(crate) fn link_local(rank: usize) -> IpAddr {
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(small(rank)) + 1).into()
+}
+
+/// A node's global IPv6 address.
+pub(crate) fn ipv6(rank: usize) -> IpAddr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(small(rank)) + 1).into()
+}
+
+/// What the operator configured on a node's interface.
+pub(crate) fn own(node: usize, rank: usize) -> Vec<IpNet> {
+    let net = |address, prefix| IpNet::new(address, prefix);
+    [net(ipv4(node), 24), net(link_local(rank), 64), net(ipv6(rank), 64)].into_iter().flatten().collect()
+}
+
+/// The virtual address number `number` of an instance.
+pub(crate) fn vip(family: Family, instance: usize, number: usize) -> IpAddr {
+    let host = 100 + small(instance) * 20 + small(number);
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(192, 0, 2, host).into(),
+        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 1, u16::from(host)).into(),
+    }
+}
+
+/// A virtual address as configured: with the prefix of its network, or alone.
+pub(crate) fn net(address: IpAddr, alone: bool) -> IpNet {
+    let prefix = match Family::of(address) {
+        Family::Ipv4 => 24,
+        Family::Ipv6 => 64,
+    };
+    let whole = IpNet::new(address, prefix).filter(|_| !alone);
+    whole.unwrap_or(IpNet::host(address))
+}
+
+/// An instance with one IPv4 address, version 3, priority 100, 100 ms, preempting at once.
+pub(crate) fn instance(number: usize) -> Instance {
+    let vrid = Vrid::new(51 + small(number)).unwrap_or_else(|| unreachable!("51 is no 0"));
+    Instance {
+        name: format!("i{number}"),
+        interface: LAN.to_owned(),
+        vrid,
+        version: Version::V3,
+        priority: Priority::DEFAULT,
+        interval: Duration::from_millis(100),
+        addresses: vec![net(vip(Family::Ipv4, number, 0), true)],
+        unicast: None,
+        preempt: Preempt::After(Duration::ZERO),
+        tracks: Vec::new(),
+        authentication: Authentication::None,
+        checksum: ChecksumForm::PseudoHeader,
+        announce: Announce { again_after: Some(Duration::from_secs(5)), refresh: None },
+    }
+}
+
+/// Unicast between all nodes, IPv6 by global addresses.
+pub(crate) fn unicast(node: usize, ranks: &[usize]) -> Unicast {
+    let others = (0..ranks.len()).filter(|other| *other != node);
+    Unicast {
+        sources: vec![ipv4(node), ipv6(ranks[node])],
+        peers: others.flat_map(|other| [ipv4(other), ipv6(ranks[other])]).collect(),
+    }
+}
+
+/// A node's settings: both checks are known, whoever tracks them.
+pub(crate) fn settings(instances: Vec<Instance>) -> Settings {
+    let check = |name: &str, source| Check { name: name.to_owned(), source };
+    Settings {
+        instances,
+        checks: vec![
+            check(PROBE, CheckSource::Probe),
+            check(UPLINK_CHECK, CheckSource::Interface(UPLINK.to_owned())),
+        ],
+        startup_delay: Duration::ZERO,
+    }
+}
+
+/// A track.
+pub(crate) fn track(check: &str, effect: Effect) -> Track {
+    Track { check: check.to_owned(), effect }
+}
+
+fn small(number: usize) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
