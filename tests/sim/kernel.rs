@@ -146,8 +146,7 @@ impl Kernel {
             .into_iter()
             .partition::<Vec<_>, _>(|a| a.link == index && which(a));
         self.addresses = stay;
-        self.reports
-            .extend(gone.iter().map(|a| Change::AddressGone(Place { link: a.link, net: a.net })));
+        self.reports.extend(gone.iter().map(|a| Change::AddressGone(Place { link: a.link, net: a.net })));
     }
 
     fn at(&self, place: Place) -> Option<usize> {
@@ -277,7 +276,10 @@ impl Kernel {
     /// Whether something stands before an address.
     pub(crate) fn gate_of(&self, address: IpAddr) -> Option<Passage> {
         let gates = self.gates.values();
-        gates.filter(|(_, p)| p.iter().any(|p| p.net.address() == address)).map(|(passage, _)| *passage).next()
+        gates
+            .filter(|(_, p)| p.iter().any(|p| p.net.address() == address))
+            .map(|(passage, _)| *passage)
+            .next()
     }
 }
 

@@ -28,11 +28,7 @@ pub(crate) struct Quality {
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
     /// Protocol 112: for IPv4 with the IP header, for IPv6 the payload.
-    Vrrp {
-        source: IpAddr,
-        destination: IpAddr,
-        bytes: Vec<u8>,
-    },
+    Vrrp { source: IpAddr, destination: IpAddr, bytes: Vec<u8> },
     /// A gratuitous ARP or an unsolicited Neighbor Advertisement, as Ethernet frames.
     Announcement(Vec<u8>),
 }

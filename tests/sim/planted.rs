@@ -68,17 +68,26 @@ pub(crate) enum Bug {
 
 const ALL: &[(Bug, &[&str])] = &[
     (Bug::Silent, &["every take is announced"]),
-    (Bug::Undefended, &["clients follow the holder", "in the end clients reach the holder", "every take is announced"]),
+    (
+        Bug::Undefended,
+        &["clients follow the holder", "in the end clients reach the holder", "every take is announced"],
+    ),
     (Bug::DeafToResignations, &["a resignation is followed within Skew_Time"]),
     (Bug::DeafToEquals, &["at most one node answers for an address"]),
     (Bug::DeafToBetter, &["at most one node answers for an address", "nobody takes over early"]),
     (Bug::Clinging, &["at most one node answers for an address", "a node that is not master holds nothing"]),
-    (Bug::StraysStay, &["a node that is not master holds nothing", "at most one node answers for an address"]),
+    (
+        Bug::StraysStay,
+        &["a node that is not master holds nothing", "at most one node answers for an address"],
+    ),
     (Bug::SilenceFirst, &["nobody takes over early"]),
     (Bug::SilenceEarly, &["nobody takes over early"]),
     (
         Bug::SilenceLate,
-        &["an address is dark no longer than Master_Down_Interval", "a resignation is followed within Skew_Time"],
+        &[
+            "an address is dark no longer than Master_Down_Interval",
+            "a resignation is followed within Skew_Time",
+        ],
     ),
     (Bug::LazyTick, &["adverts are on time"]),
     (
@@ -142,7 +151,10 @@ impl Bug {
     /// Whether an event never reaches the engine.
     pub(crate) fn swallows(self, event: &Event<'_>, context: &Context<'_>) -> bool {
         match (self, event) {
-            (Self::DeafToResignations | Self::DeafToEquals | Self::DeafToBetter, Event::Datagram(received)) => {
+            (
+                Self::DeafToResignations | Self::DeafToEquals | Self::DeafToBetter,
+                Event::Datagram(received),
+            ) => {
                 let Some((vrid, priority)) = priority(received.packet) else { return false };
                 let instance = context.settings.instances.iter().find(|i| i.vrid.get() == vrid);
                 let own = instance.map_or(0, |i| i.priority.get());
@@ -167,8 +179,13 @@ impl Bug {
             (Self::Clinging, Action::Kernel(KernelWork::Gate(gate))) => {
                 (gate.passage == Passage::Open).then_some(Action::Kernel(KernelWork::Gate(gate)))
             }
-            (Self::StraysStay, Action::Kernel(KernelWork::Hold(hold))) if hold.instance == InstanceId(0) => None,
-            (Self::Clinging | Self::OneFamily | Self::NoGenerations, Action::Kernel(KernelWork::Hold(mut hold))) => {
+            (Self::StraysStay, Action::Kernel(KernelWork::Hold(hold))) if hold.instance == InstanceId(0) => {
+                None
+            }
+            (
+                Self::Clinging | Self::OneFamily | Self::NoGenerations,
+                Action::Kernel(KernelWork::Hold(mut hold)),
+            ) => {
                 match self {
                     Self::Clinging => hold.remove.clear(),
                     Self::OneFamily => hold.install.retain(|p| p.place.net.family() == Family::Ipv4),

@@ -288,7 +288,8 @@ impl World {
         let deadline = self.bug.map_or(deadline, |bug| bug.deadline(now + machine.uptime, deadline));
         let moment = deadline.map(|at| at - machine.uptime);
         process.armed = moment;
-        process.idle_turns = if idle && moment.is_some_and(|at| at <= now) { process.idle_turns + 1 } else { 0 };
+        process.idle_turns =
+            if idle && moment.is_some_and(|at| at <= now) { process.idle_turns + 1 } else { 0 };
         oracles::turn(self, node);
         let latency = self.latency();
         if let Some(at) = moment {

@@ -176,7 +176,8 @@ impl Job {
 fn open(listen: &Listen, kernel: &Kernel) -> Option<Opened> {
     listen.groups.as_ref()?;
     let there = kernel.picture().links.iter().any(|link| link.index == listen.endpoint.link);
-    let why = || Refusal { errno: 19, why: format!("open a socket on {}: No such device", listen.endpoint.link) };
+    let why =
+        || Refusal { errno: 19, why: format!("open a socket on {}: No such device", listen.endpoint.link) };
     let refused = (!there).then(why);
     Some(Opened { endpoint: listen.endpoint, generation: listen.generation, refused })
 }

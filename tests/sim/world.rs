@@ -255,7 +255,8 @@ impl World {
         for placement in &done.announced {
             self.announce(node, placement);
         }
-        let answers = done.held.into_iter().map(Answer::Held).chain(done.opened.into_iter().map(Answer::Opened));
+        let answers =
+            done.held.into_iter().map(Answer::Held).chain(done.opened.into_iter().map(Answer::Opened));
         for answer in answers {
             self.mail(node, Mail::Answer(answer));
         }

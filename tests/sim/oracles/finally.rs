@@ -101,8 +101,7 @@ fn clients_reach_the_holder(world: &World) -> Option<String> {
     for (vip, (node, _)) in &world.watch.sole {
         let owner = world.nodes[*node].owner_of(*vip)?;
         let believed = world.client.get(vip);
-        if owner.announce.refresh.is_some() && believed.is_some_and(|mac| *mac != world.nodes[*node].mac)
-        {
+        if owner.announce.refresh.is_some() && believed.is_some_and(|mac| *mac != world.nodes[*node].mac) {
             return Some(format!("the client believes {believed:?} has {vip}, but n{node} does"));
         }
     }

@@ -185,7 +185,10 @@ fn nobody_takes_over_early(
     if preempts || resigned || slept || silence >= learned * 3 + skew_of(unit(learned)) {
         return None;
     }
-    Some(format!("n{node} became master {silence:?} after an advert of {} with {}", heard.source, heard.priority))
+    Some(format!(
+        "n{node} became master {silence:?} after an advert of {} with {}",
+        heard.source, heard.priority
+    ))
 }
 
 /// A reload was taken in: what it does not change it leaves alone.

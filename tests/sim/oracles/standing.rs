@@ -45,7 +45,8 @@ const EVERY: Duration = Duration::from_millis(1);
 fn observe(world: &mut World) {
     let now = world.now;
     let mut vips: Vec<IpAddr> = world.vips().into_iter().map(|(vip, _)| vip).collect();
-    let removed: Vec<IpAddr> = world.watch.present.keys().filter(|vip| !vips.contains(vip)).copied().collect();
+    let removed: Vec<IpAddr> =
+        world.watch.present.keys().filter(|vip| !vips.contains(vip)).copied().collect();
     vips.extend(removed);
     for vip in vips {
         let nodes = world.nodes.len();
@@ -114,7 +115,8 @@ fn an_address_is_not_dark_for_long(world: &mut World) -> Option<String> {
             continue;
         }
         let able = |node: usize| {
-            world.is_eligible(node, vrid) && world.nodes[node].owner_of(*vip).is_some_and(|i| i.vrid.get() == vrid)
+            world.is_eligible(node, vrid)
+                && world.nodes[node].owner_of(*vip).is_some_and(|i| i.vrid.get() == vrid)
         };
         if !world.agrees(vrid) || !(0..world.nodes.len()).any(able) {
             continue;
@@ -145,7 +147,9 @@ fn a_resignation_is_followed(world: &mut World) -> Option<String> {
         if upset || again || others.iter().any(|n| followed(*n)) {
             world.watch.resigned.remove(&vrid);
         } else if world.now > at + world.skew(vrid) + world.writing() {
-            return Some(format!("nobody followed n{from} as virtual router {vrid}, which resigned at {at:?}"));
+            return Some(format!(
+                "nobody followed n{from} as virtual router {vrid}, which resigned at {at:?}"
+            ));
         }
     }
     None
@@ -193,7 +197,9 @@ fn clients_follow_the_holder(world: &mut World) -> Option<String> {
         }
         let start = (*since).max(world.watch.upset[*node]).max(first);
         if world.now > start + world.interval(vrid) + world.writing() {
-            return Some(format!("the client believes {believed} has {vip}, but n{node} does since {since:?}"));
+            return Some(format!(
+                "the client believes {believed} has {vip}, but n{node} does since {since:?}"
+            ));
         }
     }
     None
@@ -235,7 +241,8 @@ fn families_move_together(world: &mut World) -> Option<String> {
             }
             let since = *world.watch.partial.entry((node, vrid)).or_insert(world.now);
             let interval = world.interval(vrid);
-            let start = since.max(world.watch.upset[node]).max(world.watch.command[node] + interval + HANDOVER);
+            let start =
+                since.max(world.watch.upset[node]).max(world.watch.command[node] + interval + HANDOVER);
             if world.agrees(vrid) && world.now > start + world.writing() {
                 return Some(format!("n{node} answers for a part of {} since {since:?}", instance.name));
             }
