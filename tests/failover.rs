@@ -13,8 +13,9 @@ use lab::{
 };
 
 const SOON: Duration = Duration::from_secs(15);
-/// An outage that no lost advert and no timer explains, with room for a busy machine.
-const HARDLY: Duration = Duration::from_millis(60);
+/// Shorter than any timer that could have run out (three adverts are 300 ms), with room for a busy machine; the
+/// bench measures how short.
+const HARDLY: Duration = Duration::from_millis(200);
 
 /// Two load balancers with vipd, and a client.
 struct Pair {
@@ -220,13 +221,13 @@ fn a_master_that_is_cut_off_is_replaced_within_the_limit_and_healing_leaves_one(
         let limit = router(100).master_down();
         let waited = Duration::from_nanos(announced[0].0 - last);
         // An advert of the other family may have restarted the timer up to an interval later.
-        assert!(waited >= limit && waited < limit + Duration::from_millis(150), "{waited:?} of {limit:?}");
+        assert!(waited >= limit && waited < limit + HARDLY, "{waited:?} of {limit:?}");
         let healed = now();
         pair.lb1.heal();
         pair.wait_master(&pair.lb1);
         let back = probe.wait_for(&pair.lb1, now(), SOON);
         let gap = probe.longest_gap(healed, back);
-        assert!(gap.length < Duration::from_millis(160), "clients are back within an interval: {gap:?}");
+        assert!(gap.length < HARDLY, "clients are back at once: {gap:?}");
         assert_eq!(claim::who_has(&pair.client, four()), [pair.lb1.mac()].into());
         assert_eq!(claim::who_has(&pair.client, six()), [pair.lb1.mac()].into());
     });

@@ -1,5 +1,6 @@
 //! The test bed: two load balancers and a client, and a pair of agents on it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -70,11 +71,14 @@ impl Bed {
 
     /// Waits until lb1 is the only master, has all of `addresses`, and has been heard three times in a row.
     pub(crate) fn settle(&self, addresses: &[IpAddr]) {
-        let last = addresses.last().copied().expect("there is an address");
+        let wanted: BTreeSet<IpAddr> = addresses.iter().copied().collect();
+        let held = |host: &Host| -> usize {
+            let nets = host.addresses("eth0");
+            let bare = nets.iter().filter_map(|net| net.split('/').next()?.parse().ok());
+            bare.filter(|address| wanted.contains(address)).count()
+        };
         until("lb1 has the addresses, lb2 has none", SOON, || {
-            let nets = self.lb1.addresses("eth0");
-            let missing = addresses.iter().any(|a| !nets.iter().any(|net| net.starts_with(&format!("{a}/"))));
-            (!missing && !self.lb2.holds(addresses[0]) && !self.lb2.holds(last)).then_some(())
+            (held(&self.lb1) == wanted.len() && held(&self.lb2) == 0).then_some(())
         });
         let since = lab::now();
         until("lb1 is the only master", SOON, || {
