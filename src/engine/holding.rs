@@ -62,8 +62,10 @@ struct Repairs {
 /// What came of an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Observed {
-    /// Nothing that was not known.
+    /// Nothing that was not known, or an order is under way.
     Nothing,
+    /// It is there, or gone, and nobody is to hear of that.
+    Turned,
     /// Somebody else removed an address that is wanted.
     Lost,
     /// The same, too often: from now on it goes back slowly.
@@ -92,6 +94,14 @@ impl Holding {
             if let Some(entry) = self.entries.get_mut(&place) {
                 self.dirty |= entry.turn(false);
             }
+        }
+        self.forget_settled();
+    }
+
+    /// From now on none is wanted.
+    pub(super) fn want_nothing(&mut self) {
+        for entry in self.entries.values_mut() {
+            self.dirty |= entry.turn(false);
         }
         self.forget_settled();
     }
@@ -144,13 +154,13 @@ impl Holding {
                 } else {
                     self.dirty = true;
                 }
-                Observed::Nothing
+                Observed::Turned
             }
             (Kernel::Present, false) => {
                 entry.kernel = Kernel::Absent;
                 if !entry.wanted {
                     self.forget_settled();
-                    return Observed::Nothing;
+                    return Observed::Turned;
                 }
                 if entry.repairs.note(now) {
                     entry.failure = Some(Failure {

@@ -309,11 +309,10 @@ impl Instance {
                 return Some(Reason::NoSource { interface: interface(), family: member.family });
             }
         }
-        if !self.settings.priority.is_owner() {
-            let taken = |net: &crate::net::IpNet| world.links.foreign(link.index, net.address());
-            if let Some(net) = self.settings.addresses.iter().find_map(taken) {
-                return Some(Reason::AddressTaken { net });
-            }
+        if !self.settings.priority.is_owner()
+            && let Some(net) = world.links.foreign_among(link.index, &self.addresses)
+        {
+            return Some(Reason::AddressTaken { net });
         }
         let fault = self
             .settings

@@ -84,7 +84,7 @@ impl Instance {
         }
         if !holds {
             self.announcing.stop();
-            self.holding.want(&[]);
+            self.holding.want_nothing();
             if self.holding.is_empty() {
                 self.open_gate(out);
             }
@@ -163,19 +163,22 @@ impl Instance {
         }
     }
 
-    /// The kernel reports what is at one of our places.
+    /// The kernel reports what is at one of our places. Says whether that changes anything: most reports say what
+    /// was ordered, a thousand of them when a thousand addresses are taken.
     pub(super) fn observe(
         &mut self,
         now: Instant,
         place: Place,
         found: Option<&LinkAddress>,
         out: &mut Vec<Action>,
-    ) {
+    ) -> bool {
         match self.holding.observe(now, place, found) {
-            Observed::Nothing => {}
+            Observed::Nothing => return false,
+            Observed::Turned => {}
             Observed::Lost => self.tell(now, What::AddressLost { net: place.net }, out),
             Observed::Fought => self.tell(now, What::AddressFight { net: place.net }, out),
         }
+        true
     }
 
     /// Another host says that an address of ours is its own.

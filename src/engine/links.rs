@@ -114,6 +114,11 @@ impl Links {
         self.foreign_on(link).iter().find(|a| a.net.address() == address).map(|a| a.net)
     }
 
+    /// The first of the operator's own addresses on a link that is one of `addresses`, of which there may be thousands.
+    pub(super) fn foreign_among(&self, link: LinkIndex, addresses: &BTreeSet<IpAddr>) -> Option<IpNet> {
+        self.foreign_on(link).iter().map(|a| a.net).find(|net| addresses.contains(&net.address()))
+    }
+
     /// Where an instance's adverts of one family come from: the configured source if this machine has it; else the
     /// interface's primary IPv4 address, its link-local IPv6 address in multicast, or in unicast a source of the
     /// scope of the first peer.

@@ -290,8 +290,9 @@ impl Engine {
         if let Some(place) = place {
             let found = self.world.links.ours_at(place).copied();
             for instance in self.instances.iter_mut().filter(|i| i.holding.knows(place)) {
-                instance.observe(now, place, found.as_ref(), out);
-                instance.settle(now, &self.world, out);
+                if instance.observe(now, place, found.as_ref(), out) {
+                    instance.settle(now, &self.world, out);
+                }
             }
             self.strays.observe(now, place, found.as_ref());
         }
