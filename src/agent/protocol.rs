@@ -4,10 +4,12 @@
 //!
 //! 1. Read the clock: `now`. If the turn is late, the engine hears of that before anything else.
 //! 2. `Tick`: adverts that are owed go out first, whatever waits to be read.
-//! 3. Ask `epoll` again, without waiting: whatever was received before `now` is readable by now. Read it, adverts
-//!    before everything else, and the kernel's reports before the workers' answers, which are younger.
-//! 4. `Silence { until: now }`: everything received before `now` has been heard.
-//! 5. Arm the timer for the engine's deadline.
+//! 3. If a deadline has come, ask `epoll` again, without waiting: whatever was received before `now` is readable by now.
+//!    Read what is ready, adverts before everything else, and the kernel's reports before the workers' answers, which
+//!    are younger.
+//! 4. If a deadline had come: `Silence { until: now }`, for everything received before `now` has been heard.
+//! 5. Arm the timer for the engine's deadline. It may stay armed for an earlier one: a spare turn costs less than a
+//!    system call for every advert that puts a deadline off.
 //!
 //! Actions are performed after every single event, in order (`perform`).
 
@@ -70,8 +72,10 @@ pub(super) struct Protocol {
     heartbeat: Heartbeat,
     /// The start of the turn before this one.
     last_turn: Instant,
-    /// What the timer was armed for because of the engine; the thread also turns once a second for nobody.
+    /// When the engine, or the end of a shutdown, wanted a turn.
     deadline: Option<Instant>,
+    /// What the timer is armed for.
+    armed: Option<Instant>,
     /// When a shutdown that does not come to its end is given up.
     give_up_at: Option<Instant>,
     actions: Vec<Action>,
@@ -106,6 +110,7 @@ impl Protocol {
             heartbeat: parts.heartbeat,
             last_turn: now,
             deadline: None,
+            armed: None,
             give_up_at: None,
             actions: Vec::new(),
             buffer: vec![0; DATAGRAM],
@@ -155,7 +160,11 @@ impl Protocol {
             self.feed(now, Event::Stalled { late });
         }
         self.feed(now, Event::Tick);
-        self.wait(ready, EpollTimeout::ZERO);
+        // Only a deadline that has come makes a silence matter.
+        let due = self.engine.deadline().is_some_and(|deadline| deadline <= now);
+        if due {
+            self.wait(ready, EpollTimeout::ZERO);
+        }
         self.read_adverts(&reading, ready);
         let is_ready = |token: u64| ready.iter().any(|event| event.data() == token);
         let (answers, requests) = (is_ready(ANSWERS), is_ready(INBOX));
@@ -170,7 +179,9 @@ impl Protocol {
         if requests {
             self.read_requests(now);
         }
-        self.feed(now, Event::Silence { until: now });
+        if due {
+            self.feed(now, Event::Silence { until: now });
+        }
         self.last_turn = now;
         self.arm(now);
     }
@@ -301,10 +312,11 @@ impl Protocol {
         self.deadline = [self.engine.deadline(), self.give_up_at].into_iter().flatten().min();
         let idle = now + IDLE;
         let wake = self.deadline.map_or(idle, |deadline| deadline.min(idle));
-        // The descriptor is our own and the value is sane: there is nothing to fail, and the next turn tries again.
-        if self.timer.arm(Some(wake)).is_err() {
-            self.deadline = None;
+        if self.armed.is_some_and(|armed| now < armed && armed <= wake) {
+            return;
         }
+        // The descriptor is our own and the value is sane; should it fail all the same, the next turn tries again.
+        self.armed = self.timer.arm(Some(wake)).is_ok().then_some(wake);
     }
 }
 

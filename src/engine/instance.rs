@@ -56,6 +56,8 @@ pub(super) struct Instance {
     pub(super) holds: bool,
     pub(super) announcing: Announcing,
     pub(super) gate: Gating,
+    /// When something is due, as of the last time it came to rest.
+    due: Option<Instant>,
 }
 
 impl Instance {
@@ -82,6 +84,7 @@ impl Instance {
             holds: false,
             announcing: Announcing::default(),
             gate: Gating::default(),
+            due: Some(start_at),
             settings,
         }
     }
@@ -107,6 +110,16 @@ impl Instance {
 
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        debug_assert_eq!(self.due, self.next_due(), "{} is planned for another moment", self.settings.name);
+        self.due
+    }
+
+    /// Works the deadline out once, for it is asked for several times a turn.
+    pub(super) fn plan(&mut self) {
+        self.due = self.next_due();
+    }
+
+    fn next_due(&self) -> Option<Instant> {
         let routers = self.members.iter().filter_map(Member::deadline).min();
         let handover = self.handover.as_ref().map(|h| h.deadline(self.members.len()));
         let announcing = self.announcing.deadline();
@@ -245,6 +258,7 @@ impl Instance {
         self.end_handover(now, out);
         self.judge(now, obstacle, out);
         self.keep(now, world, out);
+        self.plan();
     }
 
     /// Finds out where each router speaks and as whom.

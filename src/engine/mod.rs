@@ -398,6 +398,7 @@ impl Engine {
             if self.instances[at].holding.is_due(now) {
                 self.pass_on(at);
                 let order = self.instances[at].holding.order(now);
+                self.instances[at].plan();
                 out.extend(order.map(|order| Action::Kernel(KernelWork::Hold(order))));
             }
         }
