@@ -28,7 +28,6 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) struct Route {
     random: Random,
-    removes_first: bool,
     holds: BTreeMap<InstanceId, Hold>,
     announcements: BTreeMap<InstanceId, Announcement>,
     listens: BTreeMap<Endpoint, Listen>,
@@ -54,9 +53,8 @@ struct Burst {
 }
 
 impl Route {
-    pub(crate) fn new(mut random: Random) -> Self {
+    pub(crate) fn new(random: Random) -> Self {
         Self {
-            removes_first: random.chance(500),
             random,
             holds: BTreeMap::new(),
             announcements: BTreeMap::new(),
@@ -121,9 +119,7 @@ impl Route {
 
     fn work(&mut self, kernel: &mut Kernel, done: &mut Done) {
         let Some(mut job) = self.jobs.pop_front() else { return };
-        let removing = job.removed < job.hold.remove.len();
-        let installing = job.installed < job.hold.install.len();
-        if removing && (self.removes_first || !installing) {
+        if job.removed < job.hold.remove.len() {
             job.remove_batch(kernel);
         } else {
             job.install_batch(kernel, done);
