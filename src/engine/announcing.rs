@@ -1,9 +1,11 @@
 //! When a master announces its addresses again: once more a while after taking them, now and then for ever, and at
 //! once when it learns that somebody else was master, too.
 //!
-//! The last of these is what heals a partition, and what an attacker or a misconfigured host can provoke: bursts keep
-//! a distance, first of one advert interval, then of 1, 2, 4 .. 30 s, and start over after a minute of peace. A burst
-//! that comes too soon is put off, never dropped: the last one always follows the last reason for it.
+//! The last of these is what heals a partition, and what an attacker or a misconfigured host can provoke: as long as
+//! reasons follow each other, bursts keep a distance, first of one advert interval, then of 1, 2, 4 .. 30 s. What
+//! comes after a second and three intervals without any reason is a new quarrel and starts over: partitions that heal
+//! one after the other are each answered at once. A burst that comes too soon is put off, never dropped: the last one
+//! always follows the last reason for it.
 
 use super::settings;
 use crate::time::{Duration, Instant};
@@ -14,8 +16,11 @@ pub(super) struct Announcing {
     again_at: Option<Instant>,
     refresh_at: Option<Instant>,
     defence_at: Option<Instant>,
+    /// The last burst of defence, and how many there have been in this quarrel.
     last: Option<Instant>,
-    distance: Duration,
+    bursts: u32,
+    /// The last reason for one.
+    reason: Option<Instant>,
 }
 
 /// Which kind of burst is due.
@@ -44,15 +49,23 @@ impl Announcing {
 
     /// Somebody else was master, or claims an address: say who is. Returns whether this opens a new quarrel.
     pub(super) fn defend(&mut self, now: Instant, interval: Duration) -> bool {
-        let fresh = self.last.is_none_or(|last| now.since(last) >= PEACE);
-        if fresh {
-            self.distance = Duration::ZERO;
+        let calm = self.reason.is_none_or(|last| now.since(last) >= CALM.max(interval * 3));
+        self.reason = Some(now);
+        if calm {
+            self.bursts = 0;
         }
-        let earliest = self.last.map_or(now, |last| (last + self.distance.max(interval)).max(now));
-        let at = if fresh { now } else { earliest };
+        let at = self.last.map_or(now, |last| (last + self.distance().max(interval)).max(now));
         let opened = self.defence_at.is_none();
         self.defence_at = Some(self.defence_at.map_or(at, |planned| planned.min(at)));
         opened
+    }
+
+    /// How far the next burst keeps from the last, beyond one interval.
+    fn distance(&self) -> Duration {
+        match self.bursts {
+            0 | 1 => Duration::ZERO,
+            more => (SECOND * (1 << (more - 2).min(5))).min(LONGEST),
+        }
     }
 
     /// When the next burst is due.
@@ -72,10 +85,7 @@ impl Announcing {
         }
         if is_due(self.defence_at) {
             self.defence_at = None;
-            self.distance = match self.last {
-                Some(last) if now.since(last) < PEACE => (self.distance * 2).clamp(SECOND, LONGEST),
-                Some(_) | None => Duration::ZERO,
-            };
+            self.bursts = self.bursts.saturating_add(1);
             self.last = Some(now);
             return Some(Burst::Defence);
         }
@@ -85,7 +95,8 @@ impl Announcing {
 
 const SECOND: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
-const PEACE: Duration = Duration::from_secs(60);
+/// So long without a reason, and three intervals, end a quarrel.
+const CALM: Duration = SECOND;
 
 #[cfg(test)]
 mod tests {
@@ -126,6 +137,22 @@ mod tests {
         assert_eq!(announcing.due(at(330_000), &SETTINGS), Some(Burst::Defence));
         assert!(announcing.defend(at(400_000), INTERVAL));
         assert_eq!(announcing.due(at(400_000), &SETTINGS), Some(Burst::Defence));
+    }
+
+    #[test]
+    fn partitions_that_heal_one_after_the_other_are_each_answered_at_once() {
+        let mut announcing = Announcing::default();
+        for heal in 0..20 {
+            let healed = at(2000 * heal);
+            // Both families of the loser say farewell, and its announcement is heard as well.
+            for ms in [0, 1, 2] {
+                let now = healed + Duration::from_millis(ms);
+                announcing.defend(now, INTERVAL);
+                let due = announcing.due(now, &SETTINGS);
+                assert_eq!(due, (ms == 0).then_some(Burst::Defence), "heal {heal}");
+            }
+            assert_eq!(announcing.due(healed + INTERVAL, &SETTINGS), Some(Burst::Defence));
+        }
     }
 
     #[test]
