@@ -21,6 +21,8 @@ pub(super) struct Announcing {
     bursts: u32,
     /// The last reason for one.
     reason: Option<Instant>,
+    /// A defence was due while addresses were still going in: it follows when they are in.
+    owed: bool,
 }
 
 /// Which kind of burst is due.
@@ -58,6 +60,16 @@ impl Announcing {
         let opened = self.defence_at.is_none();
         self.defence_at = Some(self.defence_at.map_or(at, |planned| planned.min(at)));
         opened
+    }
+
+    /// Whether addresses that were still going in when a defence was due are to be defended now.
+    pub(super) fn is_owed(&self) -> bool {
+        self.owed
+    }
+
+    /// Notes, or takes back, that a defence comes too early for some of the addresses.
+    pub(super) fn owe(&mut self, owed: bool) {
+        self.owed = owed;
     }
 
     /// How far the next burst keeps from the last, beyond one interval.

@@ -286,6 +286,11 @@ impl Holding {
             .collect()
     }
 
+    /// Whether an order for a wanted address is under way, or about to be given.
+    pub(super) fn is_asking(&self) -> bool {
+        self.dirty || self.entries.values().any(|e| e.wanted && e.kernel == Kernel::Asked)
+    }
+
     /// Whether the address is in the kernel, and what is wrong if it should be and is not.
     pub(super) fn describe(&self, place: Place) -> (bool, Option<String>) {
         self.entries.get(&place).map_or((false, None), |entry| {

@@ -94,7 +94,14 @@ impl Instance {
     }
 
     fn announce_due(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let Some(burst) = self.announcing.due(now, &self.settings.announce) else { return };
+        let mut due = self.announcing.due(now, &self.settings.announce);
+        if due == Some(Burst::Defence) || self.announcing.is_owed() {
+            // What is still going in is announced as it does, which may be before the reason for this defence.
+            let early = self.holding.is_asking();
+            self.announcing.owe(early);
+            due = if early { due } else { Some(Burst::Defence) };
+        }
+        let Some(burst) = due else { return };
         let pace = match burst {
             Burst::Defence => Duration::ZERO,
             Burst::Reminder => REMINDER_PACE,

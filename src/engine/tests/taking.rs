@@ -184,6 +184,16 @@ fn the_farewell_of_the_master_just_replaced_is_answered_but_no_news() {
 }
 
 #[test]
+fn a_rival_that_is_heard_while_the_addresses_go_in_is_answered_when_they_are_in() {
+    let mut host = Host::started(only(instance(100)));
+    host.obliging = false;
+    let order = holds(&host.pass(SECOND * 4)).remove(0);
+    assert!(!burst(&host.hear(&advert(50))), "there is nothing to announce yet");
+    assert!(burst(&host.give(Event::Held(done(&order)))));
+    assert!(!burst(&host.pass(ms(900))), "once");
+}
+
+#[test]
 fn bursts_of_one_quarrel_are_one_interval_apart_and_then_slower() {
     let mut host = Host::master(only(instance(100)));
     host.hear(&advert(50));
