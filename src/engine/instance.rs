@@ -23,7 +23,7 @@ use super::status::{Duplicate, MasterStatus};
 use super::verdicts::Standing;
 use super::world::World;
 use crate::net::{Family, LinkIndex, Priority};
-use crate::proto::vrrp::{Claim, Input, Output};
+use crate::proto::vrrp::{Claim, Heard, Input, Output};
 use crate::time::Instant;
 
 /// One instance.
@@ -170,13 +170,35 @@ impl Instance {
         if let Some(form) = accepted.form {
             counters.count_form(form);
         }
-        self.feed(now, at, Input::Advert(accepted.heard), out);
+        let input = if self.stands(now, at, &accepted.heard) { Input::Contender } else { Input::Advert };
+        self.feed(now, at, input(accepted.heard), out);
         // Whoever it is and whatever its priority: we have resigned.
         let (source, resigns) = (accepted.heard.source, accepted.heard.priority == Priority::RESIGN);
         let succeeds = |handover: &mut Handover| !resigns && handover.hear(now, family, source);
         if self.handover.as_mut().is_some_and(succeeds) {
             self.silence_arp(out);
         }
+    }
+
+    /// Whether a master that hears its own priority leaves it to its first family to break the tie.
+    ///
+    /// The addresses of two families need not be in the same order: each of two routers would win one family, lose the
+    /// other, and give up both. So whoever wins the first stands in the others for as long as the loser may need to
+    /// see that it has lost; a rival that moves its families apart is yielded to after that.
+    fn stands(&mut self, now: Instant, at: usize, heard: &Heard) -> bool {
+        let leads = at > 0 && self.members[0].router.is_master();
+        let member = &mut self.members[at];
+        let own = member.router.settings();
+        if !leads || !member.router.is_master() || heard.priority != own.priority {
+            return false;
+        }
+        let patience = member.router.master_down();
+        let since = match member.contested {
+            Some((since, last)) if now.since(last) < patience => since,
+            Some(_) | None => now,
+        };
+        member.contested = Some((since, now));
+        now.since(since) < patience
     }
 
     fn feed(&mut self, now: Instant, at: usize, input: Input, out: &mut Vec<Action>) {

@@ -26,6 +26,8 @@ pub(super) struct Member {
     pub(super) master: Option<MasterStatus>,
     /// The last advert that did not count because its sender is to be replaced.
     pub(super) lower: Option<Heard>,
+    /// Since when, and when last, a rival of our own priority was heard while we were master.
+    pub(super) contested: Option<(Instant, Instant)>,
     /// When the last advert was sent that others take for a sign of life; one that was refused does not count.
     pub(super) sent: Option<Instant>,
     sent_before: Option<Instant>,
@@ -74,6 +76,7 @@ impl Member {
             voice: None,
             master: None,
             lower: None,
+            contested: None,
             sent: None,
             sent_before: None,
             refusals: 0,

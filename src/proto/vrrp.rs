@@ -122,6 +122,8 @@ pub enum Input {
     Tick,
     /// An advert passed all checks of RFC 9568, 7.1.
     Advert(Heard),
+    /// The same, but whether a master yields to its sender is decided elsewhere: it answers and stays.
+    Contender(Heard),
     /// Every advert received before this moment has been heard.
     Silence(Instant),
     /// All routers that move together are ready: become master.
@@ -256,6 +258,7 @@ impl Router {
             }
             Input::Tick
             | Input::Advert(_)
+            | Input::Contender(_)
             | Input::Silence(_)
             | Input::Promote
             | Input::Yield
@@ -274,7 +277,7 @@ impl Router {
         out: &mut Vec<Output>,
     ) {
         match input {
-            Input::Advert(heard) => self.backup_hears(heard, wait, preempt_at, out),
+            Input::Advert(heard) | Input::Contender(heard) => self.backup_hears(heard, wait, preempt_at, out),
             Input::Silence(until) => {
                 let claim = match wait {
                     Wait::Advert(_) => Claim::Silence(self.master_down()),
@@ -349,7 +352,10 @@ impl Router {
                     self.state = State::Master { next_advert, replied };
                 }
             }
-            Input::Advert(heard) => self.master_hears(now, heard, next_advert, replied, out),
+            Input::Advert(heard) if self.is_beaten_by(&heard) => self.yield_to(heard, out),
+            Input::Advert(heard) | Input::Contender(heard) => {
+                self.answer(now, heard, next_advert, replied, out);
+            }
             Input::Yield => {
                 out.push(Output::Farewell(self.settings.priority));
                 self.listen(now);
@@ -367,8 +373,18 @@ impl Router {
         }
     }
 
-    /// RFC 9568, 6.4.3, (705) to (795).
-    fn master_hears(
+    /// The half of RFC 9568, 6.4.3, (705) to (795), that makes a master a backup.
+    fn yield_to(&mut self, heard: Heard, out: &mut Vec<Output>) {
+        out.push(Output::Farewell(self.settings.priority));
+        if self.settings.version == Version::V3 {
+            self.master_interval = heard.interval;
+        }
+        self.state = State::Backup { wait: Wait::Advert(heard.at), preempt_at: None };
+        out.push(Output::Deposed(heard));
+    }
+
+    /// The other half: what is heard is no better, or only resigns.
+    fn answer(
         &mut self,
         now: Instant,
         heard: Heard,
@@ -376,15 +392,6 @@ impl Router {
         replied: Option<Instant>,
         out: &mut Vec<Output>,
     ) {
-        if self.is_beaten_by(&heard) {
-            out.push(Output::Farewell(self.settings.priority));
-            if self.settings.version == Version::V3 {
-                self.master_interval = heard.interval;
-            }
-            self.state = State::Backup { wait: Wait::Advert(heard.at), preempt_at: None };
-            out.push(Output::Deposed(heard));
-            return;
-        }
         // Told at once, so that it learns who is master; but a flood is answered at a bounded rate.
         if replied.is_none_or(|last| now.since(last) >= REPLY_SPACING) {
             out.push(Output::Advert(self.settings.priority));

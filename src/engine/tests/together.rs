@@ -93,6 +93,48 @@ fn an_instance_is_master_only_if_both_its_routers_are() {
     assert_eq!(states, [State::Master, State::Master]);
 }
 
+// The tie of equal priorities: the peer's addresses are the greater ones.
+
+#[test]
+fn who_loses_the_tie_in_the_first_family_yields_in_both_at_once() {
+    let mut host = Host::master(only(dual(100)));
+    host.hear(&advert(100));
+    assert_eq!((host.state(), host.held()), (State::Backup, [].into()));
+}
+
+#[test]
+fn who_wins_the_tie_in_the_first_family_does_not_yield_in_the_other() {
+    let mut host = Host::master(only(dual(100)));
+    let lesser = Arriving::between(&advert(100), ip("192.0.2.1"), Family::Ipv4.group());
+    host.arrive(&lesser);
+    assert_eq!(outline(&host.hear(&advert6(100)))[0], "IPv6 advert 100", "it is answered");
+    // The peer has lost IPv4 and leaves; what it says last in IPv6 changes nothing.
+    host.hear(&advert6(100));
+    host.pass(SECOND * 10);
+    assert_eq!(host.state(), State::Master);
+    host.hear(&advert6(100));
+    assert_eq!(host.state(), State::Master, "the quarrel before is over");
+}
+
+#[test]
+fn a_rival_whose_families_do_not_move_together_is_yielded_to_in_the_end() {
+    let mut host = Host::master(only(dual(100)));
+    for _ in 0..4 {
+        host.hear(&advert6(100));
+        assert_eq!(host.state(), State::Master);
+        host.pass(SECOND);
+    }
+    host.hear(&advert6(100));
+    assert_eq!((host.state(), host.held()), (State::Backup, [].into()));
+}
+
+#[test]
+fn a_higher_priority_is_yielded_to_in_any_family() {
+    let mut host = Host::master(only(dual(100)));
+    host.hear(&advert6(101));
+    assert_eq!(host.state(), State::Backup);
+}
+
 // A family more or less by reload.
 
 fn adding_ipv6() -> Host {

@@ -75,6 +75,16 @@ fn a_master_stays_before_a_lower_priority_and_answers_at_once() {
 }
 
 #[test]
+fn a_contender_is_answered_however_good_it_is() {
+    let mut router = master(with(100));
+    let better = heard(after(500_000_000), 200);
+    let mut said = Vec::new();
+    router.handle(after(500_000_000), Input::Contender(better), &mut said);
+    assert_eq!(said, [advert(100), Output::Rival(better)]);
+    assert!(router.is_master());
+}
+
+#[test]
 fn between_equal_priorities_the_greater_address_is_master() {
     // As unsigned integers in network byte order: 192.0.2.5 is ours.
     for (source, wins) in
