@@ -33,6 +33,8 @@ struct Entry {
     kernel: Kernel,
     /// While an order is under way: the last report said that it is gone.
     gone: bool,
+    /// What the kernel last said of it, by a report or an answer.
+    there: bool,
     failure: Option<Failure>,
     repairs: Repairs,
 }
@@ -139,6 +141,7 @@ impl Holding {
             return Observed::Nothing;
         };
         let present = found.is_some_and(|a| a.ours);
+        entry.there = present;
         match (entry.kernel, present) {
             // An order is under way, and its answer decides; but it does not know of what came after it.
             (Kernel::Asked, present) => {
@@ -186,11 +189,18 @@ impl Holding {
         for (place, entry) in self.entries.iter_mut().filter(|(_, e)| e.kernel == Kernel::Asked) {
             match held.refused.iter().find(|(refused, _)| refused == place) {
                 None => {
-                    entry.kernel = if entry.wanted { Kernel::Present } else { Kernel::Absent };
+                    entry.there = entry.wanted;
+                    entry.settle();
+                    entry.failure = None;
+                }
+                // The order before may have been given up half-way: what is refused can be as wanted all the same, and
+                // what is there must not be forgotten.
+                Some(_) if entry.there == entry.wanted => {
+                    entry.settle();
                     entry.failure = None;
                 }
                 Some((_, refusal)) => {
-                    entry.kernel = if entry.wanted { Kernel::Absent } else { Kernel::Present };
+                    entry.settle();
                     let first = entry.failure.is_none();
                     entry.fail(now, refusal);
                     if entry.wanted && first {
@@ -314,7 +324,13 @@ impl Holding {
 
 impl Entry {
     fn new(placement: Placement, wanted: bool, kernel: Kernel) -> Self {
-        Self { placement, wanted, kernel, gone: false, failure: None, repairs: Repairs::default() }
+        let there = kernel == Kernel::Present;
+        Self { placement, wanted, kernel, gone: false, there, failure: None, repairs: Repairs::default() }
+    }
+
+    /// No order is under way any more.
+    fn settle(&mut self) {
+        self.kernel = if self.there { Kernel::Present } else { Kernel::Absent };
     }
 
     /// Wants it or not from now on; says whether that is new.

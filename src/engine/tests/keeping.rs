@@ -207,6 +207,19 @@ fn an_address_taken_again_while_it_was_being_removed_is_not_lost() {
 }
 
 #[test]
+fn an_address_that_was_never_removed_is_not_forgotten_when_taking_it_again_is_refused() {
+    let mut host = settled();
+    host.obliging = false;
+    host.hear(&advert(200));
+    host.hear(&advert(0));
+    let again = holds(&host.pass(SECOND)).remove(0);
+    host.give(Event::Held(refused(&again)));
+    assert!(is_installed(&host), "the order to remove it was replaced before it was begun");
+    let actions = host.hear(&advert(200));
+    assert_eq!(orders(&actions), ["shut 192.0.2.10/32", "remove 192.0.2.10/32"]);
+}
+
+#[test]
 fn a_later_picture_of_the_kernel_is_compared_with_what_was_believed() {
     let mut host = settled();
     let mut with = picture();
