@@ -309,8 +309,12 @@ impl Instance {
         if from != effective {
             self.tell(now, What::Priority { from, to: effective }, out);
         }
-        for member in &mut self.members {
-            member.configure(now, &self.settings, effective);
+        for at in 0..self.members.len() {
+            let changed = self.members[at].configure(now, &self.settings, effective);
+            // A master that was to be replaced may be the better one now: then its last advert counts after all.
+            if let Some(heard) = self.members[at].lower.take_if(|_| changed) {
+                self.feed(now, at, Input::Advert(heard), out);
+            }
         }
     }
 

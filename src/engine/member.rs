@@ -88,13 +88,15 @@ impl Member {
         }
     }
 
-    /// Brings the machine's settings up to date.
-    pub(super) fn configure(&mut self, now: Instant, settings: &Settings, priority: Priority) {
+    /// Brings the machine's settings up to date. Returns whether they changed.
+    pub(super) fn configure(&mut self, now: Instant, settings: &Settings, priority: Priority) -> bool {
         let source = self.voice.map_or(self.router.settings().source, |voice| voice.source);
         let wanted = machine_settings(settings, priority, source);
-        if *self.router.settings() != wanted {
+        let changed = *self.router.settings() != wanted;
+        if changed {
             self.router.configure(now, wanted);
         }
+        changed
     }
 
     /// Hands the machine an input and performs what it asks for on the wire. Returns what else it had to say.

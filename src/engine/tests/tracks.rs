@@ -49,6 +49,22 @@ fn weights_add_up_within_1_and_254() {
 }
 
 #[test]
+fn a_backup_that_falls_below_the_master_it_was_to_replace_has_heard_it() {
+    let mut host = Host::started(tracking(instance(100), &[MINUS]));
+    host.verdict("nginx", Verdict::Up);
+    for _ in 0..3 {
+        host.pass(SECOND);
+        host.hear(&advert(50));
+    }
+    host.verdict("nginx", Verdict::Down);
+    // Three seconds, and 216/256 of one, after the last advert; not after the start.
+    host.pass(ms(3843));
+    assert_eq!(host.state(), State::Backup);
+    host.pass(ms(1));
+    assert_eq!(host.state(), State::Master);
+}
+
+#[test]
 fn an_owners_priority_is_not_moved_by_weights() {
     let mut host = Host::started(tracking(instance(255), &[MINUS, PLUS]));
     host.verdict("link", Verdict::Up);
