@@ -94,6 +94,11 @@ impl Handover {
         self.announced.insert(address);
     }
 
+    /// Whether anybody advertised or announced anything: clients may have been told of him.
+    pub(super) fn was_answered(&self) -> bool {
+        !self.heard.is_empty() || !self.announced.is_empty()
+    }
+
     /// The families whose addresses are the successor's to answer for.
     pub(super) fn succeeded(&self) -> &BTreeSet<Family> {
         &self.heard

@@ -414,7 +414,11 @@ impl Instance {
     }
 
     fn promote(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.handover = None;
+        if self.handover.take().is_some_and(|handover| handover.was_answered()) {
+            // The addresses were never given up, so nothing else would announce them.
+            self.announcing.start(now, &self.settings.announce);
+            self.announcing.defend(now, self.settings.interval);
+        }
         self.pass(now, Input::Promote, out);
         for member in &mut self.members {
             member.master = None;

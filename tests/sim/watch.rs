@@ -79,8 +79,8 @@ pub(crate) struct Watch {
     pub(crate) resigned: BTreeMap<u8, (usize, Instant)>,
     /// Announcements that are owed since a take.
     pub(crate) owed: BTreeMap<(usize, IpAddr), Instant>,
-    /// Who announced an address last.
-    pub(crate) announcer: BTreeMap<IpAddr, usize>,
+    /// Who announced an address last, as far as a node can know.
+    pub(crate) announcer: BTreeMap<(usize, IpAddr), usize>,
     /// Who told the client last that an address was his, and when it heard that.
     pub(crate) misled: BTreeMap<IpAddr, (usize, Instant)>,
     /// When a master learned from the wire that another node had been one, too, after that node had told the client.
@@ -243,7 +243,7 @@ impl Watch {
     /// A node announced an address.
     pub(crate) fn announced(&mut self, node: usize, address: IpAddr) {
         self.owed.remove(&(node, address));
-        self.announcer.insert(address, node);
+        self.announcer.insert((node, address), node);
         *self.counts.entry("announcements").or_default() += 1;
     }
 

@@ -333,6 +333,8 @@ impl World {
                 let claim = frame.claim(link);
                 process.claims.extend(claim);
                 if let Some(claim) = claim {
+                    let other = self.nodes.iter().position(|other| other.mac == claim.mac).unwrap_or(to);
+                    self.watch.announcer.insert((to, claim.address), other);
                     self.learn(to, claim.address, claim.mac);
                 }
             }

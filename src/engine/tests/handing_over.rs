@@ -188,6 +188,15 @@ fn a_step_down_resigns_and_goes_on_with_priority_1() {
 }
 
 #[test]
+fn a_step_down_whose_successor_only_announced_is_taken_back_and_announced() {
+    let mut host = Host::master(only(instance(100)));
+    step_down(&mut host);
+    host.claim("192.0.2.10");
+    let actions = host.pass(ms(1050));
+    assert_eq!(outline(&actions), ["IPv4 advert 1", "announce 192.0.2.10/32"], "clients went astray");
+}
+
+#[test]
 fn a_step_down_that_nobody_answers_stays_master_and_says_so() {
     let mut host = Host::master(only(instance(100)));
     step_down(&mut host);
@@ -290,7 +299,8 @@ fn a_successor_that_resigns_at_once_gives_the_answers_back() {
     host.hear(&quick(0));
     // Skew_Time is 255/256 of the successor's 10 ms.
     let actions = host.pass(ms(10));
-    assert_eq!(outline(&actions), ["IPv4 advert 1", "open 192.0.2.10/32"]);
+    let back = ["IPv4 advert 1", "open 192.0.2.10/32", "announce 192.0.2.10/32"];
+    assert_eq!(outline(&actions), back, "it may have announced the address, which was never given up here");
     assert_eq!(host.state(), State::Master);
 }
 

@@ -142,8 +142,8 @@ fn take(world: &mut World, node: usize, vrid: u8) {
     let now = world.now;
     let Some(instance) = world.nodes[node].instance(vrid).cloned() else { return };
     for vip in addresses(Some(&instance)) {
-        // Nobody else has announced it since this node did: clients know.
-        if world.watch.announcer.get(&vip) != Some(&node) || world.nodes[node].kernel.ours(vip).is_none() {
+        // As far as it can know, nobody else has announced it since this node did: clients know.
+        if world.watch.announcer.get(&(node, vip)) != Some(&node) || world.nodes[node].kernel.ours(vip).is_none() {
             world.watch.owed.insert((node, vip), now);
         }
     }
