@@ -43,12 +43,16 @@ impl Sniffer {
         if setsockopt(&socket, sockopt::RcvBufForce, &(32 << 20)).is_err() {
             setsockopt(&socket, sockopt::RcvBuf, &(4 << 20)).expect("enlarge the receive buffer");
         }
-        socket.set_read_timeout(Some(Duration::from_millis(20))).expect("bound the wait for frames");
         let frames = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&frames);
         let worker = Worker::repeat("sniffer", move || {
-            if let Some(frame) = receive(&socket) {
-                into.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
+            // Looks now and then instead of being woken: waking costs the sender's processor, and the frames have
+            // their stamps.
+            wait::observe(Duration::from_millis(2));
+            while let Some(frame) = receive(&socket) {
+                if let Some(frame) = frame {
+                    into.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
+                }
             }
         });
         Self { frames, _worker: worker }
@@ -139,18 +143,18 @@ impl Sniffer {
     }
 }
 
-/// The next frame that the lab understands; `None` after a frame it does not, or after 20 ms.
-fn receive(socket: &Socket) -> Option<Frame> {
+/// The next frame that has come, if there is one, and if the lab understands it.
+fn receive(socket: &Socket) -> Option<Option<Frame>> {
     let mut buffer = [0; 2048];
     let mut space = cmsg_space!(TimeSpec);
     let mut parts = [IoSliceMut::new(&mut buffer)];
     let message =
-        recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty()).ok()?;
+        recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_DONTWAIT).ok()?;
     let ours = message.address.is_some_and(|from| from.pkttype() == OUTGOING);
     let stamp = message.cmsgs().ok()?.find_map(|control| match control {
         ControlMessageOwned::ScmTimestampns(stamp) => Some(wait::nanos(&stamp)),
         _ => None,
     })?;
     let length = message.bytes.min(2048);
-    if ours { None } else { Frame::read(stamp, &buffer[..length]) }
+    Some(if ours { None } else { Frame::read(stamp, &buffer[..length]) })
 }
