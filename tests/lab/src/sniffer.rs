@@ -49,11 +49,7 @@ impl Sniffer {
             // Looks now and then instead of being woken: waking costs the sender's processor, and the frames have
             // their stamps.
             wait::observe(Duration::from_millis(2));
-            while let Some(frame) = receive(&socket) {
-                if let Some(frame) = frame {
-                    into.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
-                }
-            }
+            drain(&socket, &into);
         });
         Self { frames, _worker: worker }
     }
@@ -143,18 +139,26 @@ impl Sniffer {
     }
 }
 
-/// The next frame that has come, if there is one, and if the lab understands it.
-fn receive(socket: &Socket) -> Option<Option<Frame>> {
+/// Takes all that has come, and keeps what the lab understands.
+fn drain(socket: &Socket, into: &Mutex<Vec<Frame>>) {
     let mut buffer = [0; 2048];
     let mut space = cmsg_space!(TimeSpec);
-    let mut parts = [IoSliceMut::new(&mut buffer)];
-    let message =
-        recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_DONTWAIT).ok()?;
-    let ours = message.address.is_some_and(|from| from.pkttype() == OUTGOING);
-    let stamp = message.cmsgs().ok()?.find_map(|control| match control {
-        ControlMessageOwned::ScmTimestampns(stamp) => Some(wait::nanos(&stamp)),
-        _ => None,
-    })?;
-    let length = message.bytes.min(2048);
-    Some(if ours { None } else { Frame::read(stamp, &buffer[..length]) })
+    loop {
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let Ok(message) = recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) else {
+            return;
+        };
+        let ours = message.address.is_some_and(|from| from.pkttype() == OUTGOING);
+        let mut controls = message.cmsgs().into_iter().flatten();
+        let stamp = controls.find_map(|control| match control {
+            ControlMessageOwned::ScmTimestampns(stamp) => Some(wait::nanos(&stamp)),
+            _ => None,
+        });
+        let length = message.bytes.min(2048);
+        let frame = stamp.filter(|_| !ours).and_then(|stamp| Frame::read(stamp, &buffer[..length]));
+        if let Some(frame) = frame {
+            into.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
+        }
+    }
 }

@@ -65,8 +65,10 @@ fn sniffer_probe_and_claims_agree_on_a_takeover_by_keepalived() {
         assert_eq!((gap.before, gap.after), (Some(1), Some(2)));
         assert!(gap.length > Duration::from_millis(250), "{gap:?}");
         let last = sniffer.last_advert(a.ipv4().into()).unwrap();
-        let taken =
-            sniffer.announcements(b.mac(), last).into_iter().find(|(_, address)| *address == four).unwrap();
+        let taken = until("lb2 announces", SOON, || {
+            let announced = sniffer.announcements(b.mac(), last);
+            announced.into_iter().find(|(_, address)| *address == four)
+        });
         let waited = Duration::from_nanos(taken.0 - last);
         let limit = node(100).routers[0].master_down();
         println!("taken over {:?} after the limit", waited.checked_sub(limit));
