@@ -128,11 +128,6 @@ impl Network {
     pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
         self.cut[from][to]
     }
-
-    /// Whether any direction is cut.
-    pub(crate) fn is_whole(&self) -> bool {
-        !self.cut.iter().flatten().any(|cut| *cut)
-    }
 }
 
 /// A frame on its way to several places.

@@ -101,7 +101,6 @@ pub(crate) enum Request {
     StepDown(Target),
     Resume(Target),
     Shutdown,
-    ShutdownNow,
 }
 
 /// A datagram waiting in a socket.

@@ -21,8 +21,6 @@ pub(crate) struct Plan {
     pub(crate) quality: Quality,
     /// What happens to the nodes and the network, by time.
     pub(crate) faults: Vec<(Instant, Fault)>,
-    /// From here on nothing goes wrong any more.
-    pub(crate) quiet_at: Instant,
     /// The end.
     pub(crate) end: Instant,
 }
@@ -173,7 +171,7 @@ impl Plan {
         // What a refused advert costs; then a refresh of announcements, or a retry.
         let extra = if muted { Duration::from_secs(12) } else { Duration::from_secs(4) };
         let end = quiet_at + slowest * 9 + extra;
-        Self { seed, nodes, quality, faults, quiet_at, end }
+        Self { seed, nodes, quality, faults, end }
     }
 }
 

@@ -127,7 +127,6 @@ impl World {
                 Request::StepDown(target) => self.feed(node, Event::StepDown(target)),
                 Request::Resume(target) => self.feed(node, Event::Resume(target)),
                 Request::Shutdown => self.feed(node, Event::Shutdown),
-                Request::ShutdownNow => self.feed(node, Event::ShutdownNow),
             }
             self.look(node);
         }

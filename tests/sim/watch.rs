@@ -168,11 +168,6 @@ impl Watch {
         self.upset.iter().copied().max().unwrap_or_default()
     }
 
-    /// The last loss between any two places.
-    pub(crate) fn last_loss(&self) -> Instant {
-        self.lossy.iter().flatten().copied().max().unwrap_or_default()
-    }
-
     pub(crate) fn started(&mut self, now: Instant, node: usize) {
         self.forget(node);
         self.upset(now, node);

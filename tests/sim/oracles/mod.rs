@@ -17,7 +17,7 @@ mod standing;
 use std::net::IpAddr;
 
 use vipd::engine::settings::{Effect, Instance};
-use vipd::net::{Family, Priority};
+use vipd::net::Priority;
 use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
 
@@ -145,18 +145,6 @@ impl World {
         let weights = instance.tracks.iter().map(|t| weight(t.effect, self.is_up(node, &t.check)));
         let moved = i32::from(instance.priority.get()) + weights.sum::<i32>();
         Priority::new(u8::try_from(moved.clamp(1, 254)).unwrap_or(1))
-    }
-
-    /// The source address of a node's adverts.
-    pub(crate) fn source(&self, node: usize, instance: &Instance, family: Family) -> Option<IpAddr> {
-        if let Some(source) = instance.source(family) {
-            return Some(source);
-        }
-        let own = self.plan.nodes[node].own.iter().map(|net| net.address());
-        own.filter(|a| Family::of(*a) == family).find(|a| match a {
-            IpAddr::V4(_) => true,
-            IpAddr::V6(a) => a.segments()[0] == 0xfe80,
-        })
     }
 
     /// When the way between two nodes was last lossy, in either direction.

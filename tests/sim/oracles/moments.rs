@@ -143,7 +143,9 @@ fn take(world: &mut World, node: usize, vrid: u8) {
     let Some(instance) = world.nodes[node].instance(vrid).cloned() else { return };
     for vip in addresses(Some(&instance)) {
         // As far as it can know, nobody else has announced it since this node did: clients know.
-        if world.watch.announcer.get(&(node, vip)) != Some(&node) || world.nodes[node].kernel.ours(vip).is_none() {
+        if world.watch.announcer.get(&(node, vip)) != Some(&node)
+            || world.nodes[node].kernel.ours(vip).is_none()
+        {
             world.watch.owed.insert((node, vip), now);
         }
     }
