@@ -55,10 +55,7 @@ impl World {
                 self.nodes[*node].kernel.mute = *mute;
                 self.watch.upset(self.now, *node);
             }
-            Fault::Cut(from, to, cut) => {
-                self.cut(*from, *to, *cut);
-                self.watch.one_way = Some(self.now);
-            }
+            Fault::Cut(from, to, cut) => self.cut(*from, *to, *cut),
             Fault::Part(sides) => self.part(sides),
             Fault::Heal => self.heal(),
             Fault::Calm => {

@@ -64,6 +64,15 @@ impl Draw<'_> {
         self.at(ends, end);
     }
 
+    /// The same, but now and then without an end.
+    fn perhaps_for_good(&mut self, begin: Fault, end: Fault) {
+        let (begins, ends) = self.span();
+        self.at(begins, begin);
+        if self.random.chance(700) {
+            self.at(ends, end);
+        }
+    }
+
     fn vip(&mut self) -> IpAddr {
         let node = self.random.index(self.nodes.len());
         let instance = self.instance();
@@ -93,7 +102,7 @@ impl Draw<'_> {
             8 => self.both(Fault::Vanish(node, LAN), Fault::Appear(node, LAN)),
             9 | 10 => {
                 let (down, up) = (Fault::Probe(node, Verdict::Down), Fault::Probe(node, Verdict::Up));
-                self.both(down, up);
+                self.perhaps_for_good(down, up);
             }
             11 => {
                 let (at, _) = self.span();
@@ -111,7 +120,9 @@ impl Draw<'_> {
             }
             14 => self.both(Fault::Mute(node, true), Fault::Mute(node, false)),
             15 | 16 => self.partition(),
-            17 => self.both(Fault::StepDown(node, instance), Fault::Resume(node, instance)),
+            17 => {
+                self.perhaps_for_good(Fault::StepDown(node, instance), Fault::Resume(node, instance));
+            }
             18 => self.reload(node, instance),
             _ => {
                 let (at, _) = self.span();

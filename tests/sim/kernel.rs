@@ -160,6 +160,10 @@ impl Kernel {
         }
     }
 
+    fn refuse(&mut self, doing: &str, place: Place, errno: i32) -> Result<(), Refusal> {
+        Err(Refusal { errno, why: format!("{doing} {} on {}: errno {errno}", place.net, place.link) })
+    }
+
     fn is_refused(&mut self) -> bool {
         let refused = self.refusals > 0;
         self.refusals = self.refusals.saturating_sub(1);
@@ -170,14 +174,14 @@ impl Kernel {
     pub(crate) fn install(&mut self, placement: &Placement) -> Result<(), Refusal> {
         let place = placement.place;
         if self.is_refused() {
-            return refuse("add", place, EIO);
+            return self.refuse("add", place, EIO);
         }
         if self.link_at(place.link).is_none() {
-            return refuse("add", place, ENODEV);
+            return self.refuse("add", place, ENODEV);
         }
         match self.at(place) {
             Some(at) if self.addresses[at].ours => Ok(()),
-            Some(_) => refuse("add", place, EEXIST),
+            Some(_) => self.refuse("add", place, EEXIST),
             None => {
                 self.put(LinkAddress { link: place.link, net: place.net, ours: true, usable: true });
                 Ok(())
@@ -190,7 +194,7 @@ impl Kernel {
         match self.at(place) {
             Some(at) if self.addresses[at].ours => {
                 if self.is_refused() {
-                    return refuse("remove", place, EIO);
+                    return self.refuse("remove", place, EIO);
                 }
                 self.delete(place);
                 Ok(())
@@ -268,10 +272,6 @@ impl Kernel {
         let Some(place) = self.ours(address) else { return false };
         self.lan().is_some() && !self.gates.values().any(|(_, places)| places.contains(&place))
     }
-}
-
-fn refuse(doing: &str, place: Place, errno: i32) -> Result<(), Refusal> {
-    Err(Refusal { errno, why: format!("{doing} {} on {}: errno {errno}", place.net, place.link) })
 }
 
 const EIO: i32 = 5;

@@ -36,10 +36,10 @@ pub(crate) enum Bug {
     SilenceFirst,
     /// `Silence` reaches into the future.
     SilenceEarly,
-    /// `Silence` comes after the fact.
-    SilenceLate,
-    /// No `Tick` while something waits to be read.
-    LazyTick,
+    /// A node that is master of nothing wakes up late.
+    SlowBackup,
+    /// A node that is master of something wakes up late.
+    SlowMaster,
     /// Adverts leave the machine late.
     SlowAdverts,
     /// Checks never go down.
@@ -60,66 +60,57 @@ pub(crate) enum Bug {
     DeafToKernel,
     /// The deadline is always now.
     Restless,
-    /// Every order for an address adds a resignation.
+    /// Adverts with priority 100 go out with 0.
     ResignsForNothing,
     /// The operator's commands are not heard.
     Deaf,
 }
 
 const ALL: &[(Bug, &[&str])] = &[
-    (Bug::Silent, &["every take is announced"]),
-    (
-        Bug::Undefended,
-        &["clients follow the holder", "in the end clients reach the holder", "every take is announced"],
-    ),
-    (Bug::DeafToResignations, &["a resignation is followed within Skew_Time"]),
-    (Bug::DeafToEquals, &["at most one node answers for an address"]),
-    (Bug::DeafToBetter, &["at most one node answers for an address", "nobody takes over early"]),
-    (Bug::Clinging, &["at most one node answers for an address", "a node that is not master holds nothing"]),
-    (
-        Bug::StraysStay,
-        &["a node that is not master holds nothing", "at most one node answers for an address"],
-    ),
-    (Bug::SilenceFirst, &["nobody takes over early"]),
-    (Bug::SilenceEarly, &["nobody takes over early"]),
-    (
-        Bug::SilenceLate,
-        &[
-            "an address is dark no longer than Master_Down_Interval",
-            "a resignation is followed within Skew_Time",
-        ],
-    ),
-    (Bug::LazyTick, &["adverts are on time"]),
-    (
-        Bug::SlowAdverts,
-        &["at most one node answers for an address", "a resignation is followed within Skew_Time"],
-    ),
-    (Bug::Optimist, &["the best router holds in the end", "status tells the truth"]),
-    (Bug::ResignsWhenBeaten, &["priority 0 is sent only when leaving"]),
-    (Bug::NoFarewell, &["clients follow the holder", "in the end clients reach the holder"]),
-    (
-        Bug::Unobservant,
-        &[
-            "an address is dark no longer than Master_Down_Interval",
-            "families move together",
-            "the best router holds in the end",
-            "status tells the truth",
-        ],
-    ),
+    (Bug::Silent, &[ANNOUNCED]),
+    (Bug::Undefended, &[CLIENTS, CLIENTS_IN_THE_END, ANNOUNCED]),
+    (Bug::DeafToResignations, &[FOLLOWED]),
+    (Bug::DeafToEquals, &[UNIQUE, EARLY]),
+    (Bug::DeafToBetter, &[UNIQUE, EARLY]),
+    (Bug::Clinging, &[UNIQUE, ONLY_MASTERS, "a stop leaves nothing"]),
+    (Bug::StraysStay, &[UNIQUE, ONLY_MASTERS]),
+    (Bug::SilenceFirst, &[EARLY]),
+    (Bug::SilenceEarly, &[EARLY]),
+    (Bug::SlowBackup, &[DARK, FOLLOWED]),
+    (Bug::SlowMaster, &["adverts are on time"]),
+    (Bug::SlowAdverts, &[UNIQUE, FOLLOWED]),
+    (Bug::Optimist, &[FAULTY, BEST, TRUTH]),
+    (Bug::ResignsWhenBeaten, &[RESIGNS]),
+    (Bug::NoFarewell, &["a beaten master says farewell"]),
+    (Bug::Unobservant, &[DARK, TOGETHER, BEST, TRUTH]),
     (Bug::ReloadRestarts, &["a reload leaves alone what it does not change"]),
-    (Bug::OneFamily, &["families move together"]),
+    (Bug::OneFamily, &[TOGETHER, DARK]),
     (Bug::NoGenerations, &["generations grow"]),
-    (Bug::DeafToKernel, &["a stop ends in time"]),
+    (Bug::DeafToKernel, &["a stop ends in time", TRUTH]),
     (Bug::Restless, &["the engine never spins"]),
-    (Bug::ResignsForNothing, &["priority 0 is sent only when leaving"]),
-    (Bug::Deaf, &["a stop ends in time", "the best router holds in the end", "status tells the truth"]),
+    (Bug::ResignsForNothing, &[RESIGNS]),
+    (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
+
+const ANNOUNCED: &str = "every take is announced";
+const CLIENTS: &str = "clients follow the holder";
+const CLIENTS_IN_THE_END: &str = "in the end clients reach the holder";
+const FOLLOWED: &str = "a resignation is followed within Skew_Time";
+const UNIQUE: &str = "at most one node answers for an address";
+const EARLY: &str = "nobody takes over early";
+const ONLY_MASTERS: &str = "a node that is not master holds nothing";
+const FAULTY: &str = "a node whose check is down holds nothing";
+const DARK: &str = "an address is dark no longer than Master_Down_Interval";
+const BEST: &str = "the best router holds in the end";
+const TRUTH: &str = "status tells the truth";
+const TOGETHER: &str = "families move together";
+const RESIGNS: &str = "priority 0 is sent only when leaving";
 
 /// What a bug may know of the node it sits in.
 pub(crate) struct Context<'a> {
     pub(crate) settings: &'a Settings,
-    /// In this turn a better advert was heard.
-    pub(crate) beaten: bool,
+    /// The virtual routers that heard a better advert in this turn.
+    pub(crate) beaten: Vec<u8>,
 }
 
 impl Bug {
@@ -131,21 +122,13 @@ impl Bug {
         self == Self::SilenceFirst
     }
 
-    pub(crate) fn ticks_lazily(self) -> bool {
-        self == Self::LazyTick
-    }
-
     pub(crate) fn restarts(self) -> bool {
         self == Self::ReloadRestarts
     }
 
     /// Up to when `Silence` is said.
     pub(crate) fn until(self, until: Instant) -> Instant {
-        match self {
-            Self::SilenceEarly => until + Duration::from_millis(200),
-            Self::SilenceLate => until - Duration::from_secs(1),
-            _ => until,
-        }
+        if self == Self::SilenceEarly { until + Duration::from_millis(200) } else { until }
     }
 
     /// Whether an event never reaches the engine.
@@ -165,9 +148,9 @@ impl Bug {
                 }
             }
             (Self::Optimist, Event::Verdict { verdict, .. }) => *verdict == Verdict::Down,
-            (Self::Unobservant, Event::Change(Change::AddressGone(_)))
-            | (Self::DeafToKernel, Event::Held(_))
-            | (Self::Deaf, Event::StepDown(_) | Event::Shutdown) => true,
+            (Self::Unobservant, Event::Change(Change::AddressGone(_))) => true,
+            (Self::DeafToKernel, Event::Held(_)) => true,
+            (Self::Deaf, Event::StepDown(_) | Event::Shutdown) => true,
             _ => false,
         }
     }
@@ -193,8 +176,12 @@ impl Bug {
                 }
                 Some(Action::Kernel(KernelWork::Hold(hold)))
             }
-            (Self::NoFarewell, Action::Send(_)) if context.beaten => None,
-            (Self::ResignsWhenBeaten, Action::Send(datagram)) if context.beaten => Some(resigned(datagram)),
+            (Self::NoFarewell, Action::Send(sent)) if context.beaten.contains(&sent.payload[1]) => None,
+            (Self::ResignsWhenBeaten, Action::Send(datagram))
+                if context.beaten.contains(&datagram.payload[1]) =>
+            {
+                Some(resigned(datagram))
+            }
             (Self::ResignsForNothing, Action::Send(datagram)) if datagram.payload[2] == 100 => {
                 Some(resigned(datagram))
             }
@@ -206,8 +193,18 @@ impl Bug {
         if self == Self::SlowAdverts { Duration::from_secs(5) } else { Duration::ZERO }
     }
 
-    pub(crate) fn deadline(self, now: Instant, deadline: Option<Instant>) -> Option<Instant> {
-        if self == Self::Restless { Some(now) } else { deadline }
+    pub(crate) fn deadline(
+        self,
+        now: Instant,
+        deadline: Option<Instant>,
+        is_master: bool,
+    ) -> Option<Instant> {
+        match self {
+            Self::Restless => Some(now),
+            Self::SlowMaster if is_master => deadline.map(|at| at + Duration::from_millis(8)),
+            Self::SlowBackup if !is_master => deadline.map(|at| at + Duration::from_secs(1)),
+            _ => deadline,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What happened, a line an event; kept only where somebody will read it.
 
+use std::fmt;
+
 use vipd::time::Instant;
 
 /// The lines of a run.
@@ -20,10 +22,10 @@ impl Trace {
             lines.push(format!("{at:?} {}", text()));
         }
     }
+}
 
-    /// The last so many lines.
-    pub(crate) fn tail(&self, count: usize) -> String {
-        let lines = self.lines.as_deref().unwrap_or_default();
-        lines[lines.len().saturating_sub(count)..].join("\n")
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().flatten().try_for_each(|line| writeln!(f, "{line}"))
     }
 }

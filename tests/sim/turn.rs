@@ -32,9 +32,7 @@ impl World {
         if early {
             self.silence(node);
         }
-        if !self.bug.is_some_and(Bug::ticks_lazily) || idle {
-            self.feed(node, Event::Tick);
-        }
+        self.feed(node, Event::Tick);
         self.read_adverts(node);
         let answers = match &mut self.nodes[node].process {
             Some(process) => std::mem::take(&mut process.answers),
@@ -167,7 +165,8 @@ impl World {
     }
 
     fn context(&self, node: usize) -> Context<'_> {
-        let beaten = self.watch.beaten.iter().any(|((of, _), at)| *of == node && *at == self.now);
+        let beaten = self.watch.beaten.iter().filter(|((of, _), at)| *of == node && **at == self.now);
+        let beaten = beaten.map(|((_, vrid), _)| *vrid).collect();
         Context { settings: &self.nodes[node].settings, beaten }
     }
 
@@ -284,7 +283,9 @@ impl World {
             return;
         }
         let deadline = process.engine.deadline();
-        let deadline = self.bug.map_or(deadline, |bug| bug.deadline(now + machine.uptime, deadline));
+        let is_master = process.engine.masters().0 > 0;
+        let deadline =
+            self.bug.map_or(deadline, |bug| bug.deadline(now + machine.uptime, deadline, is_master));
         let moment = deadline.map(|at| at - machine.uptime);
         process.armed = moment;
         process.idle_turns =

@@ -45,8 +45,6 @@ pub(crate) struct Watch {
     pub(crate) upset: Vec<Instant>,
     /// When each direction of the network last lost something; the last place is the client's.
     pub(crate) lossy: Vec<Vec<Instant>>,
-    /// When a direction was cut without its opposite.
-    pub(crate) one_way: Option<Instant>,
     /// When the last report or answer of each node can be read.
     pub(crate) last_mail: Vec<Instant>,
     /// The same for requests.
@@ -110,7 +108,6 @@ impl Watch {
         Self {
             upset: none.clone(),
             lossy: vec![vec![Instant::BOOT; nodes + 1]; nodes + 1],
-            one_way: None,
             last_mail: none.clone(),
             last_request: none.clone(),
             answers: BTreeMap::new(),

@@ -14,6 +14,7 @@ mod finally;
 mod moments;
 mod standing;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use vipd::engine::settings::{Effect, Instance};
@@ -37,6 +38,12 @@ pub(crate) struct Violation {
     pub(crate) at: Instant,
     pub(crate) promise: &'static str,
     pub(crate) what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}: {}", self.at, self.promise, self.what)
+    }
 }
 
 impl World {

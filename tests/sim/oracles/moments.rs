@@ -123,12 +123,27 @@ pub(crate) fn transition(world: &mut World, node: usize) {
         if standing.state == State::Master && !was_master {
             take(world, node, vrid);
         }
+        if was_master && standing.state == State::Backup {
+            a_beaten_master_says_farewell(world, node, vrid);
+        }
         if standing.state != State::Master {
             let instance = world.nodes[node].instance(vrid);
             let vips: BTreeSet<IpAddr> = addresses(instance).collect();
             world.watch.owed.retain(|(of, vip), _| *of != node || !vips.contains(vip));
             world.watch.said.retain(|voice, _| voice.0 != node || voice.1 != vrid);
         }
+    }
+}
+
+/// A master that yields to a better one sends a last advert, so that the better one learns that there were two.
+fn a_beaten_master_says_farewell(world: &mut World, node: usize, vrid: u8) {
+    let now = world.now;
+    let beaten = world.watch.beaten.get(&(node, vrid)) == Some(&now);
+    let excused = world.watch.cause[node] == now || world.watch.command[node] == now;
+    let mut said = world.watch.said.iter().filter(|(voice, _)| voice.0 == node && voice.1 == vrid);
+    if beaten && !excused && said.any(|(_, said)| said.at < now) {
+        let what = format!("n{node} yields as virtual router {vrid} without a word");
+        world.breaks("a beaten master says farewell", what);
     }
 }
 

@@ -33,6 +33,7 @@ const PROMISES: &[(&str, Promise)] = &[
     ("every take is announced", every_take_is_announced),
     ("clients follow the holder", clients_follow_the_holder),
     ("a node that is not master holds nothing", only_a_master_holds),
+    ("a node whose check is down holds nothing", only_the_healthy_hold),
     ("families move together", families_move_together),
     ("a stop ends in time", a_stop_ends_in_time),
     ("the operator's addresses stay", the_operators_addresses_stay),
@@ -222,6 +223,22 @@ fn only_a_master_holds(world: &mut World) -> Option<String> {
             let start = (*since).max(changed).max(world.watch.upset[node]).max(handover);
             if world.now > start + world.writing() {
                 return Some(format!("n{node} has {vip} since {since:?} without being master"));
+            }
+        }
+    }
+    None
+}
+
+/// A node on which a check is down that an instance tracks with `fault` does not answer for that instance.
+fn only_the_healthy_hold(world: &mut World) -> Option<String> {
+    for (node, machine) in world.nodes.iter().enumerate().filter(|(_, machine)| machine.is_awake()) {
+        if world.now <= world.watch.upset[node] + world.writing() {
+            continue;
+        }
+        for instance in &machine.settings.instances {
+            let answered = instance.addresses.iter().find(|net| machine.kernel.answers(net.address()));
+            if let Some(net) = answered.filter(|_| world.is_faulty(node, instance)) {
+                return Some(format!("n{node} answers for {net} although a check is down"));
             }
         }
     }
