@@ -60,7 +60,7 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
         let config = match read {
             Ok(Ok(config)) => config,
-            Ok(Err(problems)) => return Err(Rejected::Wrong(sentences(&problems))),
+            Ok(Err(problems)) => return Err(Rejected::Wrong(problems.lines().collect())),
             Err(died) => return Err(Rejected::Wrong(vec![format!("reading the file failed: {died}")])),
         };
         let dangerous = config::dangerous_changes(&self.in_force(), &config);
@@ -73,9 +73,4 @@ impl Reloader {
         self.start_checks();
         Ok(warnings)
     }
-}
-
-/// Each problem as a line of its own: `FILE:LINE:COLUMN: PATH: TEXT`.
-fn sentences(problems: &config::Problems) -> Vec<String> {
-    problems.problems.iter().map(|problem| format!("{}:{problem}", problems.file)).collect()
 }

@@ -30,6 +30,9 @@ pub enum Trouble {
     /// The configuration cannot be used.
     #[error("the configuration cannot be used\n{0}")]
     Configuration(config::Problems),
+    /// Neither root nor the unit's rights.
+    #[error("needs {}; run it as root, or with 'systemctl start vipd'", .0.join(" and "))]
+    Rights(Vec<&'static str>),
     /// The runtime directory is not ours.
     #[error(transparent)]
     Directory(#[from] runtime_dir::Trouble),
@@ -55,6 +58,10 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     // Before any thread: the set belongs to the thread, and scripts shall have none of it.
     capabilities::keep_from_children().map_err(refused("keep the capabilities from scripts"))?;
     let config = config::load(&path).map_err(Trouble::Configuration)?;
+    let missing = capabilities::missing().map_err(refused("read the capabilities"))?;
+    if !missing.is_empty() {
+        return Err(Trouble::Rights(missing));
+    }
     // Before any thread: it changes the umask for a moment, and nobody shall see two agents at work.
     let mut directory = RuntimeDir::take(&runtime_dir)?;
     let log = log::start(log_format);

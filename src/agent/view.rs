@@ -166,9 +166,7 @@ fn judge(instances: &[Instance], checks: &[Check], warnings: &[String]) -> (Heal
         if instance.state == Role::Fault {
             found.push((Health::Degraded, format!("{name} is in FAULT: {}", instance.reason)));
         }
-        if instance.state != Role::Master && instance.routers.iter().any(|router| router.master.is_none()) {
-            found.push((Health::NoHolder, format!("nobody is known to hold {name}")));
-        }
+        found.extend(unheld(instance));
         // With trouble it is among the engine's warnings.
         let missing = instance.addresses.iter().filter(|one| !one.installed && one.trouble.is_none());
         for address in missing.filter(|_| instance.state == Role::Master) {
@@ -184,6 +182,25 @@ fn judge(instances: &[Instance], checks: &[Check], warnings: &[String]) -> (Heal
     found.sort_by_key(|(health, _)| std::cmp::Reverse(*health));
     let worst = found.first().map_or(Health::Healthy, |(health, _)| *health);
     (worst, found.into_iter().map(|(_, sentence)| sentence).collect())
+}
+
+/// That nobody, or nobody of a family, is known as master. An address that is still in the kernel is served from here
+/// until it is handed over.
+fn unheld(instance: &Instance) -> Option<(Health, String)> {
+    let name = &instance.name;
+    let served = instance.state == Role::Master || instance.addresses.iter().any(|one| one.installed);
+    let silent: Vec<_> = instance.routers.iter().filter(|router| router.master.is_none()).collect();
+    match silent.first() {
+        Some(_) if served => None,
+        Some(_) if silent.len() == instance.routers.len() => {
+            Some((Health::NoHolder, format!("nobody is known to hold {name}")))
+        }
+        Some(router) => {
+            let family = &router.family;
+            Some((Health::Degraded, format!("no {family} adverts of {name}'s master are heard")))
+        }
+        None => None,
+    }
 }
 
 #[cfg(test)]
@@ -264,6 +281,33 @@ mod tests {
         let mut status = duplicate_heard(Duration::from_millis(500));
         status.instances[0].since = NOW - Duration::from_secs(1);
         assert_eq!(judged(&status, Vec::new()).0, Health::Healthy);
+    }
+
+    #[test]
+    fn a_master_of_one_family_is_a_holder_that_is_not_heard_well() {
+        let mut status = status(State::Backup);
+        let deaf = status::RouterStatus {
+            family: Family::Ipv6,
+            master: None,
+            ..status.instances[0].routers[0].clone()
+        };
+        status.instances[0].routers.push(deaf);
+        let (health, problems) = judged(&status, Vec::new());
+        assert_eq!(
+            (health, problems),
+            (Health::Degraded, vec!["no ipv6 adverts of web's master are heard".to_owned()])
+        );
+    }
+
+    #[test]
+    fn who_hands_over_holds_until_it_is_done() {
+        let mut status = status(State::Backup);
+        status.instances[0].routers[0].master = None;
+        let net = "192.0.2.10/24".parse().unwrap();
+        for (installed, health) in [(true, Health::Healthy), (false, Health::NoHolder)] {
+            status.instances[0].addresses = vec![status::AddressStatus { net, installed, trouble: None }];
+            assert_eq!(judged(&status, Vec::new()).0, health, "{installed}");
+        }
     }
 
     #[test]

@@ -7,7 +7,13 @@ use crate::time::Duration;
 /// Prints to stdout; answers whether anybody still reads.
 pub(super) fn say(text: &str) -> bool {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = &written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        complain(&format!("cannot write to the standard output: {error}"));
+    }
+    written.is_ok()
 }
 
 /// Prints a line to stderr, with a line break if it has none.

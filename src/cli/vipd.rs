@@ -45,6 +45,7 @@ pub fn main() -> ExitCode {
 fn exit(trouble: &Trouble) -> Exit {
     match trouble {
         Trouble::Configuration(_) => Exit::Configuration,
+        Trouble::Rights(_) => Exit::NotAllowed,
         Trouble::Directory(runtime_dir::Trouble::Taken(_)) => Exit::TryAgain,
         Trouble::Directory(runtime_dir::Trouble::Refused { why, .. }) | Trouble::System { why, .. } => {
             if why.kind() == std::io::ErrorKind::PermissionDenied { Exit::NotAllowed } else { Exit::Os }

@@ -9,10 +9,12 @@ use crate::wire::vrrp::{Authentication, Version};
 /// A sentence for each change from `old` to `new` that makes two masters until every node has it.
 ///
 /// Instances are the same if a virtual router of theirs is (interface, family, virtual router id, unicast
-/// source), otherwise if their name is. One that is new or gone endangers nobody.
+/// source), otherwise if their name is. One that is new or gone endangers nobody, unless another takes its addresses
+/// over: the other node becomes master of the one that is gone.
 pub fn dangerous_changes(old: &Config, new: &Config) -> Vec<String> {
     let (old, new) = (&old.settings.instances, &new.settings.instances);
     let mut changes = Vec::new();
+    let mut namesakes = Vec::new();
     for instance in new {
         let twin = old.iter().find(|old| same_router(old, instance));
         let namesake = || {
@@ -20,11 +22,29 @@ pub fn dangerous_changes(old: &Config, new: &Config) -> Vec<String> {
             old.iter().filter(free).find(|old| old.name == instance.name)
         };
         if let Some(before) = twin.or_else(namesake) {
+            namesakes.push(&before.name);
             let said = differences(before, instance);
             changes.extend(said.into_iter().map(|what| format!("instance '{}': {what}", instance.name)));
         }
     }
+    for gone in old.iter().filter(|gone| !namesakes.contains(&&gone.name)) {
+        changes.extend(inherited(gone, new));
+    }
     changes
+}
+
+/// A sentence for each address of an instance that is gone, if another one has it now.
+fn inherited(gone: &Instance, new: &[Instance]) -> Vec<String> {
+    let heir = |address| new.iter().find(|new| new.addresses.iter().any(|net| net.address() == address));
+    let heirs = gone.addresses.iter().filter_map(|net| Some((net.address(), heir(net.address())?)));
+    heirs
+        .map(|(address, heir)| {
+            format!(
+                "instance '{}': {address} moves to '{}', another router to its peers",
+                gone.name, heir.name
+            )
+        })
+        .collect()
 }
 
 fn same_router(a: &Instance, b: &Instance) -> bool {
@@ -196,7 +216,19 @@ mod tests {
     #[test]
     fn what_is_new_or_gone_is_no_danger() {
         let one = config(&OLD.replace("MORE", ""));
-        let other = config(&OLD.replace("MORE", "").replace("web", "db").replace("51", "52"));
-        assert_eq!(dangerous_changes(&one, &other), [""; 0]);
+        let other = OLD.replace("MORE", "").replace("web", "db").replace("51", "52").replace("2.10", "2.11");
+        assert_eq!(dangerous_changes(&one, &config(&other)), [""; 0]);
+    }
+
+    #[test]
+    fn an_address_that_outlives_its_instance_is_one() {
+        let old = OLD.replace("MORE", "");
+        let other = old.replace("web", "db").replace("51", "52");
+        let said = ["instance 'web': 192.0.2.10 moves to 'db', another router to its peers"];
+        assert_eq!(dangerous_changes(&config(&old), &config(&other)), said);
+        let beside = other.replace("2.10", "2.11");
+        let both = config(&format!("{old}, {beside}"));
+        let merged = config(&other.replace("192.0.2.10/24", "192.0.2.10/24, 192.0.2.11/24"));
+        assert_eq!(dangerous_changes(&both, &merged), said);
     }
 }

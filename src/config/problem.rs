@@ -61,14 +61,21 @@ impl Problems {
         let problem = Problem { line: 0, column: 0, path: String::new(), what, severity: Severity::Error };
         Self { file: file.to_owned(), problems: vec![problem], left_out: 0 }
     }
+
+    /// A line for each: `FILE:LINE:COLUMN: PATH: TEXT`, or `FILE: TEXT` where it is the file itself.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.problems.iter().map(|problem| {
+            let gap = if problem.line > 0 { "" } else { " " };
+            format!("{}:{gap}{problem}", self.file)
+        })
+    }
 }
 
 impl fmt::Display for Problems {
     /// A line for each, `FILE:LINE:COLUMN: PATH: TEXT`, and at the end how many there are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.problems {
-            let gap = if problem.line > 0 { "" } else { " " };
-            writeln!(f, "{}:{gap}{problem}", self.file)?;
+        for line in self.lines() {
+            writeln!(f, "{line}")?;
         }
         match self.problems.len() + self.left_out {
             1 => f.write_str("1 problem"),

@@ -201,6 +201,14 @@ impl Instance {
         now.since(since) < patience
     }
 
+    /// A valid advert came while this instance was deaf: it counts as discarded, which is no news.
+    pub(super) fn overhear(&mut self, family: Family, heard: Heard) {
+        if let Some(member) = self.members.iter_mut().find(|m| m.family == family) {
+            *member.counters.discarded.entry(Discard::NotListening).or_default() += 1;
+            member.overhear(heard);
+        }
+    }
+
     fn feed(&mut self, now: Instant, at: usize, input: Input, out: &mut Vec<Action>) {
         let member = &mut self.members[at];
         let family = member.family;

@@ -28,6 +28,8 @@ pub(super) struct Member {
     pub(super) lower: Option<Heard>,
     /// Since when, and when last, a rival of our own priority was heard while we were master.
     pub(super) contested: Option<(Instant, Instant)>,
+    /// Who spoke last while this router was deaf: it decides nothing, but operators ask.
+    overheard: Option<Heard>,
     /// When the last advert was sent that others take for a sign of life; one that was refused does not count.
     pub(super) sent: Option<Instant>,
     sent_before: Option<Instant>,
@@ -77,6 +79,7 @@ impl Member {
             master: None,
             lower: None,
             contested: None,
+            overheard: None,
             sent: None,
             sent_before: None,
             refusals: 0,
@@ -236,7 +239,19 @@ impl Member {
         self.lower.filter(|heard| now.since(heard.at) <= window)
     }
 
-    pub(super) fn status(&self, faulty: bool) -> RouterStatus {
+    /// A valid advert came while this router was deaf.
+    pub(super) fn overhear(&mut self, heard: Heard) {
+        self.overheard = Some(heard).filter(|heard| heard.priority != Priority::RESIGN);
+    }
+
+    /// Whom a deaf router knows to be master: who spoke within the last three intervals and some more.
+    fn overheard(&self, now: Instant) -> Option<MasterStatus> {
+        let heard = self.overheard.filter(|_| !self.is_started())?;
+        let fresh = now.since(heard.at) < self.router.settings().interval.max(heard.interval) * 4;
+        fresh.then_some(MasterStatus { address: heard.source, priority: heard.priority, heard: heard.at })
+    }
+
+    pub(super) fn status(&self, now: Instant, faulty: bool) -> RouterStatus {
         let own = self.voice.filter(|_| self.router.is_master()).map(|voice| MasterStatus {
             address: voice.source,
             priority: self.router.settings().priority,
@@ -246,7 +261,7 @@ impl Member {
             family: self.family,
             state: self.state(faulty),
             source: self.voice.map(|voice| voice.source),
-            master: own.or(self.master),
+            master: own.or(self.master).or_else(|| self.overheard(now)),
             master_interval: self.router.master_interval(),
             master_down: self.router.master_down(),
             counters: self.counters.clone(),

@@ -206,6 +206,9 @@ impl Engine {
         };
         let instance = &mut self.instances[at];
         let verdict = if !instance.is_listening(family) {
+            if addressed && let Ok(accepted) = message.check(instance) {
+                return instance.overhear(family, accepted.heard);
+            }
             Err(Discard::NotListening)
         } else if !addressed {
             Err(Discard::Destination)

@@ -17,7 +17,7 @@ impl Engine {
     pub fn status(&self, now: Instant) -> Status {
         Status {
             at: now,
-            instances: self.instances.iter().map(|instance| instance.status(&self.world)).collect(),
+            instances: self.instances.iter().map(|instance| instance.status(now, &self.world)).collect(),
             discarded: self.discarded.clone(),
             warnings: self.instances.iter().flat_map(warnings).collect(),
         }
@@ -25,7 +25,7 @@ impl Engine {
 }
 
 impl Instance {
-    fn status(&self, world: &World) -> InstanceStatus {
+    fn status(&self, now: Instant, world: &World) -> InstanceStatus {
         let faulty = self.state == State::Fault;
         InstanceStatus {
             name: self.settings.name.clone(),
@@ -40,7 +40,7 @@ impl Instance {
             interval: self.settings.interval,
             stepped_down: self.stepped_down,
             times_master: self.times_master,
-            routers: self.members.iter().map(|member| member.status(faulty)).collect(),
+            routers: self.members.iter().map(|member| member.status(now, faulty)).collect(),
             addresses: self.address_status(world),
             tracks: self.track_status(world),
             duplicate: self.duplicate.clone(),

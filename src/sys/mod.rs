@@ -11,7 +11,7 @@
 //! | [`nftables`] | what addresses may answer while they change hands | gate |
 //! | [`address`] | installing and removing addresses, and knowing ours from others' | route |
 //! | [`picture`] | links and addresses, read from netlink messages | both |
-//! | [`capabilities`] | what children must not inherit | the first one |
+//! | [`capabilities`] | what the agent may do, and children must not inherit | the first one |
 //! | [`frames`] | gratuitous ARP and unsolicited Neighbor Advertisements on their way out | route |
 
 pub mod address;

@@ -8,7 +8,7 @@ use super::driver::*;
 use crate::engine::event::{Change, Event, Packet, Received};
 use crate::engine::notice::{Discard, State, What};
 use crate::engine::settings::{Instance, Preempt, Settings, Unicast};
-use crate::net::{Family, Vrid};
+use crate::net::{Family, Priority, Vrid};
 use crate::time::Duration;
 use crate::wire::checksum::Checksum;
 use crate::wire::vrrp::{Advert, Authentication, ChecksumForm, Version};
@@ -379,6 +379,25 @@ fn an_instance_in_init_or_fault_discards_every_advert() {
     assert_eq!(host.state(), State::Fault);
     host.hear(&advert(200));
     assert_eq!(host.discarded(), BTreeMap::from([(Discard::NotListening, 1)]));
+}
+
+#[test]
+fn a_deaf_instance_tells_whom_it_overhears_while_that_is_fresh() {
+    let mut host = Host::started(only(listener()));
+    host.give(Event::Change(Change::AddressGone(on_eth0("192.0.2.5/24"))));
+    assert_eq!((host.state(), host.router(Family::Ipv4).master), (State::Fault, None));
+    let spoofed = Arriving { ttl: 254, ..Arriving::new(&advert(200)) };
+    host.arrive(&spoofed);
+    assert_eq!(host.router(Family::Ipv4).master, None);
+    assert_eq!(outline(&host.hear(&advert(200))), [""; 0], "a fault of ours makes no peer suspicious");
+    let master = host.router(Family::Ipv4).master.unwrap();
+    assert_eq!((master.address, master.priority), (PEER, Priority::new(200)));
+    assert_eq!(host.state(), State::Fault);
+    host.pass(SECOND * 4);
+    assert_eq!(host.router(Family::Ipv4).master, None, "it fell silent");
+    host.hear(&advert(200));
+    host.hear(&advert(0));
+    assert_eq!(host.router(Family::Ipv4).master, None, "it resigned");
 }
 
 #[test]
