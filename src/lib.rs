@@ -6,7 +6,7 @@
 //! | floor | module | what lives there |
 //! |---|---|---|
 //! | 7 | [`cli`] | argv in, text out, exit codes |
-//! | 6 | [`agent`] | the threads: protocol, route, gate, service, log; the control API |
+//! | 6 | [`agent`] | the threads: protocol, route, announce, gate, service, log; the control API |
 //! | 5 | [`config`] | YAML as written becomes what is true; the only place that knows both |
 //! | 4 | [`sys`], [`check`] | Linux and the outside world |
 //! | 3 | [`engine`] | all that is decided: an event in, actions out |

@@ -3,8 +3,7 @@
 //! To a worker goes a [`Mailbox`]: the newest wanted state of each instance, one slot each, so nothing grows and
 //! nothing is dropped. Back come [`Answers`], a bounded queue; when it is full the worker waits, for it can.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -14,9 +13,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::engine::action::{
-    Announcement, Endpoint, Gate, Generation, Hold, InstanceId, KernelWork, Listen, Place, Placement,
-};
+use crate::engine::action::{Endpoint, Gate, Generation, Hold, InstanceId, Listen};
 use crate::engine::event::{Held, Opened, Picture};
 use crate::sys::vrrp_socket::VrrpSocket;
 
@@ -28,8 +25,6 @@ pub const ANSWERS: usize = 1024;
 pub struct Slots {
     /// Addresses to have and not to have.
     pub hold: BTreeMap<InstanceId, Hold>,
-    /// Addresses to announce.
-    pub announce: BTreeMap<InstanceId, Announcement>,
     /// What addresses may answer.
     pub gate: BTreeMap<InstanceId, Gate>,
     /// Sockets to open.
@@ -46,50 +41,12 @@ impl Slots {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.hold.is_empty()
-            && self.announce.is_empty()
             && self.gate.is_empty()
             && self.listen.is_empty()
             && self.closing.is_empty()
             && !self.dump
             && !self.stop
     }
-
-    fn put(&mut self, work: KernelWork) {
-        match work {
-            KernelWork::Hold(hold) => {
-                if let Some(announcement) = self.announce.get_mut(&hold.instance) {
-                    forget(&mut announcement.addresses, hold.remove.iter());
-                }
-                self.hold.insert(hold.instance, hold);
-            }
-            KernelWork::Announce(announcement) => match self.announce.entry(announcement.instance) {
-                Entry::Vacant(slot) => {
-                    slot.insert(announcement);
-                }
-                Entry::Occupied(mut slot) => merge(slot.get_mut(), announcement),
-            },
-            KernelWork::Gate(gate) => {
-                self.gate.insert(gate.instance, gate);
-            }
-            KernelWork::Listen(listen) => {
-                self.listen.insert(listen.endpoint, listen);
-            }
-        }
-    }
-}
-
-/// Puts a newer announcement in the place of an older one of the same instance. What of the older was never
-/// sent is not lost: its addresses follow those of the newer one, at the newer one's pace.
-pub fn merge(waiting: &mut Announcement, newer: Announcement) {
-    let mut older = std::mem::replace(waiting, newer).addresses;
-    forget(&mut older, waiting.addresses.iter().map(|placement| &placement.place));
-    waiting.addresses.append(&mut older);
-}
-
-/// Takes places out of what is to be announced: nobody may be told of an address that is about to be removed.
-pub fn forget<'a>(addresses: &mut Vec<Placement>, places: impl Iterator<Item = &'a Place>) {
-    let places: BTreeSet<_> = places.collect();
-    addresses.retain(|placement| !places.contains(&placement.place));
 }
 
 /// The newest wanted state, on its way from the protocol thread to one worker.
@@ -105,9 +62,19 @@ impl Mailbox {
         Arc::default()
     }
 
-    /// Asks for a state of the kernel, in place of what was asked for before and has not been begun.
-    pub fn put(&self, work: KernelWork) {
-        self.change(|slots| slots.put(work));
+    /// Asks for addresses, in place of what was asked for before and has not been begun.
+    pub fn hold(&self, hold: Hold) {
+        self.change(|slots| drop(slots.hold.insert(hold.instance, hold)));
+    }
+
+    /// Says what addresses may answer, in place of what was said before.
+    pub fn gate(&self, gate: Gate) {
+        self.change(|slots| drop(slots.gate.insert(gate.instance, gate)));
+    }
+
+    /// Asks for a socket, in place of what was asked for before at its endpoint.
+    pub fn listen(&self, listen: Listen) {
+        self.change(|slots| drop(slots.listen.insert(listen.endpoint, listen)));
     }
 
     /// Asks for a picture of all links and addresses.
@@ -230,34 +197,13 @@ fn wake(wakeup: &EventFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Family, LinkIndex, Mac};
+    use crate::net::{Family, LinkIndex};
     use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
     const WEB: InstanceId = InstanceId(1);
 
-    fn place(host: u8) -> Place {
-        Place { link: LinkIndex(2), net: format!("192.0.2.{host}/24").parse().unwrap() }
-    }
-
-    fn placement(host: u8) -> Placement {
-        Placement { place: place(host), mac: Some(Mac([2, 0, 0, 0, 0, 1])) }
-    }
-
-    fn hold(generation: u64, remove: &[u8]) -> KernelWork {
-        KernelWork::Hold(Hold {
-            instance: WEB,
-            generation: Generation(generation),
-            remove: remove.iter().map(|host| place(*host)).collect(),
-            install: Vec::new(),
-        })
-    }
-
-    fn announce(hosts: &[u8], pace: u64) -> KernelWork {
-        KernelWork::Announce(Announcement {
-            instance: WEB,
-            addresses: hosts.iter().map(|host| placement(*host)).collect(),
-            pace: Duration::from_millis(pace),
-        })
+    fn hold(generation: u64) -> Hold {
+        Hold { instance: WEB, generation: Generation(generation), remove: Vec::new(), install: Vec::new() }
     }
 
     fn held(generation: u64) -> Answer {
@@ -281,8 +227,8 @@ mod tests {
     #[test]
     fn a_newer_hold_replaces_the_older() {
         let mailbox = Mailbox::new();
-        mailbox.put(hold(1, &[1]));
-        mailbox.put(hold(2, &[2]));
+        mailbox.hold(hold(1));
+        mailbox.hold(hold(2));
         let slots = mailbox.take(Duration::ZERO);
         assert_eq!(slots.hold[&WEB].generation, Generation(2));
         assert!(mailbox.take(Duration::ZERO).is_empty());
@@ -292,29 +238,10 @@ mod tests {
     fn work_in_hand_is_superseded_by_a_newer_order_only() {
         let mailbox = Mailbox::new();
         assert!(!mailbox.superseded(WEB, Generation(1)));
-        mailbox.put(hold(2, &[]));
+        mailbox.hold(hold(2));
         assert!(mailbox.superseded(WEB, Generation(1)));
         assert!(!mailbox.superseded(WEB, Generation(2)));
         assert!(!mailbox.superseded(InstanceId(9), Generation(1)));
-    }
-
-    #[test]
-    fn a_burst_that_was_never_sent_is_not_lost_to_a_newer_one() {
-        let mailbox = Mailbox::new();
-        mailbox.put(announce(&[1, 2, 3], 0));
-        mailbox.put(announce(&[3, 4], 5));
-        let announcement = mailbox.take(Duration::ZERO).announce.remove(&WEB).unwrap();
-        assert_eq!(announcement.addresses, [3, 4, 1, 2].map(placement));
-        assert_eq!(announcement.pace, Duration::from_millis(5));
-    }
-
-    #[test]
-    fn an_address_that_is_to_be_removed_is_not_announced() {
-        let mailbox = Mailbox::new();
-        mailbox.put(announce(&[1, 2, 3], 0));
-        mailbox.put(hold(1, &[2]));
-        let announcement = mailbox.take(Duration::ZERO).announce.remove(&WEB).unwrap();
-        assert_eq!(announcement.addresses, [1, 3].map(placement));
     }
 
     #[test]
@@ -323,7 +250,7 @@ mod tests {
         for (family, generation) in [(Family::Ipv4, 1), (Family::Ipv6, 2), (Family::Ipv4, 3)] {
             let endpoint = Endpoint { link: LinkIndex(2), family };
             let generation = Generation(generation);
-            mailbox.put(KernelWork::Listen(Listen { endpoint, generation, groups: None }));
+            mailbox.listen(Listen { endpoint, generation, groups: None });
         }
         let slots = mailbox.take(Duration::ZERO);
         assert_eq!(slots.listen.values().map(|listen| listen.generation.0).collect::<Vec<_>>(), [3, 2]);

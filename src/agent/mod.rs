@@ -5,7 +5,8 @@
 //! | [`run`] | the agent from start to end: which threads there are and in which order they end |
 //! | [`protocol`] | the thread that owns the engine and never waits |
 //! | [`mail`] | the bounded ways between the protocol thread and its workers |
-//! | [`route`] | the thread that installs and announces addresses and opens sockets |
+//! | [`route`] | the thread that installs addresses and opens sockets |
+//! | [`announce`] | the thread that announces addresses |
 //! | [`gate`] | the thread that settles what addresses may still answer while they change hands |
 //! | [`post`] | the bounded ways between the protocol thread and the service thread |
 //! | [`heartbeat`] | whether every thread still turns |
@@ -18,6 +19,7 @@
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
 //! | [`systemd`], [`log`], [`stamp`] | what systemd, the log and the calendar are told |
 
+pub mod announce;
 pub mod api;
 pub mod checks;
 pub mod connection;

@@ -20,12 +20,14 @@ impl Protocol {
                 }
                 Action::Kernel(KernelWork::Listen(listen)) => {
                     self.listening.insert(listen.endpoint, listen.generation);
-                    self.route.put(KernelWork::Listen(listen));
+                    self.route.listen(listen);
                 }
-                Action::Kernel(work @ (KernelWork::Hold(_) | KernelWork::Announce(_))) => {
-                    self.route.put(work);
+                Action::Kernel(KernelWork::Hold(hold)) => {
+                    self.announcer.forget(&hold.remove);
+                    self.route.hold(hold);
                 }
-                Action::Kernel(work @ KernelWork::Gate(_)) => self.gate.put(work),
+                Action::Kernel(KernelWork::Announce(announcement)) => self.announcer.announce(announcement),
+                Action::Kernel(KernelWork::Gate(gate)) => self.gate.gate(gate),
                 Action::Tell(notice) => self.notices.push(notice),
             }
         }

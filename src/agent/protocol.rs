@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use super::announce::Announcer;
 use super::heartbeat::Heartbeat;
 use super::mail::{Answer, Answers, Mailbox};
 use super::post::{Inbox, Notices, Request};
@@ -45,6 +46,8 @@ pub struct Parts {
     pub notices: Notices,
     /// Orders to the route thread.
     pub route: Arc<Mailbox>,
+    /// Orders to the announce thread.
+    pub announcer: Announcer,
     /// Orders to the gate thread.
     pub gate: Arc<Mailbox>,
     /// What the route thread answers.
@@ -58,6 +61,7 @@ pub(super) struct Protocol {
     pub(super) engine: Engine,
     pub(super) notices: Notices,
     pub(super) route: Arc<Mailbox>,
+    pub(super) announcer: Announcer,
     pub(super) gate: Arc<Mailbox>,
     pub(super) sockets: BTreeMap<Endpoint, VrrpSocket>,
     /// The newest order for each socket; an answer to an older one is not wanted any more.
@@ -96,6 +100,7 @@ impl Protocol {
             engine: parts.engine,
             notices: parts.notices,
             route: parts.route,
+            announcer: parts.announcer,
             gate: parts.gate,
             sockets: BTreeMap::new(),
             listening: BTreeMap::new(),

@@ -1,14 +1,12 @@
-//! The route thread: everything that may wait for RTNL. It installs and removes addresses, announces them,
-//! opens and closes the sockets of protocol 112 and takes pictures of links and addresses.
+//! The route thread: everything that may wait for RTNL. It installs and removes addresses, opens and closes the
+//! sockets of protocol 112 and takes pictures of links and addresses. Each batch is handed over to be announced as
+//! soon as it is in.
 //!
 //! A turn takes what is new from the mailbox and does one batch of one instance's work, so that nobody waits for
 //! anybody else's thousand addresses, and a step-down overtakes a take that is not finished.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
-use std::fs;
+use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -16,23 +14,21 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::mail::{Answer, AnswerSender, Mailbox, Slots, forget, merge};
-use crate::engine::action::{Announcement, Hold, InstanceId, Listen, Place, Placement};
+use super::announce::Announcer;
+use super::mail::{Answer, AnswerSender, Mailbox, Slots};
+use crate::engine::action::{Hold, Listen, Place, Placement};
 use crate::engine::event::{Held, Opened, Refusal};
-use crate::net::{Family, LinkIndex, Mac};
 use crate::sys::address::{Addresses, Known};
-use crate::sys::frames::Frames;
+use crate::sys::name_of;
 use crate::sys::netlink::BATCH;
 use crate::sys::vrrp_socket::VrrpSocket;
-use crate::sys::{clock, name_of};
-use crate::time::Instant;
-use crate::wire::{arp, ndp};
 
 /// How long a turn may wait for work: the thread must show that it is alive.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// How many frames an announcement without a pace sends in one turn.
-const BURST: usize = 128;
+/// How many addresses the first batch of a job has: the first of them is announced in a fraction of a millisecond.
+/// Each further batch is twice the one before.
+const FIRST_BATCH: usize = 16;
 
 /// The stack needs little, and all of it may be locked in memory.
 const STACK: usize = 256 << 10;
@@ -42,19 +38,14 @@ const STACK: usize = 256 << 10;
 pub fn spawn(
     mailbox: Arc<Mailbox>,
     answers: AnswerSender,
+    announcer: Announcer,
     heartbeat: Arc<AtomicU64>,
 ) -> io::Result<JoinHandle<()>> {
-    let mut route = Route {
-        addresses: Addresses::open()?,
-        answers,
-        links: BTreeMap::new(),
-        jobs: VecDeque::new(),
-        bursts: BTreeMap::new(),
-        dump: false,
-    };
+    let mut route =
+        Route { addresses: Addresses::open()?, answers, announcer, jobs: VecDeque::new(), dump: false };
     Builder::new().name("route".into()).stack_size(STACK).spawn(move || {
         let mut stop = false;
-        while !(stop && route.is_done()) {
+        while !(stop && route.jobs.is_empty()) {
             heartbeat.fetch_add(1, Ordering::Relaxed);
             let slots = mailbox.take(route.patience());
             stop |= slots.stop;
@@ -66,9 +57,8 @@ pub fn spawn(
 struct Route {
     addresses: Addresses,
     answers: AnswerSender,
-    links: BTreeMap<LinkIndex, Frames>,
+    announcer: Announcer,
     jobs: VecDeque<Job>,
-    bursts: BTreeMap<InstanceId, Burst>,
     dump: bool,
 }
 
@@ -77,28 +67,16 @@ struct Job {
     hold: Hold,
     removed: usize,
     installed: usize,
+    /// The size of the next batch.
+    batch: usize,
     refused: Vec<(Place, Refusal)>,
     known: Known,
-}
-
-/// An announcement in work: what is left of it, and when the next frame is due.
-struct Burst {
-    rest: Announcement,
-    due: Instant,
 }
 
 impl Route {
     /// How long the mailbox may keep this thread waiting.
     fn patience(&self) -> Duration {
-        if !self.jobs.is_empty() {
-            return Duration::ZERO;
-        }
-        let now = clock::now();
-        self.bursts.values().map(|burst| burst.due.since(now)).fold(IDLE, Duration::min)
-    }
-
-    fn is_done(&self) -> bool {
-        self.jobs.is_empty() && self.bursts.is_empty()
+        if self.jobs.is_empty() { IDLE } else { Duration::ZERO }
     }
 
     fn turn(&mut self, slots: Slots) {
@@ -106,10 +84,6 @@ impl Route {
             self.take_on(hold);
         }
         self.work();
-        for announcement in slots.announce.into_values() {
-            self.begin(announcement);
-        }
-        self.announce_due();
         for listen in slots.listen.into_values() {
             self.listen(&listen);
         }
@@ -124,8 +98,8 @@ impl Route {
     /// Replaces an unfinished job of the same instance: a newer order lists everything not known to be done, so
     /// what is left of the older one is in it.
     fn take_on(&mut self, hold: Hold) {
-        if let Some(burst) = self.bursts.get_mut(&hold.instance) {
-            forget(&mut burst.rest.addresses, hold.remove.iter());
+        if !hold.remove.is_empty() {
+            self.announcer.forget_sent(&hold.remove);
         }
         match self.jobs.iter_mut().find(|job| job.hold.instance == hold.instance) {
             Some(job) => *job = Job::new(hold),
@@ -141,70 +115,13 @@ impl Route {
             job.remove_batch(&mut self.addresses);
         } else {
             let installed = job.install_batch(&mut self.addresses);
-            self.announce(&installed);
+            self.announcer.installed(&installed);
         }
         if job.is_done() {
             self.answers.send(Answer::Held(job.into_answer()));
         } else {
             self.jobs.push_back(job);
         }
-    }
-
-    fn begin(&mut self, announcement: Announcement) {
-        let due = clock::now();
-        match self.bursts.entry(announcement.instance) {
-            Entry::Vacant(slot) => {
-                slot.insert(Burst { rest: announcement, due });
-            }
-            Entry::Occupied(mut slot) => {
-                let burst = slot.get_mut();
-                merge(&mut burst.rest, announcement);
-                burst.due = due;
-            }
-        }
-    }
-
-    /// Sends what is due of each burst: one frame if it is paced, some dozens if not.
-    fn announce_due(&mut self) {
-        let now = clock::now();
-        for (instance, mut burst) in std::mem::take(&mut self.bursts) {
-            if burst.due <= now {
-                let count = if burst.rest.pace.is_zero() { BURST } else { 1 };
-                let rest = burst.rest.addresses.split_off(count.min(burst.rest.addresses.len()));
-                self.announce(&std::mem::replace(&mut burst.rest.addresses, rest));
-                burst.due = now + burst.rest.pace;
-            }
-            if !burst.rest.addresses.is_empty() {
-                self.bursts.insert(instance, burst);
-            }
-        }
-    }
-
-    /// Announces addresses now. What cannot be sent is given up: the addresses are there all the same, and
-    /// announcements are repeated.
-    fn announce(&mut self, placements: &[Placement]) {
-        for chunk in placements.chunk_by(|a, b| a.place.link == b.place.link) {
-            let Some(Placement { place: Place { link, .. }, .. }) = chunk.first() else { continue };
-            if self.announce_on(*link, chunk).is_err() {
-                // The link may be gone; or it is stuck, and each further frame would wait for it.
-                self.links.remove(link);
-            }
-        }
-    }
-
-    fn announce_on(&mut self, link: LinkIndex, placements: &[Placement]) -> io::Result<()> {
-        let frames = match self.links.entry(link) {
-            Entry::Occupied(frames) => frames.into_mut(),
-            Entry::Vacant(slot) => slot.insert(Frames::open(link)?),
-        };
-        let ipv6 = placements.iter().any(|placement| placement.place.net.family() == Family::Ipv6);
-        let router = ipv6 && is_router(link);
-        for placement in placements {
-            if let Some(mac) = placement.mac {
-                send_announcement(frames, mac, placement.place.net.address(), router)?;
-            }
-        }
-        Ok(())
     }
 
     fn listen(&mut self, listen: &Listen) {
@@ -224,7 +141,7 @@ impl Route {
     fn picture(&mut self) {
         if let Ok(picture) = self.addresses.picture() {
             self.dump = false;
-            self.links.retain(|index, _| picture.links.iter().any(|link| link.index == *index));
+            self.announcer.keep(picture.links.iter().map(|link| link.index).collect());
             self.answers.send(Answer::Picture(picture));
         }
     }
@@ -232,7 +149,14 @@ impl Route {
 
 impl Job {
     fn new(hold: Hold) -> Self {
-        Self { hold, removed: 0, installed: 0, refused: Vec::new(), known: Known::default() }
+        Self {
+            hold,
+            removed: 0,
+            installed: 0,
+            batch: FIRST_BATCH,
+            refused: Vec::new(),
+            known: Known::default(),
+        }
     }
 
     fn is_removing(&self) -> bool {
@@ -244,7 +168,9 @@ impl Job {
     }
 
     fn remove_batch(&mut self, addresses: &mut Addresses) {
-        let places = batch(&self.hold.remove[self.removed..]);
+        let rest = &self.hold.remove[self.removed..];
+        let places = &rest[..rest.len().min(self.batch)];
+        self.batch = BATCH.min(2 * self.batch);
         let results = addresses.remove(places, &mut self.known);
         let refused = places.iter().zip(results).filter_map(|(place, result)| Some((*place, result.err()?)));
         self.refused.extend(refused);
@@ -257,7 +183,9 @@ impl Job {
 
     /// Installs the next addresses and returns those that are in.
     fn install_batch(&mut self, addresses: &mut Addresses) -> Vec<Placement> {
-        let placements = batch(&self.hold.install[self.installed..]);
+        let rest = &self.hold.install[self.installed..];
+        let placements = &rest[..rest.len().min(self.batch)];
+        self.batch = BATCH.min(2 * self.batch);
         let places: Vec<Place> = placements.iter().map(|placement| placement.place).collect();
         let mut installed = Vec::with_capacity(placements.len());
         for (placement, result) in placements.iter().zip(addresses.add(&places, &mut self.known)) {
@@ -273,23 +201,6 @@ impl Job {
     fn into_answer(self) -> Held {
         Held { instance: self.hold.instance, generation: self.hold.generation, refused: self.refused }
     }
-}
-
-fn batch<T>(rest: &[T]) -> &[T] {
-    &rest[..rest.len().min(BATCH)]
-}
-
-fn send_announcement(frames: &Frames, mac: Mac, address: IpAddr, router: bool) -> io::Result<()> {
-    match address {
-        IpAddr::V4(address) => frames.send(&arp::gratuitous(mac, address)),
-        IpAddr::V6(address) => frames.send(&ndp::unsolicited(mac, address, router)),
-    }
-}
-
-/// Whether hosts may take this node for a router: whether it forwards what comes in on that link (RFC 9568, 8.2.2).
-fn is_router(link: LinkIndex) -> bool {
-    let path = format!("/proc/sys/net/ipv6/conf/{}/forwarding", name_of(link));
-    fs::read_to_string(path).is_ok_and(|forwarding| forwarding.trim_end() != "0")
 }
 
 fn not_opened(listen: &Listen, error: &io::Error) -> Refusal {

@@ -8,7 +8,7 @@ use super::heartbeat::Heartbeats;
 use super::log::{self, Format};
 use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
-use super::{gate, mail, post, protocol, route};
+use super::{announce, gate, mail, post, protocol, route};
 use crate::config;
 use crate::engine::Engine;
 use crate::sys::{capabilities, clock};
@@ -73,7 +73,11 @@ pub fn run(options: Options) -> Result<(), Trouble> {
 
     let mailbox = mail::Mailbox::new();
     let (answering, answers) = mail::answers().map_err(refused("open the way to the protocol thread"))?;
-    let route = route::spawn(mailbox.clone(), answering, heartbeats.register("route").count());
+    let announcer = announce::Announcer::default();
+    let announce = announce::spawn(announcer.clone(), heartbeats.register("announce"));
+    let announce = announce.map_err(refused("start the announce thread"))?;
+    let pulse_of_route = heartbeats.register("route").count();
+    let route = route::spawn(mailbox.clone(), answering, announcer.clone(), pulse_of_route);
     let route = route.map_err(refused("start the route thread"))?;
     let (orders, gate_trouble) = (mail::Mailbox::new(), gate::Trouble::default());
     let gate = gate::spawn(orders.clone(), heartbeats.register("gate"), gate_trouble.clone());
@@ -83,6 +87,7 @@ pub fn run(options: Options) -> Result<(), Trouble> {
         inbox,
         notices,
         route: mailbox.clone(),
+        announcer: announcer.clone(),
         gate: orders.clone(),
         answers,
         heartbeat: pulse.clone(),
@@ -109,6 +114,8 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     let whole = protocol.join().is_ok();
     mailbox.stop();
     let whole = route.join().is_ok() && whole;
+    announcer.stop();
+    let whole = announce.join().is_ok() && whole;
     // What was shut until the addresses were gone may pass now.
     orders.stop();
     let whole = gate.join().is_ok() && whole;

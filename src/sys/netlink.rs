@@ -22,8 +22,9 @@ use netlink_sys::{Socket, SocketAddr};
 use socket2::SockRef;
 
 /// How many messages go in one batch: few enough that the acknowledgements always fit the receive buffer and
-/// that newer work need not wait long (about 0.3 ms), enough that system calls do not count.
-pub const BATCH: usize = 32;
+/// that newer work need not wait long (about 2 ms), enough that neither system calls count nor what the kernel does
+/// between them: after each, it looks through all addresses for expired ones (`check_lifetime` in `devinet.c`).
+pub const BATCH: usize = 128;
 
 /// The kernel answers a request before `send` returns, once it holds RTNL; an answer that is not there by
 /// then has been lost.

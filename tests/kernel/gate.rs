@@ -7,7 +7,7 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use vipd::agent::gate::{self, Trouble};
 use vipd::agent::heartbeat::Heartbeats;
 use vipd::agent::mail::Mailbox;
-use vipd::engine::action::{self, Generation, InstanceId, KernelWork, Passage};
+use vipd::engine::action::{self, Generation, InstanceId, Passage};
 
 use crate::Test;
 use crate::cable::{place, run, until};
@@ -41,12 +41,12 @@ impl Gate {
 
     fn order(&mut self, instance: InstanceId, passage: Passage, nets: &[&str]) {
         self.generation += 1;
-        self.mailbox.put(KernelWork::Gate(action::Gate {
+        self.mailbox.gate(action::Gate {
             instance,
             generation: Generation(self.generation),
             passage,
             addresses: nets.iter().map(|net| place(net)).collect(),
-        }));
+        });
     }
 
     fn stop(self) {

@@ -14,11 +14,11 @@ use pnet::packet::ethernet::{EtherTypes, EthernetPacket};
 use pnet::packet::icmpv6::Icmpv6Types;
 use pnet::packet::icmpv6::ndp::{NeighborAdvertFlags, NeighborAdvertPacket};
 use pnet::packet::ipv6::Ipv6Packet;
+use vipd::agent::announce::{self, Announcer};
+use vipd::agent::heartbeat::Heartbeat;
 use vipd::agent::mail::{Answer, Answers, Mailbox, answers};
 use vipd::agent::route;
-use vipd::engine::action::{
-    Announcement, Endpoint, Generation, Hold, InstanceId, KernelWork, Listen, Place, Placement,
-};
+use vipd::engine::action::{Announcement, Endpoint, Generation, Hold, InstanceId, Listen, Place, Placement};
 use vipd::engine::event::{Held, Opened, Picture};
 use vipd::net::{Family, LinkIndex, Mac};
 use vipd::sys::address::Addresses;
@@ -48,8 +48,10 @@ const MAIL: InstanceId = InstanceId(2);
 struct Route {
     mailbox: Arc<Mailbox>,
     answers: Answers,
+    announcer: Announcer,
     heartbeat: Arc<AtomicU64>,
     thread: JoinHandle<()>,
+    announcing: JoinHandle<()>,
     mac: Mac,
 }
 
@@ -57,14 +59,17 @@ impl Route {
     fn spawn() -> Self {
         let (sender, answers) = answers().unwrap();
         let (mailbox, heartbeat) = (Mailbox::new(), Arc::new(AtomicU64::new(0)));
-        let thread = route::spawn(Arc::clone(&mailbox), sender, Arc::clone(&heartbeat)).unwrap();
-        Self { mailbox, answers, heartbeat, thread, mac: mac("va") }
+        let announcer = Announcer::default();
+        let announcing = announce::spawn(announcer.clone(), Heartbeat::default()).unwrap();
+        let thread =
+            route::spawn(Arc::clone(&mailbox), sender, announcer.clone(), Arc::clone(&heartbeat)).unwrap();
+        Self { mailbox, answers, announcer, heartbeat, thread, announcing, mac: mac("va") }
     }
 
     fn hold(&self, instance: InstanceId, generation: u64, remove: &[Place], install: &[Place]) {
         let install = self.placements(install);
         let generation = Generation(generation);
-        self.mailbox.put(KernelWork::Hold(Hold { instance, generation, remove: remove.to_vec(), install }));
+        self.mailbox.hold(Hold { instance, generation, remove: remove.to_vec(), install });
     }
 
     fn placements(&self, places: &[Place]) -> Vec<Placement> {
@@ -191,7 +196,7 @@ fn a_paced_announcement_yields_to_a_hold() {
     let (paced, urgent) = (many(1, 1), place("192.0.2.10/24"));
     let addresses = route.placements(&paced);
     let pace = Duration::from_millis(50);
-    route.mailbox.put(KernelWork::Announce(Announcement { instance: WEB, addresses, pace }));
+    route.announcer.announce(Announcement { instance: WEB, addresses, pace });
     let first = sniffer.find(|seen| Some((announced(seen)?, seen.at)));
     let begun = clock::now();
     route.hold(MAIL, 1, &[], &[urgent]);
@@ -208,7 +213,7 @@ fn sockets_are_opened_and_closed() {
     let endpoint = Endpoint { link: index("va"), family: Family::Ipv4 };
     let listen = |endpoint, generation, groups| {
         let generation = Generation(generation);
-        route.mailbox.put(KernelWork::Listen(Listen { endpoint, generation, groups }));
+        route.mailbox.listen(Listen { endpoint, generation, groups });
         route.opened()
     };
     let (opened, socket) = listen(endpoint, 1, Some(vec![Family::Ipv4.group()]));
@@ -285,5 +290,7 @@ fn the_thread_turns_and_stops() {
     route.hold(WEB, 1, &[], &places);
     route.mailbox.stop();
     route.thread.join().unwrap();
+    route.announcer.stop();
+    route.announcing.join().unwrap();
     assert_eq!(present().len(), places.len(), "what was asked for before is done first");
 }

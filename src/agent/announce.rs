@@ -1,0 +1,378 @@
+//! The announce thread: gratuitous ARP and unsolicited Neighbor Advertisements. Apart from the route thread because
+//! sending takes about as long as installing, and one batch of addresses can be announced while the next goes in.
+//!
+//! What has just been installed goes first, then the engine's bursts, the one that is due first before the others.
+//! An address that is to be removed is [forgotten](Announcer::forget) as soon as that is decided, and before it is
+//! removed the route thread [waits](Announcer::forget_sent) for the frames being sent at that moment.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use super::heartbeat::Heartbeat;
+use crate::engine::action::{Announcement, InstanceId, Place, Placement};
+use crate::net::{Family, LinkIndex, Mac};
+use crate::sys::frames::Frames;
+use crate::sys::{clock, name_of};
+use crate::time::Instant;
+use crate::wire::{arp, ndp};
+
+/// How long a turn may wait for work: the thread must show that it is alive.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// How many frames of one kind are sent in one turn: as many as are installed in one batch. Whoever wants to remove
+/// an address may have to wait for them.
+const BURST: usize = 32;
+
+/// How many installed addresses may wait to be announced; then the route thread waits, for it can.
+const WAITING: usize = 1024;
+
+/// The stack needs little, and all of it may be locked in memory.
+const STACK: usize = 256 << 10;
+
+/// Starts the thread. It ends when everything asked for before [`Announcer::stop`] is done.
+pub fn spawn(announcer: Announcer, heartbeat: Heartbeat) -> io::Result<JoinHandle<()>> {
+    Builder::new().name("announce".into()).stack_size(STACK).spawn(move || {
+        let mut sender = Sender::default();
+        loop {
+            heartbeat.beat();
+            match announcer.next(IDLE) {
+                Next::Send(placements) => {
+                    sender.announce(&placements);
+                    announcer.sent();
+                }
+                Next::Links(links) => sender.links.retain(|link, _| links.contains(link)),
+                Next::Nothing => {}
+                Next::Stop => break,
+            }
+        }
+    })
+}
+
+/// What is to be announced, on its way from the protocol thread and the route thread.
+#[derive(Clone, Debug, Default)]
+pub struct Announcer(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// There is something to send, or to stop for.
+    filled: Condvar,
+    /// Something has been sent.
+    sent: Condvar,
+}
+
+impl Announcer {
+    /// Asks for a burst. What of an older one of the same instance has not been sent follows it, at its pace.
+    pub fn announce(&self, announcement: Announcement) {
+        self.lock().begin(announcement, clock::now());
+        self.0.filled.notify_one();
+    }
+
+    /// Asks for what is in the kernel as of now; waits while too much waits already.
+    pub fn installed(&self, placements: &[Placement]) {
+        let full = |queue: &mut Queue| queue.installed.len() >= WAITING;
+        let queue = self.0.sent.wait_while(self.lock(), full);
+        queue.unwrap_or_else(PoisonError::into_inner).installed.extend(placements);
+        self.0.filled.notify_one();
+    }
+
+    /// Nobody may be told of these from now on, except by the frames that are being sent at this moment.
+    pub fn forget(&self, places: &[Place]) {
+        self.lock().forget(places);
+    }
+
+    /// The same, and returns when those frames have been sent, too.
+    pub fn forget_sent(&self, places: &[Place]) {
+        let mut queue = self.lock();
+        queue.forget(places);
+        let turn = queue.turn;
+        let sending = |queue: &mut Queue| queue.sending && queue.turn == turn;
+        drop(self.0.sent.wait_while(queue, sending).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Says which links there are: sockets on others are closed.
+    pub fn keep(&self, links: BTreeSet<LinkIndex>) {
+        self.lock().links = Some(links);
+        self.0.filled.notify_one();
+    }
+
+    /// Asks the thread to end when everything has been sent.
+    pub fn stop(&self) {
+        self.lock().stop = true;
+        self.0.filled.notify_one();
+    }
+
+    /// What to do now, waiting up to `patience` for something.
+    fn next(&self, patience: Duration) -> Next {
+        let queue = self.lock();
+        let patience = queue.pause(clock::now()).min(patience);
+        let idle = |queue: &mut Queue| queue.is_idle(clock::now());
+        let waited = self.0.filled.wait_timeout_while(queue, patience, idle);
+        waited.unwrap_or_else(PoisonError::into_inner).0.next(clock::now())
+    }
+
+    fn sent(&self) {
+        self.lock().sending = false;
+        self.0.sent.notify_all();
+    }
+
+    /// The lock is held for a few map operations. Should one panic, what is still queued is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Next {
+    /// Frames for these; then [`Announcer::sent`].
+    Send(Vec<Placement>),
+    /// These links are there.
+    Links(BTreeSet<LinkIndex>),
+    Nothing,
+    Stop,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Installed just now, the oldest first.
+    installed: VecDeque<Placement>,
+    bursts: BTreeMap<InstanceId, Burst>,
+    links: Option<BTreeSet<LinkIndex>>,
+    stop: bool,
+    /// Whether frames are being sent, and which turn that is.
+    sending: bool,
+    turn: u64,
+}
+
+/// A burst in work: what is left of it, and when the next frame is due.
+#[derive(Debug)]
+struct Burst {
+    rest: Announcement,
+    due: Instant,
+}
+
+impl Queue {
+    fn begin(&mut self, announcement: Announcement, now: Instant) {
+        match self.bursts.entry(announcement.instance) {
+            Entry::Vacant(slot) => {
+                slot.insert(Burst { rest: announcement, due: now });
+            }
+            Entry::Occupied(mut slot) => {
+                let burst = slot.get_mut();
+                merge(&mut burst.rest, announcement);
+                burst.due = now;
+            }
+        }
+    }
+
+    fn forget(&mut self, places: &[Place]) {
+        if self.installed.is_empty() && self.bursts.is_empty() {
+            return;
+        }
+        let places: BTreeSet<_> = places.iter().collect();
+        self.installed.retain(|placement| !places.contains(&placement.place));
+        for burst in self.bursts.values_mut() {
+            burst.rest.addresses.retain(|placement| !places.contains(&placement.place));
+        }
+        self.bursts.retain(|_, burst| !burst.rest.addresses.is_empty());
+    }
+
+    /// Whether there is nothing to do now.
+    fn is_idle(&self, now: Instant) -> bool {
+        let ends = self.stop && self.bursts.is_empty();
+        self.installed.is_empty() && self.links.is_none() && !ends && !self.pause(now).is_zero()
+    }
+
+    /// How long until a burst is due.
+    fn pause(&self, now: Instant) -> Duration {
+        self.bursts.values().map(|burst| burst.due.since(now)).min().unwrap_or(Duration::MAX)
+    }
+
+    fn next(&mut self, now: Instant) -> Next {
+        if let Some(links) = self.links.take() {
+            return Next::Links(links);
+        }
+        let mut placements: Vec<_> = self.installed.drain(..self.installed.len().min(BURST)).collect();
+        placements.append(&mut self.due(now));
+        if !placements.is_empty() {
+            self.sending = true;
+            self.turn += 1;
+            return Next::Send(placements);
+        }
+        if self.stop && self.bursts.is_empty() { Next::Stop } else { Next::Nothing }
+    }
+
+    /// What is due of the burst that is due first: one frame if it is paced, some dozens if not.
+    fn due(&mut self, now: Instant) -> Vec<Placement> {
+        let first =
+            self.bursts.iter_mut().filter(|(_, burst)| burst.due <= now).min_by_key(|(_, burst)| burst.due);
+        let Some((instance, burst)) = first else { return Vec::new() };
+        let count = if burst.rest.pace.is_zero() { BURST } else { 1 };
+        let addresses = &mut burst.rest.addresses;
+        let rest = addresses.split_off(count.min(addresses.len()));
+        let due = std::mem::replace(addresses, rest);
+        burst.due = now + burst.rest.pace;
+        if burst.rest.addresses.is_empty() {
+            let instance = *instance;
+            self.bursts.remove(&instance);
+        }
+        due
+    }
+}
+
+/// Puts a newer announcement in the place of an older one of the same instance. What of the older was never sent is
+/// not lost: its addresses follow those of the newer one, at the newer one's pace.
+fn merge(waiting: &mut Announcement, newer: Announcement) {
+    let older = std::mem::replace(waiting, newer).addresses;
+    let newer: BTreeSet<_> = waiting.addresses.iter().map(|placement| placement.place).collect();
+    waiting.addresses.extend(older.into_iter().filter(|placement| !newer.contains(&placement.place)));
+}
+
+/// The sockets, one a link.
+#[derive(Debug, Default)]
+struct Sender {
+    links: BTreeMap<LinkIndex, Frames>,
+}
+
+impl Sender {
+    /// Announces addresses now. What cannot be sent is given up: the addresses are there all the same, and
+    /// announcements are repeated.
+    fn announce(&mut self, placements: &[Placement]) {
+        for chunk in placements.chunk_by(|a, b| a.place.link == b.place.link) {
+            let Some(Placement { place: Place { link, .. }, .. }) = chunk.first() else { continue };
+            if self.announce_on(*link, chunk).is_err() {
+                // The link may be gone; or it is stuck, and each further frame would wait for it.
+                self.links.remove(link);
+            }
+        }
+    }
+
+    fn announce_on(&mut self, link: LinkIndex, placements: &[Placement]) -> io::Result<()> {
+        let frames = match self.links.entry(link) {
+            Entry::Occupied(frames) => frames.into_mut(),
+            Entry::Vacant(slot) => slot.insert(Frames::open(link)?),
+        };
+        let ipv6 = placements.iter().any(|placement| placement.place.net.family() == Family::Ipv6);
+        let router = ipv6 && is_router(link);
+        for placement in placements {
+            if let Some(mac) = placement.mac {
+                send_announcement(frames, mac, placement.place.net.address(), router)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn send_announcement(frames: &Frames, mac: Mac, address: IpAddr, router: bool) -> io::Result<()> {
+    match address {
+        IpAddr::V4(address) => frames.send(&arp::gratuitous(mac, address)),
+        IpAddr::V6(address) => frames.send(&ndp::unsolicited(mac, address, router)),
+    }
+}
+
+/// Whether hosts may take this node for a router: whether it forwards what comes in on that link (RFC 9568, 8.2.2).
+fn is_router(link: LinkIndex) -> bool {
+    let path = format!("/proc/sys/net/ipv6/conf/{}/forwarding", name_of(link));
+    fs::read_to_string(path).is_ok_and(|forwarding| forwarding.trim_end() != "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEB: InstanceId = InstanceId(1);
+    const MAIL: InstanceId = InstanceId(2);
+
+    fn place(host: u8) -> Place {
+        Place { link: LinkIndex(2), net: format!("192.0.2.{host}/24").parse().unwrap() }
+    }
+
+    fn placement(host: u8) -> Placement {
+        Placement { place: place(host), mac: Some(Mac([2, 0, 0, 0, 0, 1])) }
+    }
+
+    fn announcement(instance: InstanceId, hosts: &[u8], pace: u64) -> Announcement {
+        let addresses = hosts.iter().map(|host| placement(*host)).collect();
+        Announcement { instance, addresses, pace: Duration::from_millis(pace) }
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant::BOOT + Duration::from_millis(ms)
+    }
+
+    fn next(queue: &mut Queue, now: Instant) -> Vec<Placement> {
+        match queue.next(now) {
+            Next::Send(placements) => placements,
+            Next::Links(_) | Next::Nothing | Next::Stop => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_burst_that_was_never_sent_is_not_lost_to_a_newer_one() {
+        let mut queue = Queue::default();
+        queue.begin(announcement(WEB, &[1, 2, 3], 5), at(0));
+        queue.begin(announcement(WEB, &[3, 4], 0), at(0));
+        assert_eq!(next(&mut queue, at(0)), [3, 4, 1, 2].map(placement));
+        assert_eq!(next(&mut queue, at(0)), []);
+    }
+
+    #[test]
+    fn an_address_that_is_to_be_removed_is_not_announced() {
+        let mut queue = Queue::default();
+        queue.installed.extend([placement(1), placement(4)]);
+        queue.begin(announcement(WEB, &[1, 2, 3], 0), at(0));
+        queue.begin(announcement(MAIL, &[1], 0), at(0));
+        queue.forget(&[place(1), place(2)]);
+        assert_eq!(next(&mut queue, at(0)), [4, 3].map(placement));
+        assert!(queue.bursts.is_empty());
+    }
+
+    #[test]
+    fn what_was_installed_goes_first_and_a_paced_burst_keeps_its_pace() {
+        let mut queue = Queue::default();
+        queue.begin(announcement(WEB, &[1, 2], 2), at(0));
+        queue.installed.push_back(placement(9));
+        assert_eq!(next(&mut queue, at(0)), [9, 1].map(placement));
+        assert_eq!(queue.pause(at(1)), Duration::from_millis(1));
+        assert!(queue.is_idle(at(1)));
+        assert_eq!(next(&mut queue, at(1)), []);
+        assert!(!queue.is_idle(at(2)));
+        assert_eq!(next(&mut queue, at(2)), [placement(2)]);
+    }
+
+    #[test]
+    fn a_long_burst_does_not_keep_another_waiting() {
+        let mut queue = Queue::default();
+        let hosts: Vec<u8> = (1..=100).collect();
+        queue.begin(announcement(WEB, &hosts, 0), at(0));
+        queue.begin(announcement(MAIL, &[200], 0), at(1));
+        assert_eq!(next(&mut queue, at(2)).len(), BURST);
+        assert_eq!(next(&mut queue, at(2)), [placement(200)]);
+    }
+
+    #[test]
+    fn the_thread_ends_when_all_is_sent() {
+        let announcer = Announcer::default();
+        announcer.announce(announcement(WEB, &[1], 0));
+        announcer.stop();
+        assert!(matches!(announcer.next(Duration::ZERO), Next::Send(_)));
+        assert!(matches!(announcer.next(Duration::from_secs(60)), Next::Stop));
+    }
+
+    #[test]
+    fn forgetting_waits_for_the_frames_being_sent() {
+        let announcer = Announcer::default();
+        announcer.installed(&[placement(1)]);
+        assert!(matches!(announcer.next(Duration::ZERO), Next::Send(_)));
+        let other = announcer.clone();
+        let forgetting = std::thread::spawn(move || other.forget_sent(&[place(1)]));
+        assert!(!forgetting.is_finished());
+        announcer.sent();
+        forgetting.join().unwrap();
+        announcer.forget_sent(&[place(1)]);
+    }
+}
