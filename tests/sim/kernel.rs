@@ -160,7 +160,7 @@ impl Kernel {
         }
     }
 
-    fn refuse(&mut self, doing: &str, place: Place, errno: i32) -> Result<(), Refusal> {
+    fn refuse(doing: &str, place: Place, errno: i32) -> Result<(), Refusal> {
         Err(Refusal { errno, why: format!("{doing} {} on {}: errno {errno}", place.net, place.link) })
     }
 
@@ -174,14 +174,14 @@ impl Kernel {
     pub(crate) fn install(&mut self, placement: &Placement) -> Result<(), Refusal> {
         let place = placement.place;
         if self.is_refused() {
-            return self.refuse("add", place, EIO);
+            return Self::refuse("add", place, EIO);
         }
         if self.link_at(place.link).is_none() {
-            return self.refuse("add", place, ENODEV);
+            return Self::refuse("add", place, ENODEV);
         }
         match self.at(place) {
             Some(at) if self.addresses[at].ours => Ok(()),
-            Some(_) => self.refuse("add", place, EEXIST),
+            Some(_) => Self::refuse("add", place, EEXIST),
             None => {
                 self.put(LinkAddress { link: place.link, net: place.net, ours: true, usable: true });
                 Ok(())
@@ -194,7 +194,7 @@ impl Kernel {
         match self.at(place) {
             Some(at) if self.addresses[at].ours => {
                 if self.is_refused() {
-                    return self.refuse("remove", place, EIO);
+                    return Self::refuse("remove", place, EIO);
                 }
                 self.delete(place);
                 Ok(())

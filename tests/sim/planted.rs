@@ -148,9 +148,9 @@ impl Bug {
                 }
             }
             (Self::Optimist, Event::Verdict { verdict, .. }) => *verdict == Verdict::Down,
-            (Self::Unobservant, Event::Change(Change::AddressGone(_))) => true,
-            (Self::DeafToKernel, Event::Held(_)) => true,
-            (Self::Deaf, Event::StepDown(_) | Event::Shutdown) => true,
+            (Self::Unobservant, Event::Change(Change::AddressGone(_)))
+            | (Self::DeafToKernel, Event::Held(_))
+            | (Self::Deaf, Event::StepDown(_) | Event::Shutdown) => true,
             _ => false,
         }
     }

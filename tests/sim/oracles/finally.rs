@@ -52,7 +52,7 @@ fn the_best_router_holds(world: &World) -> Option<String> {
         let holders: Vec<usize> =
             nodes.filter(|n| world.nodes[*n].process.is_some() && holds(*n, false)).collect();
         match (&able[..], &holders[..]) {
-            ([], []) => continue,
+            ([], []) => {}
             (_, [holder]) if able.contains(holder) && holds(*holder, true) => {
                 if let Some(better) = able.iter().find(|n| preempts(world, **n, *holder, vrid)) {
                     return Some(format!("n{holder} is master of {vrid}, but n{better} is better"));
