@@ -57,6 +57,10 @@ impl World {
             }
             Fault::Cut(from, to, cut) => self.cut(*from, *to, *cut),
             Fault::Part(sides) => self.part(sides),
+            Fault::Family(family, cut) => {
+                self.network.lost_family = cut.then_some(*family);
+                self.watch.upset_network(self.now);
+            }
             Fault::Heal => self.heal(),
             Fault::Calm => {
                 self.network.quality.loss = 0;

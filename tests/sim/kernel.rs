@@ -272,6 +272,15 @@ impl Kernel {
         let Some(place) = self.ours(address) else { return false };
         self.lan().is_some() && !self.gates.values().any(|(_, places)| places.contains(&place))
     }
+
+    /// Whether the machine serves what is sent to it for an address of ours.
+    pub(crate) fn serves(&self, address: IpAddr) -> bool {
+        let Some(place) = self.ours(address) else { return false };
+        let shut = |(passage, places): &(Passage, BTreeSet<Place>)| {
+            *passage == Passage::Shut && places.contains(&place)
+        };
+        self.lan().is_some() && !self.gates.values().any(shut)
+    }
 }
 
 const EIO: i32 = 5;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
 use vipd::engine::event::Claim;
-use vipd::net::LinkIndex;
+use vipd::net::{Family, LinkIndex};
 use vipd::time::{Duration, Instant};
 use vipd::wire::checksum::Checksum;
 use vipd::wire::{arp, ndp};
@@ -54,6 +54,14 @@ impl Frame {
         Self::Vrrp { source, destination, bytes }
     }
 
+    fn family(&self) -> Family {
+        match self {
+            Self::Vrrp { source, .. } => Family::of(*source),
+            Self::Announcement(bytes) if bytes.len() == ndp::FRAME_LENGTH => Family::Ipv6,
+            Self::Announcement(_) => Family::Ipv4,
+        }
+    }
+
     /// The claim that a listener reads from an announcement.
     pub(crate) fn claim(&self, link: LinkIndex) -> Option<Claim> {
         let Self::Announcement(bytes) = self else { return None };
@@ -71,6 +79,8 @@ impl Frame {
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) quality: Quality,
+    /// A family of which nothing passes.
+    pub(crate) lost_family: Option<Family>,
     random: Random,
     /// `cut[from][to]`; the last place is the client's.
     cut: Vec<Vec<bool>>,
@@ -96,12 +106,15 @@ impl Network {
     /// A segment with so many places, the client's included.
     pub(crate) fn new(places: usize, quality: Quality, random: Random) -> Self {
         let (cut, last) = (vec![vec![false; places]; places], vec![vec![Instant::BOOT; places]; places]);
-        Self { quality, random, cut, last }
+        Self { quality, lost_family: None, random, cut, last }
     }
 
     /// What becomes of a frame.
-    pub(crate) fn carry(&mut self, now: Instant, from: usize, to: usize) -> Fate {
-        if self.cut[from][to] || self.random.chance(self.quality.loss) {
+    pub(crate) fn carry(&mut self, now: Instant, from: usize, to: usize, frame: &Frame) -> Fate {
+        if self.lost_family == Some(frame.family())
+            || self.cut[from][to]
+            || self.random.chance(self.quality.loss)
+        {
             return Fate::Lost;
         }
         let copies = 1 + usize::from(self.random.chance(self.quality.duplicates));
@@ -127,6 +140,11 @@ impl Network {
     /// Whether a direction is cut.
     pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
         self.cut[from][to]
+    }
+
+    /// Whether everybody reaches everybody.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lost_family.is_none() && !self.cut.iter().flatten().any(|cut| *cut)
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) enum Fault {
     Cut(usize, usize, bool),
     /// The network falls into two sides; the last place is the client's.
     Part(Vec<bool>),
+    /// Nothing of a family passes any more, or all of it again.
+    Family(Family, bool),
     /// The network is whole again.
     Heal,
     /// The network loses nothing and keeps order from now on.
@@ -147,6 +149,28 @@ impl Tweak {
 }
 
 impl Plan {
+    /// Nodes with these instances, which start at once; a network that loses nothing; nothing goes wrong.
+    pub(crate) fn quiet(nodes: Vec<Vec<Instance>>, ranks: &[usize], end: Duration) -> Self {
+        let starts = (0..nodes.len()).map(|node| (Instant::BOOT, Fault::Start(node))).collect();
+        let node = |(at, instances): (usize, Vec<Instance>)| NodePlan {
+            settings: topology::settings(instances),
+            own: topology::own(at, ranks[at]),
+            uptime: Duration::from_secs(1000),
+        };
+        Self {
+            seed: 1,
+            nodes: nodes.into_iter().enumerate().map(node).collect(),
+            quality: Quality {
+                delay: (Duration::from_micros(20), Duration::from_micros(200)),
+                loss: 0,
+                duplicates: 0,
+                reorders: false,
+            },
+            faults: starts,
+            end: Instant::BOOT + end,
+        }
+    }
+
     /// The plan of a seed.
     pub(crate) fn of(seed: u64) -> Self {
         let mut random = Random::new(seed, 1);

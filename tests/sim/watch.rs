@@ -38,6 +38,16 @@ pub(crate) struct Learned {
     pub(crate) again: bool,
 }
 
+/// That a node became master of a virtual router.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Take {
+    pub(crate) at: Instant,
+    pub(crate) node: usize,
+    pub(crate) vrid: u8,
+    /// How long it had heard no advert, if it ever heard one.
+    pub(crate) silence: Option<Duration>,
+}
+
 /// What is remembered.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -98,6 +108,12 @@ pub(crate) struct Watch {
     pub(crate) looked: Instant,
     /// Orders given while a reload is taken in.
     orders: Option<Vec<KernelWork>>,
+    /// Whether the client reaches an address, and since when.
+    pub(crate) reach: BTreeMap<IpAddr, (bool, Instant)>,
+    /// The times in which the client did not reach an address it had reached before: which, since when, how long.
+    pub(crate) outages: Vec<(IpAddr, Instant, Duration)>,
+    /// Who became master when.
+    pub(crate) takes: Vec<Take>,
     /// What happened, for the statistics.
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
@@ -134,6 +150,9 @@ impl Watch {
             dirty: true,
             looked: Instant::BOOT,
             orders: None,
+            reach: BTreeMap::new(),
+            outages: Vec::new(),
+            takes: Vec::new(),
             counts: BTreeMap::new(),
         }
     }
@@ -232,6 +251,17 @@ impl Watch {
         }
     }
 
+    /// Whether the client reaches an address now.
+    pub(crate) fn reaches(&mut self, now: Instant, address: IpAddr, reaches: bool) {
+        let (before, since) = *self.reach.entry(address).or_insert((reaches, now));
+        if before != reaches {
+            self.reach.insert(address, (reaches, now));
+            if reaches {
+                self.outages.push((address, since, now.since(since)));
+            }
+        }
+    }
+
     /// A node announced an address.
     pub(crate) fn announced(&mut self, node: usize, address: IpAddr) {
         self.owed.remove(&(node, address));
@@ -241,6 +271,7 @@ impl Watch {
 
     /// The client heard an announcement.
     pub(crate) fn client_heard(&mut self, now: Instant, node: usize, address: IpAddr) {
+        self.dirty = true;
         self.misled.insert(address, (node, now));
         for (_, learned) in self.learned.iter_mut().filter(|((_, vip), _)| *vip == address) {
             learned.first = None;

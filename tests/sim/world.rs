@@ -308,7 +308,7 @@ impl World {
     pub(crate) fn transmit(&mut self, from: usize, to: &[usize], frame: Frame, held_up: Duration) {
         let frame: Shared = Rc::new(frame);
         for &to in to {
-            match self.network.carry(self.now + held_up, from, to) {
+            match self.network.carry(self.now + held_up, from, to, &frame) {
                 Fate::Lost => self.watch.lost(self.now, from, to),
                 Fate::Arrives { at: arrivals, overtaken } => {
                     for at in arrivals {

@@ -37,7 +37,7 @@ fn addresses(instance: &Instance) -> impl Iterator<Item = IpAddr> + '_ {
 /// nothing.
 fn the_best_router_holds(world: &World) -> Option<String> {
     for vrid in vrids(world) {
-        if !world.agrees(vrid) {
+        if !world.agrees(vrid) || !world.network.is_whole() {
             continue;
         }
         let nodes = 0..world.nodes.len();

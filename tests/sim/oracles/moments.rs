@@ -12,7 +12,7 @@ use vipd::time::Duration;
 use vipd::wire::vrrp;
 
 use super::World;
-use crate::watch::{Voice, said};
+use crate::watch::{Take, Voice, said};
 use crate::world::LONGEST_LATENCY;
 
 /// An advert is about to be sent.
@@ -155,6 +155,8 @@ fn addresses(instance: Option<&Instance>) -> impl Iterator<Item = IpAddr> + '_ {
 fn take(world: &mut World, node: usize, vrid: u8) {
     *world.watch.counts.entry("takes").or_default() += 1;
     let now = world.now;
+    let silence = silence(world, node, vrid);
+    world.watch.takes.push(Take { at: now, node, vrid, silence });
     let Some(instance) = world.nodes[node].instance(vrid).cloned() else { return };
     for vip in addresses(Some(&instance)) {
         // As far as it can know, nobody else has announced it since this node did: clients know.
@@ -169,6 +171,16 @@ fn take(world: &mut World, node: usize, vrid: u8) {
             return world.breaks("nobody takes over early", what);
         }
     }
+}
+
+/// How long ago the last advert for a virtual router reached a node, in any family.
+fn silence(world: &World, node: usize, vrid: u8) -> Option<Duration> {
+    let mine = |voice: &Voice| (voice.0, voice.1) == (node, vrid);
+    let heard =
+        world.watch.heard.iter().filter(|(voice, _)| mine(voice)).flat_map(|(_, heard)| heard.values());
+    let resigned = world.watch.heard_resignation.iter().filter(|(voice, _)| mine(voice));
+    let last = heard.map(|said| said.at).chain(resigned.map(|(_, at)| *at)).max()?;
+    Some(world.now.since(last))
 }
 
 /// A backup becomes master only after `Master_Down_Interval` without an advert that counts: what reached its socket

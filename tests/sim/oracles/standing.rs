@@ -6,6 +6,7 @@ use vipd::engine::notice::State;
 use vipd::time::{Duration, Instant};
 
 use super::World;
+use crate::node::Node;
 
 /// Looks at all of them.
 pub(crate) fn standing(world: &mut World) {
@@ -57,6 +58,13 @@ fn observe(world: &mut World) {
             let note = |since: &mut Option<Instant>, is: bool| *since = is.then(|| since.unwrap_or(now));
             note(&mut answers[node], machine.process.is_some() && machine.kernel.answers(vip));
             note(&mut present[node], machine.kernel.ours(vip).is_some());
+        }
+        if let Some(mac) = world.client.get(&vip) {
+            let reaches = |(at, node): (usize, &Node)| {
+                node.mac == *mac && node.kernel.serves(vip) && world.connected(at, nodes)
+            };
+            let reached = world.nodes.iter().enumerate().any(reaches);
+            world.watch.reaches(now, vip, reached);
         }
         let holders: Vec<usize> = (0..nodes).filter(|n| answers[*n].is_some()).collect();
         let awake = holders.iter().any(|node| world.nodes[*node].is_awake());
@@ -283,7 +291,7 @@ fn a_stop_ends_in_time(world: &mut World) -> Option<String> {
 
 /// Removing addresses of ours never takes one of the operator's along.
 fn the_operators_addresses_stay(world: &mut World) -> Option<String> {
-    let missing = |machine: &crate::node::Node| machine.kernel.missing_own();
+    let missing = |machine: &Node| machine.kernel.missing_own();
     let found = world.nodes.iter().enumerate().find_map(|(node, machine)| Some((node, missing(machine)?)));
     found.map(|(node, net)| format!("n{node} has lost {net}"))
 }
