@@ -85,7 +85,7 @@ pub(crate) fn thousand(bed: &Bed, kinds: &[Kind], rounds: usize, table: &mut Tab
                 table.add(
                     "1,000 addresses: last gratuitous ARP over the limit",
                     "ms",
-                    Target::MedianAsRival(15.0, 20.5),
+                    Target::MedianAsRival(15.0, 18.0),
                     kind.name(),
                     last,
                 );
