@@ -1,8 +1,10 @@
 //! The agent's log: lines for people or JSON, to stderr, by a thread of their own.
 //!
 //! Whoever logs never waits: lines pass through a bounded queue, and what does not fit is dropped and counted. A closed
-//! stderr ends nothing. The same line again and again is said a few times, then counted until it has been quiet.
+//! stderr ends nothing. The same line again and again is said a few times, a change of state more often, then counted;
+//! the last one said tells that.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,6 +26,10 @@ use crate::time::{Duration, Instant};
 const LINES: usize = 1024;
 /// How often the same line is said in one [`WINDOW`].
 const REPEATS: u32 = 5;
+/// How often the same change is: the log of a flapping node must not end with a state that it left long ago.
+const CHANGES: u32 = 60;
+/// The target of lines that tell a change of state.
+pub const CHANGE: &str = "vipd::agent::change";
 /// How long a line is remembered after it was first said.
 const WINDOW: Duration = Duration::from_secs(60);
 /// How many different lines are remembered.
@@ -97,10 +103,16 @@ where
         let level = *event.metadata().level();
         let verdict = {
             let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
-            repeats.hear(said.digest(), clock::now())
+            let most = if event.metadata().target() == CHANGE { CHANGES } else { REPEATS };
+            repeats.hear(said.digest(), clock::now(), most)
         };
         match verdict {
             Hearing::Said => self.shape.write(&mut to, level, &said, Stamp::now()),
+            Hearing::SaidLast => {
+                let hint = "from now on counted only, until a minute is over";
+                said.fields.push(("repeated".to_owned(), hint.into()));
+                self.shape.write(&mut to, level, &said, Stamp::now())
+            }
             Hearing::SaidAfter(unsaid) => {
                 said.fields.push(("repeated_unsaid".to_owned(), unsaid.into()));
                 self.shape.write(&mut to, level, &said, Stamp::now())
@@ -225,18 +237,24 @@ struct Heard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hearing {
     Said,
+    SaidLast,
     SaidAfter(u32),
     Repeated,
 }
 
 impl Repeats {
-    fn hear(&mut self, digest: u64, now: Instant) -> Hearing {
+    /// Whether to say a line that may be said `most` times.
+    fn hear(&mut self, digest: u64, now: Instant, most: u32) -> Hearing {
         if let Some(heard) = self.lines.get_mut(&digest) {
             if now.since(heard.first) < WINDOW {
                 heard.times = heard.times.saturating_add(1);
-                return if heard.times > REPEATS { Hearing::Repeated } else { Hearing::Said };
+                return match heard.times.cmp(&most) {
+                    Ordering::Less => Hearing::Said,
+                    Ordering::Equal => Hearing::SaidLast,
+                    Ordering::Greater => Hearing::Repeated,
+                };
             }
-            let unsaid = heard.times.saturating_sub(REPEATS);
+            let unsaid = heard.times.saturating_sub(most);
             *heard = Heard { first: now, times: 1 };
             return if unsaid > 0 { Hearing::SaidAfter(unsaid) } else { Hearing::Said };
         }
@@ -292,19 +310,27 @@ mod tests {
     fn a_line_repeated_too_often_is_counted_and_then_said_with_the_count() {
         let mut repeats = Repeats::default();
         let at = |s: u64| Instant::from_nanos(s * 1_000_000_000);
-        let heard: Vec<_> = (0..8).map(|s| repeats.hear(1, at(s))).collect();
-        assert_eq!(heard[4], Hearing::Said);
+        let heard: Vec<_> = (0..8).map(|s| repeats.hear(1, at(s), REPEATS)).collect();
+        assert_eq!(heard[..4], [Hearing::Said; 4]);
+        assert_eq!(heard[4], Hearing::SaidLast, "whoever reads must know that more is not said");
         assert_eq!(heard[5..], [Hearing::Repeated; 3]);
-        assert_eq!(repeats.hear(2, at(9)), Hearing::Said, "another line is another line");
-        assert_eq!(repeats.hear(1, at(61)), Hearing::SaidAfter(3));
-        assert_eq!(repeats.hear(1, at(200)), Hearing::Said);
+        assert_eq!(repeats.hear(2, at(9), REPEATS), Hearing::Said, "another line is another line");
+        assert_eq!(repeats.hear(1, at(61), REPEATS), Hearing::SaidAfter(3));
+        assert_eq!(repeats.hear(1, at(200), REPEATS), Hearing::Said);
+    }
+
+    #[test]
+    fn the_changes_of_a_flapping_node_are_all_said() {
+        let mut repeats = Repeats::default();
+        let heard: Vec<_> = (0..50).map(|_| repeats.hear(1, Instant::BOOT, CHANGES)).collect();
+        assert_eq!(heard, [Hearing::Said; 50]);
     }
 
     #[test]
     fn a_flood_of_different_lines_is_not_remembered_without_bound() {
         let mut repeats = Repeats::default();
         for digest in 0..10_000 {
-            repeats.hear(digest, Instant::BOOT);
+            repeats.hear(digest, Instant::BOOT, REPEATS);
         }
         assert_eq!(repeats.lines.len(), REMEMBERED);
     }

@@ -142,6 +142,16 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Whether it tells a state that holds until the next such record, so that leaving it out would be a lie.
+    pub const fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Transition { .. } | Self::Priority { .. } | Self::Check { .. } | Self::Asked { .. }
+        )
+    }
+}
+
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

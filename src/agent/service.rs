@@ -18,6 +18,7 @@ use super::connection::serve;
 use super::gate;
 use super::heartbeat::{Heartbeat, Heartbeats};
 use super::history::{Entry, History};
+use super::log::CHANGE;
 use super::post::{Batch, NoticeReader, Post, Refused, Request};
 use super::record::{Peer, Record};
 use super::reload::{Rejected, Reloader};
@@ -334,6 +335,12 @@ impl Service {
 fn say(entry: &Entry) {
     let (record, instance) = (&entry.record, entry.instance.as_deref());
     match record.level() {
+        tracing::Level::WARN if record.is_change() => {
+            tracing::warn!(target: CHANGE, instance, "{record}");
+        }
+        tracing::Level::INFO if record.is_change() => {
+            tracing::info!(target: CHANGE, instance, "{record}");
+        }
         tracing::Level::ERROR => tracing::error!(instance, "{record}"),
         tracing::Level::WARN => tracing::warn!(instance, "{record}"),
         _ => tracing::info!(instance, "{record}"),
