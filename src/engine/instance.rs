@@ -314,7 +314,8 @@ impl Instance {
         let weighted = self.settings.priority.weighted(weight);
         let effective = if self.stepped_down { Priority::LAST } else { weighted };
         let from = core::mem::replace(&mut self.effective, effective);
-        if from != effective {
+        // In INIT no advert has carried it: what checks that have not spoken yet weigh is no news.
+        if from != effective && self.state != State::Init {
             self.tell(now, What::Priority { from, to: effective }, out);
         }
         for at in 0..self.members.len() {

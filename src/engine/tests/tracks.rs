@@ -139,6 +139,15 @@ fn a_lowered_priority_sends_no_resignation_and_the_next_advert_carries_it() {
 }
 
 #[test]
+fn what_a_check_that_has_not_spoken_weighs_at_the_start_is_no_news() {
+    let mut host = Host::dark(tracking(instance(100), &[MINUS]));
+    let moved = |actions: &[_]| notices(actions).iter().any(|what| matches!(what, What::Priority { .. }));
+    assert!(!moved(&host.give(Event::Picture(picture()))));
+    assert_eq!((host.state(), effective(&host)), (State::Backup, 40));
+    assert!(moved(&host.verdict("nginx", Verdict::Up)));
+}
+
+#[test]
 fn a_lowered_master_is_replaced_by_a_backup_it_outranked_before() {
     let mut host = Host::started(tracking(instance(100), &[MINUS]));
     host.verdict("nginx", Verdict::Up);
