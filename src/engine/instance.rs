@@ -349,7 +349,7 @@ impl Instance {
             let endpoint = Endpoint { link: link.index, family: member.family };
             match world.sockets.standing(endpoint) {
                 sockets::Standing::Open => {}
-                sockets::Standing::Opening => return Some(Reason::Starting),
+                sockets::Standing::Opening => return Some(Reason::Opening),
                 sockets::Standing::Refused(why) => {
                     return Some(Reason::NoSocket { why: String::from(why) });
                 }
@@ -483,7 +483,7 @@ impl Instance {
     fn judge(&mut self, now: Instant, obstacle: Option<Reason>, out: &mut Vec<Action>) {
         let to = match &obstacle {
             _ if self.members.iter().all(|m| m.joining || m.router.is_master()) => State::Master,
-            Some(Reason::Starting | Reason::Stopping) => State::Init,
+            Some(Reason::Starting | Reason::Opening | Reason::Stopping) => State::Init,
             Some(_) => State::Fault,
             None => State::Backup,
         };

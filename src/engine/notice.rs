@@ -169,6 +169,8 @@ impl fmt::Display for State {
 pub enum Reason {
     /// The agent has just started.
     Starting,
+    /// The sockets on the interface are being opened.
+    Opening,
     /// Listening for a master for one `Master_Down_Interval`.
     Listening,
     /// The priority is 255.
@@ -249,6 +251,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Starting => f.write_str("the agent has just started"),
+            Self::Opening => f.write_str("opening sockets on the interface"),
             Self::Listening => f.write_str("listening for a master"),
             Self::Owner => f.write_str("address owner (priority 255)"),
             Self::MasterSilent { after } => write!(f, "no master heard for {}", Millis(*after)),

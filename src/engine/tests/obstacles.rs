@@ -183,6 +183,15 @@ fn an_instance_starts_when_its_socket_is_open() {
 }
 
 #[test]
+fn an_interface_that_appears_late_does_not_look_like_a_start_of_the_agent() {
+    let mut host = Host::dark(only(instance(100)));
+    host.obliging = false;
+    host.give(Event::Picture(Picture::default()));
+    host.change(Change::Link(link(ETH0, "eth0")));
+    assert_eq!((host.state(), host.reason()), (State::Init, Reason::Opening));
+}
+
+#[test]
 fn a_socket_that_is_refused_is_tried_again_ever_more_slowly() {
     let (mut host, mut order) = waiting();
     for pause in [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000] {
