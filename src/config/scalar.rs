@@ -30,8 +30,10 @@ pub(super) fn absolute_path(text: &str) -> Result<String, String> {
 pub(super) fn judge_name(name: &At<String>, findings: &Findings) {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
     let text = &name.value;
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(good) {
-        let what = format!("'{text}' is no name; write 1 to 64 letters, digits, '_', '.' or '-'");
+    if text.is_empty() || text.len() > 64 || text.starts_with('-') || !text.bytes().all(good) {
+        let what = format!(
+            "'{text}' is no name; write 1 to 64 letters, digits, '_', '.' or '-', the first one no '-'"
+        );
         findings.error(&name.spot, what);
     }
 }
