@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::output::{complain, say};
+use super::output::{answer, complain};
 use crate::agent::report::SCHEMA;
 use crate::config::{self, Problem, Severity};
 
@@ -19,6 +19,7 @@ pub(super) fn run(path: &Path, as_json: bool) -> Exit {
         }
         Err(found) => (found.problems.clone(), Err(found)),
     };
+    let exit = if verdict.is_ok() { Exit::Ok } else { Exit::Configuration };
     if as_json {
         let report = json!({
             "schema": SCHEMA,
@@ -26,19 +27,21 @@ pub(super) fn run(path: &Path, as_json: bool) -> Exit {
             "usable": verdict.is_ok(),
             "problems": problems.iter().map(value).collect::<Vec<_>>(),
         });
-        say(&format!("{report}\n"));
+        answer(&format!("{report}\n"), exit)
     } else {
         match &verdict {
             Ok(tally) => {
                 for warning in &problems {
                     complain(&format!("{}:{warning}", path.display()));
                 }
-                say(&format!("{}: good. {tally}.\n", path.display()));
+                answer(&format!("{}: good. {tally}.\n", path.display()), exit)
             }
-            Err(found) => complain(&found.to_string()),
+            Err(found) => {
+                complain(&found.to_string());
+                exit
+            }
         }
     }
-    if verdict.is_ok() { Exit::Ok } else { Exit::Configuration }
 }
 
 fn value(problem: &Problem) -> Value {

@@ -2,10 +2,24 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use super::Exit;
 use crate::time::Duration;
 
 /// Prints to stdout; answers whether anybody still reads.
 pub(super) fn say(text: &str) -> bool {
+    written(text).is_ok()
+}
+
+/// Prints an answer to stdout and passes `exit` on, unless the answer could not be written: whoever finds half of it in
+/// a file must learn of that. A reader who has had enough and closes the pipe is none of the answer's business.
+pub(super) fn answer(text: &str, exit: Exit) -> Exit {
+    match written(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Os,
+        _ => exit,
+    }
+}
+
+fn written(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if let Err(error) = &written
@@ -13,7 +27,7 @@ pub(super) fn say(text: &str) -> bool {
     {
         complain(&format!("cannot write to the standard output: {error}"));
     }
-    written.is_ok()
+    written
 }
 
 /// Prints a line to stderr, with a line break if it has none.

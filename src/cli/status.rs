@@ -1,7 +1,7 @@
 //! `vipctl status`: the verdict first, then a line an instance.
 
 use super::client::{Client, Trouble};
-use super::output::{Colour, Tone, age, complain, say};
+use super::output::{Colour, Tone, age, answer, complain, say};
 use super::{Exit, detail, leftovers};
 use crate::agent::report::{Effect, Health, Instance, Report, Role};
 use crate::engine::notice::State;
@@ -26,8 +26,7 @@ pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Exit
             one.unwrap_or_default()
         }
     };
-    say(&text);
-    exit(report.health)
+    answer(&text, exit(report.health))
 }
 
 /// The exit code that stands for a report's health.
