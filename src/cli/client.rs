@@ -95,7 +95,8 @@ impl Client {
     /// The socket for questions; whoever may only use the other one uses that.
     async fn question(&self, path: &str) -> Result<Response<Incoming>, Trouble> {
         let stream = match self.connect(STATUS).await {
-            Err(Trouble::NotAllowed(_)) => self.connect(CONTROL).await?,
+            // Neither is for this user: name the one that asks for less.
+            Err(first @ Trouble::NotAllowed(_)) => self.connect(CONTROL).await.map_err(|_| first)?,
             connected => connected?,
         };
         exchange(stream, Method::GET, path, Vec::new()).await

@@ -57,7 +57,7 @@ fn unreachable(client: &Client, trouble: &Trouble, json: bool) -> Exit {
     } else {
         complain(&leftovers::text(trouble, &left));
     }
-    Exit::Unreachable
+    if matches!(trouble, Trouble::NotAllowed(_)) { Exit::NotAllowed } else { Exit::Unreachable }
 }
 
 /// The report with one instance only, whatever else a newer agent may have put into it.

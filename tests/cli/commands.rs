@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use super::fake::{Agent, CONFIGURATION, healthy, scratch, vipctl};
@@ -88,6 +89,37 @@ fn without_an_agent_status_says_so_and_exits_2_and_orders_exit_69() {
         let output = vipctl(&dir, order).output().unwrap();
         assert_eq!((code(&output), output.stdout.len()), (69, 0), "{order:?}");
         assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn whoever_may_not_ask_is_told_which_socket_would_do_and_exits_77() {
+    let agent = Agent::start(healthy());
+    for socket in ["vipd.sock", "status.sock"] {
+        fs::set_permissions(agent.dir.join(socket), fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    // Modes bind root, too, once it has no capabilities.
+    let mut status = Command::new("setpriv");
+    if rustix::process::geteuid().is_root() {
+        status.args(["--bounding-set=-all", "--inh-caps=-all"]);
+    }
+    status.arg(env!("CARGO_BIN_EXE_vipctl")).arg("--runtime-dir").arg(&agent.dir).arg("status");
+    let output = status.output().unwrap();
+    assert_eq!(code(&output), 77, "{}", stderr(&output));
+    assert!(stderr(&output).contains("status.sock: become root"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let agent = Agent::start(healthy());
+    let file = agent.config.display().to_string();
+    for arguments in
+        [&["status"] as &[_], &["status", "--json"], &["check", &file], &["check", &file, "--json"]]
+    {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = vipctl(&agent.dir, arguments).stdout(full).output().unwrap();
+        assert_eq!(code(&output), 71, "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("No space left on device"));
     }
 }
 
