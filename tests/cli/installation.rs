@@ -20,7 +20,8 @@ fn tree(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn install(root: &Path, arguments: &[&str]) {
+/// Stands in for what cargo builds, beside `root`.
+fn programs(root: &Path) -> PathBuf {
     let target = root.with_extension("target");
     fs::create_dir_all(target.join("release")).unwrap();
     for program in ["vipd", "vipctl"] {
@@ -28,14 +29,18 @@ fn install(root: &Path, arguments: &[&str]) {
         fs::write(&path, "#!/bin/sh\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
-    let output = Command::new(script)
-        .args(arguments)
-        .env("DESTDIR", root)
-        .env("PREFIX", "/usr/local")
-        .env("CARGO_TARGET_DIR", &target)
-        .output()
-        .unwrap();
+    target
+}
+
+fn script(root: &Path, target: &Path) -> Command {
+    let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install"));
+    script.env("DESTDIR", root).env("PREFIX", "/usr/local").env("CARGO_TARGET_DIR", target);
+    script
+}
+
+fn install(root: &Path, arguments: &[&str]) {
+    let target = programs(root);
+    let output = script(root, &target).args(arguments).output().unwrap();
     fs::remove_dir_all(target).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -53,6 +58,25 @@ fn what_is_installed_is_uninstalled_again_but_for_the_configuration() {
     fs::write(root.join("etc/vipd/vipd.yaml"), "the operator's own").unwrap();
     install(&root, &["--uninstall"]);
     assert_eq!(tree(&root), [root.join("etc/vipd/vipd.yaml")]);
+}
+
+#[test]
+fn programs_older_than_their_source_are_not_installed() {
+    let root = scratch().join("root");
+    let target = programs(&root);
+    for program in ["vipd", "vipctl"] {
+        let file = fs::File::options().append(true).open(target.join("release").join(program)).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    // A cargo that cannot build, so that it is seen to be asked.
+    let cargo = target.join("cargo");
+    fs::write(&cargo, "#!/bin/sh\nexit 42\n").unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", target.display());
+    let output = script(&root, &target).env("PATH", path).output().unwrap();
+    fs::remove_dir_all(target).unwrap();
+    assert_eq!(output.status.code(), Some(42), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!root.exists());
 }
 
 #[test]
