@@ -56,7 +56,10 @@ impl Watch<'_> {
         }
         let mut lines =
             client.follow(&format!("/events?follow=true&since={}", report.agent.newest_event)).await?;
-        self.complaint = None;
+        if self.complaint.take().is_some() {
+            // The last thing said was that there is no agent.
+            self.shown = None;
+        }
         if !self.show(&report, &text) {
             return Ok(Some(Exit::Ok));
         }

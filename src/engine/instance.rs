@@ -355,7 +355,10 @@ impl Instance {
                 }
             }
             if member.voice.is_none() {
-                return Some(Reason::NoSource { interface: interface(), family: member.family });
+                return Some(match self.settings.source(member.family) {
+                    Some(source) => Reason::SourceMissing { source },
+                    None => Reason::NoSource { interface: interface(), family: member.family },
+                });
             }
         }
         if !self.settings.priority.is_owner()

@@ -228,6 +228,11 @@ pub enum Reason {
         /// The family that lacks one.
         family: Family,
     },
+    /// The configured source is no address of this host.
+    SourceMissing {
+        /// It.
+        source: IpAddr,
+    },
     /// The protocol socket is not there.
     NoSocket {
         /// What the kernel said, or that it is still being opened.
@@ -274,6 +279,9 @@ impl fmt::Display for Reason {
             }
             Self::NoSource { interface, family: Family::Ipv6 } => {
                 write!(f, "{interface} has no usable IPv6 address to send from")
+            }
+            Self::SourceMissing { source } => {
+                write!(f, "{source}, the source of its adverts, is on no interface of this host")
             }
             Self::NoSocket { why } => f.write_str(why),
             Self::CheckDown { check } => write!(f, "check {check} is down"),

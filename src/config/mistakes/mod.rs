@@ -78,6 +78,13 @@ fn a_file_has_instances_at_its_top() {
             &["1:17: instances.web: has no value; write the instance's keys, for example 'interface: eth0'"],
         ),
         (
+            "instances: { --all: { interface: eth0, virtual_router_id: 51, addresses: [192.0.2.10/24] } }"
+                .into(),
+            &[
+                "1:14: instances.--all: '--all' is no name; write 1 to 64 letters, digits, '_', '.' or '-', the first one no '-'",
+            ],
+        ),
+        (
             "instances: { 'a b': {} }".into(),
             &[
                 "1:14: instances.a b: 'a b' is no name; write 1 to 64 letters, digits, '_', '.' or '-', the first one no '-'",
