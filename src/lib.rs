@@ -18,8 +18,9 @@
 //! The same engine runs in the agent and, under virtual time, in the simulator (`tests/sim`).
 //!
 //! How an address moves: the protocol thread hears, or no longer hears, adverts and hands them to the engine; the engine
-//! answers with an advert to send and with addresses to hold; the route thread installs and announces them. What may
-//! block lives on other threads than the one that owes adverts.
+//! answers with an advert to send, with addresses to hold and with what they may answer; the gate thread opens nftables for
+//! them, for as long as adverts leave, and the route thread installs and announces them. What may block lives on other
+//! threads than the one that owes adverts.
 
 extern crate alloc;
 

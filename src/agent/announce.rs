@@ -2,6 +2,9 @@
 //! sending takes about as long as installing, and one batch of addresses can be announced while the next goes in.
 //!
 //! What has just been installed goes first, then the engine's bursts, the one that is due first before the others.
+//! What a [gate](super::gate) does not let pass is not announced: from the order to open it until it is open, what has
+//! been installed [waits](Announcer::bar).
+//!
 //! An address that is to be removed is [forgotten](Announcer::forget) as soon as that is decided, and before it is
 //! removed the route thread [waits](Announcer::forget_sent) for the frames being sent at that moment.
 
@@ -14,7 +17,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::heartbeat::Heartbeat;
-use crate::engine::action::{Announcement, InstanceId, Place, Placement};
+use crate::engine::action::{Announcement, Generation, InstanceId, Place, Placement, RouterId};
 use crate::net::{Family, LinkIndex, Mac};
 use crate::sys::frames::Frames;
 use crate::sys::{clock, name_of};
@@ -27,9 +30,6 @@ const IDLE: Duration = Duration::from_millis(500);
 /// How many frames of one kind are sent in one turn: as many as are installed in one batch. Whoever wants to remove
 /// an address may have to wait for them.
 const BURST: usize = 32;
-
-/// How many installed addresses may wait to be announced; then the route thread waits, for it can.
-const WAITING: usize = 1024;
 
 /// The stack needs little, and all of it may be locked in memory.
 const STACK: usize = 256 << 10;
@@ -73,11 +73,26 @@ impl Announcer {
         self.0.filled.notify_one();
     }
 
-    /// Asks for what is in the kernel as of now; waits while too much waits already.
-    pub fn installed(&self, placements: &[Placement]) {
-        let full = |queue: &mut Queue| queue.installed.len() >= WAITING;
-        let queue = self.0.sent.wait_while(self.lock(), full);
-        queue.unwrap_or_else(PoisonError::into_inner).installed.extend(placements);
+    /// Asks for what is in the kernel as of now. Each address waits here once at most.
+    pub fn installed(&self, instance: InstanceId, placements: &[Placement]) {
+        self.lock().install(instance, placements);
+        self.0.filled.notify_one();
+    }
+
+    /// The gate of a virtual router is about to be changed: what is installed from now on waits.
+    pub fn bar(&self, router: RouterId, generation: Generation) {
+        self.lock().barred.entry(router).or_default().generation = generation;
+    }
+
+    /// That gate is open now, if no newer order is on its way.
+    pub fn unbar(&self, router: RouterId, generation: Generation) {
+        self.lock().unbar(router, generation);
+        self.0.filled.notify_one();
+    }
+
+    /// That virtual router is gated no longer.
+    pub fn free(&self, router: RouterId) {
+        self.lock().free(router);
         self.0.filled.notify_one();
     }
 
@@ -140,12 +155,22 @@ enum Next {
 struct Queue {
     /// Installed just now, the oldest first.
     installed: VecDeque<Placement>,
+    /// Installed, and not to be announced yet.
+    barred: BTreeMap<RouterId, Barred>,
     bursts: BTreeMap<InstanceId, Burst>,
     links: Option<BTreeSet<LinkIndex>>,
     stop: bool,
     /// Whether frames are being sent, and which turn that is.
     sending: bool,
     turn: u64,
+}
+
+/// What waits for a gate.
+#[derive(Debug, Default)]
+struct Barred {
+    /// The order that is to open it.
+    generation: Generation,
+    installed: Vec<Placement>,
 }
 
 /// A burst in work: what is left of it, and when the next frame is due.
@@ -169,12 +194,32 @@ impl Queue {
         }
     }
 
-    fn forget(&mut self, places: &[Place]) {
-        if self.installed.is_empty() && self.bursts.is_empty() {
-            return;
+    fn install(&mut self, instance: InstanceId, placements: &[Placement]) {
+        for placement in placements {
+            let router = RouterId { instance, family: placement.place.net.family() };
+            match self.barred.get_mut(&router) {
+                Some(barred) => barred.installed.push(*placement),
+                None => self.installed.push_back(*placement),
+            }
         }
+    }
+
+    fn unbar(&mut self, router: RouterId, generation: Generation) {
+        if self.barred.get(&router).is_some_and(|barred| barred.generation == generation) {
+            self.free(router);
+        }
+    }
+
+    fn free(&mut self, router: RouterId) {
+        self.installed.extend(self.barred.remove(&router).into_iter().flat_map(|barred| barred.installed));
+    }
+
+    fn forget(&mut self, places: &[Place]) {
         let places: BTreeSet<_> = places.iter().collect();
         self.installed.retain(|placement| !places.contains(&placement.place));
+        for barred in self.barred.values_mut() {
+            barred.installed.retain(|placement| !places.contains(&placement.place));
+        }
         for burst in self.bursts.values_mut() {
             burst.rest.addresses.retain(|placement| !places.contains(&placement.place));
         }
@@ -332,6 +377,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_installed_waits_for_its_gate() {
+        let mut queue = Queue::default();
+        let router = RouterId { instance: WEB, family: Family::Ipv4 };
+        queue.barred.entry(router).or_default().generation = Generation(2);
+        queue.install(WEB, &[placement(1), placement(2)]);
+        queue.install(MAIL, &[placement(9)]);
+        assert_eq!(next(&mut queue, at(0)), [placement(9)]);
+        queue.unbar(router, Generation(1));
+        assert_eq!(next(&mut queue, at(0)), [], "a newer order is on its way");
+        queue.forget(&[place(1)]);
+        queue.unbar(router, Generation(2));
+        assert_eq!(next(&mut queue, at(0)), [placement(2)]);
+        assert!(queue.barred.is_empty());
+    }
+
+    #[test]
     fn what_was_installed_goes_first_and_a_paced_burst_keeps_its_pace() {
         let mut queue = Queue::default();
         queue.begin(announcement(WEB, &[1, 2], 2), at(0));
@@ -366,7 +427,7 @@ mod tests {
     #[test]
     fn forgetting_waits_for_the_frames_being_sent() {
         let announcer = Announcer::default();
-        announcer.installed(&[placement(1)]);
+        announcer.installed(WEB, &[placement(1)]);
         assert!(matches!(announcer.next(Duration::ZERO), Next::Send(_)));
         let other = announcer.clone();
         let forgetting = std::thread::spawn(move || other.forget_sent(&[place(1)]));

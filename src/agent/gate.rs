@@ -1,12 +1,15 @@
-//! The gate thread: what virtual addresses may still answer while they change hands. Apart from the route
-//! thread because it waits for another lock, nftables' commit lock, which other programs may hold for long.
+//! The gate thread: what virtual addresses may answer, and for how long. Apart from the route thread because it
+//! waits for another lock, nftables' commit lock, which other programs may hold for long.
 //!
-//! It keeps the newest order of each instance, works out what all of them together want, and has the table
-//! brought to that; orders that come in together take one transaction. What cannot be done now is tried again
-//! in half a second, until it is done or no longer wanted. Where nftables is not to be had at all, orders are
-//! taken and nothing is done: a hand-over is then as abrupt as one without a gate.
+//! It keeps the newest order of each virtual router and has the table brought to what all of them together want;
+//! orders that come in together take one transaction. Each is answered with what passes now. Twice a second it looks
+//! whether the table and the leases are there. What cannot be done now is tried again then. Where nftables is not to
+//! be had at all, that is the answer, and nothing is done: then a dead agent's addresses go on answering.
+//!
+//! A table that somebody took away is made again. Until then everything passes, and what a lease still is only the
+//! engine knows; so it is asked first, and who does not answer in 50 ms is dark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -14,14 +17,20 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::announce::Announcer;
 use super::heartbeat::Heartbeat;
-use super::mail::Mailbox;
-use crate::engine::action::{Gate, InstanceId, Passage};
+use super::mail::{Answer, AnswerSender, Mailbox};
+use crate::engine::action::{Gate, Passage, RouterId};
+use crate::engine::event::{Gated, Gating};
+use crate::sys::clock;
 use crate::sys::netlink::Failure;
-use crate::sys::nftables::{Restrictions, Table};
+use crate::sys::nftables::{Gates, Table};
 
-/// How long a turn may wait for work: the thread must show that it is alive.
+/// How long a turn may wait for work: the thread must show that it is alive, and see that the table is.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// How long the engine may take to say what its leases still are.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The stack needs little, and all of it may be locked in memory.
 const STACK: usize = 256 << 10;
@@ -46,71 +55,160 @@ impl Trouble {
     }
 }
 
-/// Starts the thread. It ends at [`Mailbox::stop`], and everything passes again then.
-pub fn spawn(mailbox: Arc<Mailbox>, heartbeat: Heartbeat, trouble: Trouble) -> io::Result<JoinHandle<()>> {
+/// Starts the thread. It ends at [`Mailbox::stop`]. What is still gated then stays, and is dark: its addresses
+/// may be there, and nobody would close it later.
+pub fn spawn(
+    mailbox: Arc<Mailbox>,
+    answers: AnswerSender,
+    announcer: Announcer,
+    heartbeat: Heartbeat,
+    trouble: Trouble,
+) -> io::Result<JoinHandle<()>> {
     Builder::new().name("gate".into()).stack_size(STACK).spawn(move || {
-        let mut keeper = Keeper::new(trouble);
-        loop {
+        let mut keeper = Keeper::new(mailbox, answers, announcer, trouble);
+        while !keeper.stopping {
             heartbeat.beat();
-            let slots = mailbox.take(IDLE);
-            if slots.stop {
-                break;
-            }
-            keeper.turn(slots.gate);
+            keeper.collect(IDLE);
+            keeper.turn();
         }
-        keeper.open_all();
+        keeper.end();
     })
 }
 
 struct Keeper {
-    /// None where nftables is not to be had.
-    table: Option<Table>,
+    mailbox: Arc<Mailbox>,
+    answers: AnswerSender,
+    /// What is open may be announced.
+    announcer: Announcer,
+    /// None where nftables is not to be had; and why.
+    table: Result<Table, String>,
     trouble: Trouble,
-    /// The newest order of each instance that wants something restricted.
-    wanted: BTreeMap<InstanceId, Gate>,
+    /// The newest order of each router that has addresses.
+    wanted: Gates,
+    /// Those that came since the table was last brought to what is wanted.
+    fresh: BTreeSet<RouterId>,
     /// Whether the table is known to be as wanted.
     settled: bool,
+    stopping: bool,
 }
 
 impl Keeper {
-    fn new(trouble: Trouble) -> Self {
-        let table = Table::open();
-        if let Err(failure) = &table {
-            trouble.set(Some(sentence(failure)));
+    fn new(mailbox: Arc<Mailbox>, answers: AnswerSender, announcer: Announcer, trouble: Trouble) -> Self {
+        let table = Table::open().map_err(|failure| sentence(&failure));
+        if let Err(why) = &table {
+            trouble.set(Some(why.clone()));
         }
-        Self { table: table.ok(), trouble, wanted: BTreeMap::new(), settled: true }
+        let (wanted, fresh) = (BTreeMap::new(), BTreeSet::new());
+        Self { mailbox, answers, announcer, table, trouble, wanted, fresh, settled: true, stopping: false }
     }
 
-    fn turn(&mut self, orders: BTreeMap<InstanceId, Gate>) {
-        self.settled &= orders.is_empty();
-        for (instance, gate) in orders {
-            match gate.passage {
-                Passage::Open => self.wanted.remove(&instance),
-                Passage::FramesOnly | Passage::Shut => self.wanted.insert(instance, gate),
+    /// Takes the orders that are there, waiting for the first.
+    fn collect(&mut self, timeout: Duration) {
+        let slots = self.mailbox.take(timeout);
+        self.stopping |= slots.stop;
+        self.settled &= slots.gate.is_empty();
+        for (router, gate) in slots.gate {
+            self.fresh.insert(router);
+            if gate.places.is_empty() {
+                self.wanted.remove(&router);
+            } else {
+                self.wanted.insert(router, gate);
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        // Closing comes before all questions.
+        if !self.settled {
+            self.settle();
+        }
+        let loss = match &mut self.table {
+            Ok(table) => table.loss(),
+            Err(_) => return,
+        };
+        match loss {
+            Ok(None) => self.look_for_expired(),
+            Ok(Some(why)) => self.make_again(&why),
+            Err(failure) => self.trouble.set(Some(sentence(&failure))),
+        }
+    }
+
+    fn settle(&mut self) {
+        let done = match &mut self.table {
+            Ok(table) => table.settle(&self.wanted, &self.fresh).map_err(|failure| sentence(&failure)),
+            Err(why) => Err(why.clone()),
+        };
+        self.settled = done.is_ok() || self.table.is_err();
+        let has_leases = self.table.as_ref().is_ok_and(Table::has_leases);
+        for router in std::mem::take(&mut self.fresh) {
+            let Some(gate) = self.wanted.get(&router) else { continue };
+            let state = match (&done, &self.table) {
+                (Ok(()), Ok(table)) if !table.is_lit(router) => Gating::Dark,
+                (Ok(()), _) if gate.lease.is_some() && !has_leases => Gating::Unavailable(NO_EGRESS.into()),
+                (Ok(()), _) => Gating::Open,
+                (Err(why), _) => Gating::Unavailable(why.clone()),
             };
+            self.answer(gate, state);
         }
-        let Some(table) = &mut self.table else { return };
-        if self.settled && table.is_current() {
-            return;
-        }
-        let mut restrictions = Restrictions::default();
-        for gate in self.wanted.values() {
-            restrictions.add(gate.passage, &gate.addresses);
-        }
-        let done = table.restrict(restrictions);
-        self.settled = done.is_ok();
         self.trouble.set(match done {
-            Err(failure) => Some(sentence(&failure)),
-            Ok(()) if !table.silences_all() => Some(NO_EGRESS.into()),
+            Err(why) => Some(why),
+            Ok(()) if !has_leases && !self.wanted.is_empty() => Some(NO_EGRESS.into()),
             Ok(()) => None,
         });
     }
 
-    /// Nobody would open it later.
-    fn open_all(mut self) {
-        if let Some(table) = &mut self.table
-            && let Err(failure) = table.delete()
-        {
+    fn look_for_expired(&mut self) {
+        let Ok(table) = &mut self.table else { return };
+        match table.expired() {
+            Ok(expired) => {
+                for gate in expired.iter().filter_map(|router| self.wanted.get(router)) {
+                    self.answer(gate, Gating::Dark);
+                }
+            }
+            Err(failure) => self.trouble.set(Some(sentence(&failure))),
+        }
+    }
+
+    /// Asks the engine for new orders, and makes the table from these.
+    fn make_again(&mut self, why: &str) {
+        if let Ok(table) = &mut self.table {
+            table.forget();
+        }
+        for gate in self.wanted.values() {
+            self.answer(gate, Gating::Lost(why.to_owned()));
+        }
+        let waits = |gate: &&Gate| gate.passage != Passage::Shut && gate.lease.is_some();
+        let mut waiting: BTreeSet<RouterId> = self.wanted.values().filter(waits).map(|g| g.router).collect();
+        let until = clock::now() + PATIENCE;
+        loop {
+            waiting.retain(|router| !self.fresh.contains(router));
+            let left = until.since(clock::now());
+            if waiting.is_empty() || left.is_zero() || self.stopping {
+                break;
+            }
+            self.collect(left);
+        }
+        self.settle();
+        for gate in waiting.iter().filter_map(|router| self.wanted.get(router)) {
+            self.answer(gate, Gating::Dark);
+        }
+    }
+
+    fn answer(&self, gate: &Gate, state: Gating) {
+        let (router, generation) = (gate.router, gate.generation);
+        if let Gating::Open | Gating::Unavailable(_) = state {
+            self.announcer.unbar(router, generation);
+        }
+        self.answers.send(Answer::Gated(Gated { router, generation, state }));
+    }
+
+    fn end(mut self) {
+        let Ok(table) = &mut self.table else { return };
+        for gate in self.wanted.values_mut() {
+            gate.passage = Passage::Shut;
+        }
+        let done = table.settle(&self.wanted, &BTreeSet::new());
+        if let Err(failure) = done {
             self.trouble.set(Some(sentence(&failure)));
         }
     }
@@ -124,10 +222,10 @@ fn sentence(failure: &Failure) -> String {
             format!("{} ({sentence})", Errno::from_raw(*errno).desc())
         }
     };
-    format!("addresses cannot be silenced while they change hands: nftables: {why}")
+    format!("without a lease: if the agent dies, its addresses go on answering: nftables: {why}")
 }
 
-const NO_EGRESS: &str = "addresses cannot be silenced entirely while they change hands: \
+const NO_EGRESS: &str = "without a lease: if the agent dies, its addresses go on answering: \
     nftables has no egress hook, which came with Linux 5.16";
 
 #[cfg(test)]
@@ -139,7 +237,7 @@ mod tests {
         let refused = Failure { errno: nix::libc::EPERM, sentence: None };
         assert_eq!(
             sentence(&refused),
-            "addresses cannot be silenced while they change hands: nftables: Operation not permitted"
+            "without a lease: if the agent dies, its addresses go on answering: nftables: Operation not permitted"
         );
         let explained = Failure { errno: nix::libc::EOPNOTSUPP, sentence: Some("no such hook".into()) };
         assert!(sentence(&explained).ends_with("(no such hook)"));

@@ -13,8 +13,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::engine::action::{Endpoint, Gate, Generation, Hold, InstanceId, Listen};
-use crate::engine::event::{Held, Opened, Picture};
+use crate::engine::action::{Endpoint, Gate, Generation, Hold, InstanceId, Listen, RouterId};
+use crate::engine::event::{Gated, Held, Opened, Picture};
 use crate::sys::vrrp_socket::VrrpSocket;
 
 /// How many answers may wait for the protocol thread.
@@ -26,7 +26,7 @@ pub struct Slots {
     /// Addresses to have and not to have.
     pub hold: BTreeMap<InstanceId, Hold>,
     /// What addresses may answer.
-    pub gate: BTreeMap<InstanceId, Gate>,
+    pub gate: BTreeMap<RouterId, Gate>,
     /// Sockets to open.
     pub listen: BTreeMap<Endpoint, Listen>,
     /// Sockets to close: leaving their groups may wait for RTNL.
@@ -67,9 +67,9 @@ impl Mailbox {
         self.change(|slots| drop(slots.hold.insert(hold.instance, hold)));
     }
 
-    /// Says what addresses may answer, in place of what was said before.
-    pub fn gate(&self, gate: Gate) {
-        self.change(|slots| drop(slots.gate.insert(gate.instance, gate)));
+    /// Says what addresses may answer, in place of what was said before. The worker takes all of these or none.
+    pub fn gate(&self, gates: impl IntoIterator<Item = Gate>) {
+        self.change(|slots| slots.gate.extend(gates.into_iter().map(|gate| (gate.router, gate))));
     }
 
     /// Asks for a socket, in place of what was asked for before at its endpoint.
@@ -106,7 +106,6 @@ impl Mailbox {
     pub fn superseded(&self, instance: InstanceId, generation: Generation) -> bool {
         let slots = self.lock();
         slots.hold.get(&instance).is_some_and(|newer| newer.generation > generation)
-            || slots.gate.get(&instance).is_some_and(|newer| newer.generation > generation)
     }
 
     fn change(&self, change: impl FnOnce(&mut Slots)) {
@@ -133,6 +132,8 @@ pub enum Answer {
         /// The socket, if it was opened.
         socket: Option<VrrpSocket>,
     },
+    /// How a gate stands.
+    Gated(Gated),
     /// All links and addresses.
     Picture(Picture),
 }

@@ -7,7 +7,7 @@
 //! | [`mail`] | the bounded ways between the protocol thread and its workers |
 //! | [`route`] | the thread that installs addresses and opens sockets |
 //! | [`announce`] | the thread that announces addresses |
-//! | [`gate`] | the thread that settles what addresses may still answer while they change hands |
+//! | [`gate`] | the thread that settles what addresses may answer, and for how long |
 //! | [`post`] | the bounded ways between the protocol thread and the service thread |
 //! | [`heartbeat`] | whether every thread still turns |
 //! | [`service`] | the thread for everything that may wait; below is what it does |

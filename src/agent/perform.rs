@@ -10,7 +10,7 @@ use crate::sys::vrrp_socket::VrrpSocket;
 impl Protocol {
     /// Performs and removes all actions; `None` if every advert went out, else the failures.
     pub(super) fn perform(&mut self, actions: &mut Vec<Action>) -> Option<Vec<Event<'static>>> {
-        let mut failed = Vec::new();
+        let (mut failed, mut gates) = (Vec::new(), Vec::new());
         for action in actions.drain(..) {
             match action {
                 Action::Send(datagram) => failed.extend(self.send(&datagram)),
@@ -27,9 +27,20 @@ impl Protocol {
                     self.route.hold(hold);
                 }
                 Action::Kernel(KernelWork::Announce(announcement)) => self.announcer.announce(announcement),
-                Action::Kernel(KernelWork::Gate(gate)) => self.gate.gate(gate),
+                Action::Kernel(KernelWork::Gate(gate)) => {
+                    if gate.places.is_empty() {
+                        self.announcer.free(gate.router);
+                    } else {
+                        self.announcer.bar(gate.router, gate.generation);
+                    }
+                    gates.push(gate);
+                }
                 Action::Tell(notice) => self.notices.push(notice),
             }
+        }
+        // Together: what one event changes for many instances takes one transaction.
+        if !gates.is_empty() {
+            self.gate.gate(gates);
         }
         (!failed.is_empty()).then_some(failed)
     }

@@ -255,6 +255,7 @@ impl Protocol {
     fn take_answer(&mut self, now: Instant, answer: Answer) {
         match answer {
             Answer::Held(held) => self.feed(now, Event::Held(held)),
+            Answer::Gated(gated) => self.feed(now, Event::Gated(gated)),
             Answer::Picture(picture) => {
                 self.feed(now, Event::Picture(picture));
                 match self.monitor.resume() {

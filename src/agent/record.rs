@@ -50,6 +50,10 @@ pub enum Record {
     HandedOver { to: IpAddr, after_ms: f64 },
     /// A step-down found no successor.
     NobodyTookOver,
+    /// A master's lease ran out.
+    LeaseOver,
+    /// Somebody took the gate away.
+    GateLost { why: String },
     /// A new configuration is in force.
     Reloaded { started: u32, stopped: u32, changed: u32 },
     /// A new configuration was refused.
@@ -102,6 +106,8 @@ impl From<What> for Record {
             What::Check { check, up, why } => Self::Check { check, up, why },
             What::HandedOver { to, after } => Self::HandedOver { to, after_ms: millis(after) },
             What::NobodyTookOver => Self::NobodyTookOver,
+            What::LeaseOver => Self::LeaseOver,
+            What::GateLost { why } => Self::GateLost { why },
             What::Reloaded { started, stopped, changed } => Self::Reloaded { started, stopped, changed },
         }
     }
@@ -135,6 +141,8 @@ impl Record {
             | Self::Stalled { .. }
             | Self::Check { up: false, .. }
             | Self::NobodyTookOver
+            | Self::LeaseOver
+            | Self::GateLost { .. }
             | Self::ReloadRefused { .. }
             | Self::Lost { .. } => Level::WARN,
             Self::Stuck { .. } => Level::ERROR,
@@ -183,6 +191,10 @@ impl fmt::Display for Record {
             Self::Check { check, up: false, why } => write!(f, "check {check} is down: {why}"),
             Self::HandedOver { to, after_ms } => write!(f, "{to} took over after {after_ms:.1} ms"),
             Self::NobodyTookOver => f.write_str("nobody took over; still master"),
+            Self::LeaseOver => f.write_str(
+                "its adverts came too late and its lease ran out: it answers nobody until it has listened again",
+            ),
+            Self::GateLost { why } => write!(f, "{why}; it is made again"),
             Self::Reloaded { started, stopped, changed } => write!(
                 f,
                 "new configuration: {started} instances started, {stopped} stopped, {changed} changed in place"

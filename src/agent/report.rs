@@ -103,6 +103,9 @@ pub struct Instance {
     pub priority: Priority,
     /// The time between adverts.
     pub advert_interval_ms: f64,
+    /// What becomes of its addresses if the agent dies.
+    #[serde(default)]
+    pub lease: Lease,
     /// Whether the operator has asked it to step down.
     pub stepped_down: bool,
     /// How often it became master.
@@ -115,6 +118,15 @@ pub struct Instance {
     pub addresses: Vec<Address>,
     /// The checks that bear on it.
     pub tracks: Vec<Track>,
+}
+
+/// Whether addresses answer only as long as adverts go out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Whether they do.
+    pub enabled: bool,
+    /// How long they answer after the last advert.
+    pub extension_ms: f64,
 }
 
 /// A priority before and after tracks.

@@ -115,7 +115,7 @@ impl Route {
             job.remove_batch(&mut self.addresses);
         } else {
             let installed = job.install_batch(&mut self.addresses);
-            self.announcer.installed(&installed);
+            self.announcer.installed(job.hold.instance, &installed);
         }
         if job.is_done() {
             self.answers.send(Answer::Held(job.into_answer()));

@@ -77,10 +77,11 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     let announce = announce::spawn(announcer.clone(), heartbeats.register("announce"));
     let announce = announce.map_err(refused("start the announce thread"))?;
     let pulse_of_route = heartbeats.register("route").count();
-    let route = route::spawn(mailbox.clone(), answering, announcer.clone(), pulse_of_route);
+    let route = route::spawn(mailbox.clone(), answering.clone(), announcer.clone(), pulse_of_route);
     let route = route.map_err(refused("start the route thread"))?;
     let (orders, gate_trouble) = (mail::Mailbox::new(), gate::Trouble::default());
-    let gate = gate::spawn(orders.clone(), heartbeats.register("gate"), gate_trouble.clone());
+    let pulse_of_gate = heartbeats.register("gate");
+    let gate = gate::spawn(orders.clone(), answering, announcer.clone(), pulse_of_gate, gate_trouble.clone());
     let gate = gate.map_err(refused("start the gate thread"))?;
     let parts = protocol::Parts {
         engine: Engine::new(clock::now(), config.settings.clone()),
@@ -116,7 +117,7 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     let whole = route.join().is_ok() && whole;
     announcer.stop();
     let whole = announce.join().is_ok() && whole;
-    // What was shut until the addresses were gone may pass now.
+    // What was shut until the addresses were gone is not in anybody's way any more.
     orders.stop();
     let whole = gate.join().is_ok() && whole;
     if ending == Ending::Asked && whole { Ok(()) } else { Err(Trouble::Ended) }

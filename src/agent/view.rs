@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::report::{
-    Address, Agent, Check, Counters, Duplicate, Effect, Health, Instance, Master, Priority, Report, Role,
-    Router, SCHEMA, Track, millis,
+    Address, Agent, Check, Counters, Duplicate, Effect, Health, Instance, Lease, Master, Priority, Report,
+    Role, Router, SCHEMA, Track, millis,
 };
 use super::stamp::Clocks;
 use crate::engine::notice::{Discard, State};
@@ -68,6 +68,7 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
         },
         priority: Priority { configured: one.configured.get(), effective: one.effective.get() },
         advert_interval_ms: millis(one.interval),
+        lease: Lease { enabled: one.lease.enabled, extension_ms: millis(one.lease.extension) },
         stepped_down: one.stepped_down,
         times_master: one.times_master,
         duplicate: duplicate(one, now, clocks),
@@ -236,6 +237,7 @@ mod tests {
             configured: crate::net::Priority::DEFAULT,
             effective: crate::net::Priority::DEFAULT,
             interval: Duration::from_secs(1),
+            lease: status::LeaseStatus { enabled: true, extension: Duration::from_secs(3) },
             stepped_down: false,
             times_master: 1,
             routers: vec![router],

@@ -29,6 +29,7 @@ pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String 
             millis(one.advert_interval_ms)
         )],
     );
+    page.entry("lease", [lease(one)]);
     page.entry("addresses", one.addresses.iter().map(address));
     for router in &one.routers {
         page.entry(&router.family, routing(router, report));
@@ -80,6 +81,16 @@ fn priority(one: &Instance) -> String {
         [] => format!("{effective}"),
         terms => format!("{effective} = {configured} configured, {}", terms.join(", ")),
     }
+}
+
+fn lease(one: &Instance) -> String {
+    if one.lease.enabled {
+        return format!(
+            "answers for {} after an advert, whatever becomes of the agent",
+            millis(one.lease.extension_ms)
+        );
+    }
+    "none: a dead agent's addresses go on answering".to_owned()
 }
 
 fn address(one: &Address) -> String {
@@ -181,6 +192,7 @@ mail: BACKUP on lb1 for 14m, since 2026-11-21 10:11:00 UTC.
   master      192.0.2.2, priority 100, heard 31 ms ago
   priority    90 = 150 configured, nginx -60
   speaks      VRRP version 3 on eth0, virtual router id 52, an advert every 100 ms
+  lease       answers for 3000 ms after an advert, whatever becomes of the agent
   addresses   192.0.2.20/24  not here
               192.0.2.21/24  not here
   ipv4        BACKUP, sends from 192.0.2.1

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::agent::report::{
-    Address, Agent, Check, Counters, Effect, Health, Instance, Master, Priority, Report, Role, Router, Track,
+    Address, Agent, Check, Counters, Effect, Health, Instance, Lease, Master, Priority, Report, Role, Router,
+    Track,
 };
 use crate::agent::stamp::Stamp;
 
@@ -45,6 +46,7 @@ fn master() -> Instance {
         version: 3,
         priority: Priority { configured: 100, effective: 100 },
         advert_interval_ms: 1000.0,
+        lease: Lease { enabled: true, extension_ms: 3000.0 },
         stepped_down: false,
         times_master: 1,
         duplicate: None,

@@ -74,7 +74,7 @@ fn what_is_not_written_has_the_default_that_the_manual_names() {
     let written = with(
         "startup_delay: 0s",
         "priority: 100, advert_interval: 1s, version: 3, preempt: true, preempt_delay: 0s, \
-         checksum: pseudo_header, announce: { again_after: 5s, refresh: 60s }",
+         checksum: pseudo_header, announce: { again_after: 5s, refresh: 60s }, lease: true",
         "method: GET, interval: 1s, timeout: 500ms, rise: 2, fall: 2",
     );
     assert_eq!(written, with("", "", ""));

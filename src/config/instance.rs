@@ -29,6 +29,7 @@ pub(super) const KEYS: &[&str] = &[
     "authentication",
     "checksum",
     "announce",
+    "lease",
 ];
 
 /// An instance as written. What is `None` was missing or wrong, and has been noted.
@@ -52,6 +53,7 @@ pub(super) struct Instance {
     /// The second is whether it was written at all.
     pub(super) checksum: Option<(At<ChecksumForm>, bool)>,
     pub(super) announce: Option<At<Announce>>,
+    pub(super) lease: Option<At<bool>>,
 }
 
 impl Instance {
@@ -86,6 +88,7 @@ impl Instance {
             authentication,
             checksum: checksum.map(|form| (form, table.optional("checksum").is_some())),
             announce: table.or("announce", announce::DEFAULT, announce::read),
+            lease: table.or("lease", true, Item::truth),
         })
     }
 
@@ -111,6 +114,7 @@ impl Instance {
             authentication: self.authentication.map_or(vrrp::Authentication::None, |at| at.value.value),
             checksum: self.checksum?.0.value,
             announce: self.announce?.value,
+            lease: self.lease?.value,
         })
     }
 }

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::notice::Notice;
-use crate::net::{Family, IpNet, LinkIndex, Mac};
-use crate::time::Duration;
+use crate::net::{Family, IpNet, LinkIndex, Mac, Vrid};
+use crate::time::{Duration, Instant};
 
 /// One effect, to be performed in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,15 @@ pub enum Action {
 /// An instance's number: never reused while the agent runs, kept across reloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u32);
+
+/// A virtual router: an instance's part in one family. What is true of an advert is true of it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouterId {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The family.
+    pub family: Family,
+}
 
 /// The number of an order; a later order has a greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -60,7 +69,7 @@ pub enum KernelWork {
     Hold(Hold),
     /// Announce addresses that are there already.
     Announce(Announcement),
-    /// What an instance's addresses may still answer.
+    /// What a virtual router's addresses may answer.
     Gate(Gate),
     /// Which socket to have.
     Listen(Listen),
@@ -108,17 +117,37 @@ pub struct Announcement {
     pub pace: Duration,
 }
 
-/// What an instance's addresses may answer, above and beyond being installed.
+/// What a virtual router's addresses may answer, installed or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {
     /// Whose addresses.
-    pub instance: InstanceId,
+    pub router: RouterId,
     /// The order's number.
     pub generation: Generation,
     /// What may pass.
     pub passage: Passage,
-    /// The addresses meant, each with its link.
-    pub addresses: Vec<Place>,
+    /// How long it may pass, whatever becomes of the agent; none: until an order says otherwise.
+    pub lease: Option<Lease>,
+    /// All its addresses, each with its link; empty: there is nothing to gate any more.
+    pub places: Vec<Place>,
+}
+
+/// Permission to answer that ends by itself unless adverts go out.
+///
+/// It begins with a term, once; from then on each advert that leaves with a priority other than 0 moves its end, and
+/// an order may cut it, never lengthen it. What ran out within a term does not come back within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// When it ends unless another advert goes out.
+    pub until: Instant,
+    /// Whether it ends then although adverts have moved its end farther: the router is resigning.
+    pub cut: bool,
+    /// How long after an advert it ends.
+    pub extension: Duration,
+    /// The virtual router identifier in the adverts that count.
+    pub vrid: Vrid,
+    /// Which time as master it belongs to.
+    pub term: u64,
 }
 
 /// What a gate lets pass.

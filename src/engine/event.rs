@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::action::{Endpoint, Generation, InstanceId, Place};
+use super::action::{Endpoint, Generation, InstanceId, Place, RouterId};
 use super::settings::Settings;
 use crate::net::{Family, IpNet, LinkIndex, Mac};
 use crate::proto::health::Verdict;
@@ -37,6 +37,8 @@ pub enum Event<'a> {
     Held(Held),
     /// A socket was opened, or could not be.
     Opened(Opened),
+    /// What a gate lets pass, after an order or because that is no longer what the order was.
+    Gated(Gated),
     /// An advert could not be sent.
     SendFailed {
         /// The instance whose advert it was.
@@ -186,6 +188,30 @@ pub struct Opened {
     pub generation: Generation,
     /// Why it could not be opened.
     pub refused: Option<Refusal>,
+}
+
+/// How a [`Gate`](super::action::Gate) stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gated {
+    /// Whose.
+    pub router: RouterId,
+    /// Of which order; an older one is ignored.
+    pub generation: Generation,
+    /// What passes.
+    pub state: Gating,
+}
+
+/// What a gate lets pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gating {
+    /// What was ordered passes, for as long as the lease lives.
+    Open,
+    /// Nothing passes: as ordered, or because the lease ran out.
+    Dark,
+    /// Somebody else took the gate away. It is made again from a new order, which says what the lease still is.
+    Lost(String),
+    /// There is no gate: everything passes whatever is ordered.
+    Unavailable(String),
 }
 
 /// What the kernel said no with.

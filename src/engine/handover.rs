@@ -77,16 +77,21 @@ impl Handover {
         }
     }
 
-    /// A successor's advert was accepted. Returns whether this is the first of its family.
-    pub(super) fn hear(&mut self, now: Instant, family: Family, address: IpAddr) -> bool {
+    /// A successor's advert was accepted.
+    pub(super) fn hear(&mut self, now: Instant, family: Family, address: IpAddr) {
         self.release_at.get_or_insert(now + LONGEST_FRAMES_ONLY);
         self.successor.get_or_insert((address, now.since(self.since)));
-        self.heard.insert(family)
+        self.heard.insert(family);
     }
 
     /// Who took over first, and how long after the resignation it was heard.
     pub(super) fn successor(&self) -> Option<(IpAddr, Duration)> {
         self.successor
+    }
+
+    /// By when it is over if no successor is heard.
+    pub(super) fn bound(&self) -> Instant {
+        self.until
     }
 
     /// Another host announced an address.

@@ -282,11 +282,6 @@ impl Holding {
         self.entries.iter().filter(|(_, e)| !e.wanted).map(|(place, _)| *place).collect()
     }
 
-    /// What is wanted, installed or not.
-    pub(super) fn wanted(&self) -> impl Iterator<Item = Placement> + '_ {
-        self.entries.values().filter(|e| e.wanted).map(|e| e.placement)
-    }
-
     /// What is installed and wanted: what may be announced.
     pub(super) fn announceable(&self) -> Vec<Placement> {
         self.entries

@@ -10,11 +10,11 @@ use core::net::IpAddr;
 
 use super::action::{Action, Endpoint, InstanceId, Placement};
 use super::announcing::Announcing;
+use super::gating::Gates;
 use super::handover::{Ending, Handover, Otherwise};
 use super::hear::Accepted;
 use super::holding::Holding;
 use super::is_news;
-use super::keep::Gating;
 use super::member::{Member, Voice, listed};
 use super::notice::{Discard, Notice, Reason, State, What};
 use super::settings::{Effect, Instance as Settings};
@@ -55,7 +55,7 @@ pub(super) struct Instance {
     pub(super) holding: Holding,
     pub(super) holds: bool,
     pub(super) announcing: Announcing,
-    pub(super) gate: Gating,
+    pub(super) gates: Gates,
     /// When something is due, as of the last time it came to rest.
     due: Option<Instant>,
 }
@@ -83,7 +83,7 @@ impl Instance {
             holding: Holding::new(id),
             holds: false,
             announcing: Announcing::default(),
-            gate: Gating::default(),
+            gates: Gates::new(),
             due: Some(start_at),
             settings,
         }
@@ -142,11 +142,15 @@ impl Instance {
     /// have overflowed, listen again. Returns whether that concerned any router.
     pub(super) fn wake(&mut self, now: Instant, late: core::time::Duration, out: &mut Vec<Action>) -> bool {
         let mut concerned = false;
+        if self.state == State::Master && late > self.settings.interval / 2 {
+            // Should the advert that is about to go out be too late, the gates say so.
+            self.gates.ask_again();
+        }
         for at in 0..self.members.len() {
             let member = &self.members[at];
             let stale = if member.router.is_master() {
                 let sign_of_life = member.sent.unwrap_or_default();
-                now.since(sign_of_life) >= self.settings.interval * 3
+                now.since(sign_of_life) >= self.longest_silence()
             } else {
                 member.is_started() && late > member.router.master_interval()
             };
@@ -174,9 +178,8 @@ impl Instance {
         self.feed(now, at, input(accepted.heard), out);
         // Whoever it is and whatever its priority: we have resigned.
         let (source, resigns) = (accepted.heard.source, accepted.heard.priority == Priority::RESIGN);
-        let succeeds = |handover: &mut Handover| !resigns && handover.hear(now, family, source);
-        if self.handover.as_mut().is_some_and(succeeds) {
-            self.silence_arp(out);
+        if let Some(handover) = self.handover.as_mut().filter(|_| !resigns) {
+            handover.hear(now, family, source);
         }
     }
 
@@ -431,6 +434,7 @@ impl Instance {
             self.announcing.start(now, &self.settings.announce);
             self.announcing.defend(now, self.settings.interval);
         }
+        self.gates.begin_term();
         self.pass(now, Input::Promote, out);
         for member in &mut self.members {
             member.master = None;

@@ -1,10 +1,10 @@
-//! What the kernel is to hold for an instance: its addresses, their announcements, and what may pass for them.
+//! What the kernel is to hold for an instance: its addresses and their announcements.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::action::{Action, Announcement, Gate, Generation, KernelWork, Passage, Place, Placement};
+use super::action::{Action, Announcement, KernelWork, Place, Placement};
 use super::announcing::Burst;
 use super::event::{Held, Link, LinkAddress};
 use super::holding::Observed;
@@ -12,16 +12,8 @@ use super::instance::Instance;
 use super::notice::{State, What};
 use super::status::Duplicate;
 use super::world::World;
-use crate::net::{Family, IpNet, Mac};
+use crate::net::{IpNet, Mac};
 use crate::time::{Duration, Instant};
-
-/// What an instance's gate was last told.
-#[derive(Debug, Default)]
-pub(super) struct Gating {
-    generation: Generation,
-    /// The addresses that something is shut for; empty when everything is open.
-    restricted: Vec<Place>,
-}
 
 impl Instance {
     /// Works out where each virtual address goes, and in which form.
@@ -34,6 +26,7 @@ impl Instance {
         }
         self.link = index;
         self.holds = false;
+        self.gates.look_again();
         let Some(link) = link else { return self.placements.clear() };
         // What is in the kernel keeps its form: another prefix would be another address there.
         let known: Vec<Place> = self.holding.places().into_iter().filter(|p| p.link == link.index).collect();
@@ -58,9 +51,7 @@ impl Instance {
     /// Orders what is not as it should be.
     pub(super) fn keep(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
         let holds = self.state == State::Master || self.handover.is_some();
-        if self.state == State::Master {
-            self.open_gate(out);
-        }
+        self.gate(world, out);
         if holds && !self.holds {
             let own = |p: &&Placement| {
                 self.settings.priority.is_owner()
@@ -70,24 +61,15 @@ impl Instance {
             self.holding.want(&wanted);
             self.announcing.start(now, &self.settings.announce);
             // What is there already is not installed again, which would announce it.
-            self.announce(Duration::ZERO, out);
-        }
-        if !holds && self.holds {
-            // What this instance loses to another one of ours is not shut out.
-            let moved = |place: &Place| {
-                let address = place.net.address();
-                let lost = self.retiring || !self.addresses.contains(&address);
-                lost && world.moved.contains(&address)
-            };
-            let places = self.holding.wanted().map(|p| p.place).filter(|p| !moved(p)).collect();
-            self.restrict(Passage::Shut, places, out);
+            if self.gates.are_open() {
+                self.announce(Duration::ZERO, out);
+            } else if !self.announceable().is_empty() {
+                self.announcing.owe(true);
+            }
         }
         if !holds {
             self.announcing.stop();
             self.holding.want_nothing();
-            if self.holding.is_empty() {
-                self.open_gate(out);
-            }
         }
         self.holds = holds;
         self.announce_due(now, out);
@@ -102,6 +84,11 @@ impl Instance {
             due = if early { due } else { Some(Burst::Defence) };
         }
         let Some(burst) = due else { return };
+        if !self.gates.are_open() {
+            // Nobody would hear of it yet.
+            self.announcing.owe(true);
+            return;
+        }
         let pace = match burst {
             Burst::Defence => Duration::ZERO,
             Burst::Reminder => REMINDER_PACE,
@@ -124,40 +111,6 @@ impl Instance {
             addresses.extend(self.placements.iter().filter(|p| !self.holding.wants(p.place)));
         }
         addresses
-    }
-
-    /// The successor is there: its answers to ARP and ND shall stand alone, while frames are still served.
-    pub(super) fn silence_arp(&mut self, out: &mut Vec<Action>) {
-        let Some(handover) = &self.handover else { return };
-        let families: BTreeSet<Family> = handover.succeeded().clone();
-        let places = self.holding.wanted().map(|p| p.place).filter(|p| families.contains(&p.net.family()));
-        let places = places.collect();
-        self.restrict(Passage::FramesOnly, places, out);
-    }
-
-    fn restrict(&mut self, passage: Passage, places: Vec<Place>, out: &mut Vec<Action>) {
-        if places.is_empty() {
-            return;
-        }
-        self.gate.restricted.clone_from(&places);
-        self.order_gate(passage, places, out);
-    }
-
-    fn open_gate(&mut self, out: &mut Vec<Action>) {
-        let places = core::mem::take(&mut self.gate.restricted);
-        if !places.is_empty() {
-            self.order_gate(Passage::Open, places, out);
-        }
-    }
-
-    fn order_gate(&mut self, passage: Passage, addresses: Vec<Place>, out: &mut Vec<Action>) {
-        self.gate.generation.0 += 1;
-        out.push(Action::Kernel(KernelWork::Gate(Gate {
-            instance: self.id,
-            generation: self.gate.generation,
-            passage,
-            addresses,
-        })));
     }
 
     /// Takes the answer to an order.

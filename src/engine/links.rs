@@ -119,6 +119,11 @@ impl Links {
         self.foreign_on(link).iter().map(|a| a.net).find(|net| addresses.contains(&net.address()))
     }
 
+    /// Whether the operator gave an address to any link of this machine.
+    pub(super) fn is_foreign(&self, address: IpAddr) -> bool {
+        self.known.values().any(|known| known.foreign.iter().any(|a| a.net.address() == address))
+    }
+
     /// Where an instance's adverts of one family come from: the configured source if this machine has it; else the
     /// interface's primary IPv4 address, its link-local IPv6 address in multicast, or in unicast a source of the
     /// scope of the first peer.

@@ -33,6 +33,9 @@ pub(super) struct Member {
     /// When the last advert was sent that others take for a sign of life; one that was refused does not count.
     pub(super) sent: Option<Instant>,
     sent_before: Option<Instant>,
+    /// Until when others take the router for alive, by the interval that its last advert spoke of.
+    pub(super) alive_until: Instant,
+    alive_before: Instant,
     /// To how many destinations the kernel refused to send the last one.
     refusals: usize,
     /// How sending goes.
@@ -82,6 +85,8 @@ impl Member {
             overheard: None,
             sent: None,
             sent_before: None,
+            alive_until: Instant::BOOT,
+            alive_before: Instant::BOOT,
             refusals: 0,
             sending: Sending::Fine,
             joining: false,
@@ -119,6 +124,10 @@ impl Member {
                     self.advertise(priority, settings, instance, out);
                     self.sent_before = self.sent.replace(now);
                     self.refusals = 0;
+                    if priority != Priority::RESIGN {
+                        let until = now + settings.interval * 3;
+                        self.alive_before = core::mem::replace(&mut self.alive_until, until);
+                    }
                     if input == Input::Promote {
                         // What was sent as the master before says nothing of how long this one is silent.
                         self.sent_before = Some(now);
@@ -168,6 +177,7 @@ impl Member {
         self.refusals += 1;
         if self.refusals == settings.destinations(self.family).len() {
             self.sent = self.sent_before;
+            self.alive_until = self.alive_before;
         }
         let silent_for = self.sent.map_or(Duration::MAX, |sent| now.since(sent));
         let mute = self.router.is_master() && silent_for >= settings.interval * 3;

@@ -17,6 +17,7 @@
 //! | `hear` | from a datagram to an advert that counts |
 //! | `handover` | resigning without a gap |
 //! | `keep` `holding` `announcing` | what the kernel is to hold, and when to say so |
+//! | `gating` | what the addresses may answer, and for how long |
 //! | `world`: `links` `verdicts` `sockets` | what all instances look at |
 //! | `reload` | one configuration after another |
 //! | `report` | status |
@@ -24,6 +25,7 @@
 pub mod action;
 mod announcing;
 pub mod event;
+mod gating;
 mod handover;
 mod hear;
 mod holding;
@@ -44,8 +46,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use self::action::{Action, InstanceId, KernelWork, Place};
-use self::event::{Change, Claim, Event, Held, Picture, Received, Refusal, Target};
+use self::action::{Action, Gate, Generation, InstanceId, KernelWork, Passage, Place, RouterId};
+use self::event::{Change, Claim, Event, Gated, Held, Picture, Received, Refusal, Target};
 use self::handover::Otherwise;
 use self::hear::Message;
 use self::holding::Holding;
@@ -68,6 +70,9 @@ pub struct Engine {
     startup_delay: Duration,
     /// Addresses with our mark that no instance knows: left by an earlier agent.
     strays: Holding,
+    /// In which families those are kept from answering.
+    strays_gated: BTreeSet<Family>,
+    strays_generation: Generation,
     /// Datagrams that could not be attributed to an instance.
     discarded: BTreeMap<Discard, u64>,
     told: BTreeMap<Discard, Instant>,
@@ -84,6 +89,8 @@ impl Engine {
             started: now,
             startup_delay: settings.startup_delay,
             strays: Holding::new(STRAYS),
+            strays_gated: BTreeSet::new(),
+            strays_generation: Generation(0),
             discarded: BTreeMap::new(),
             told: BTreeMap::new(),
             stopping: false,
@@ -113,6 +120,7 @@ impl Engine {
             Event::Picture(picture) => self.picture(now, picture, out),
             Event::Change(change) => self.change(now, change, out),
             Event::Held(held) => self.held(now, &held, out),
+            Event::Gated(gated) => self.gated(now, &gated, out),
             Event::Opened(opened) => {
                 self.world.sockets.settle(now, opened);
                 self.settle(now, out);
@@ -262,18 +270,42 @@ impl Engine {
             }
         }
         if first {
-            self.find_strays();
+            self.find_strays(out);
         }
         self.settle(now, out);
     }
 
     /// At the start, what carries our mark on the interfaces we serve was left by an agent before us.
-    fn find_strays(&mut self) {
+    fn find_strays(&mut self, out: &mut Vec<Action>) {
         let served: BTreeSet<&str> = self.instances.iter().map(|i| i.settings.interface.as_str()).collect();
         for address in self.world.links.ours() {
             if self.world.links.get(address.link).is_some_and(|link| served.contains(link.name.as_str())) {
                 self.strays.remove_stray(Place { link: address.link, net: address.net });
             }
+        }
+        self.gate_strays(out);
+    }
+
+    /// What was left answers nobody until it is gone.
+    fn gate_strays(&mut self, out: &mut Vec<Action>) {
+        let known = core::mem::take(&mut self.strays_gated);
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let mut places = self.strays.places();
+            places.retain(|place| place.net.family() == family);
+            if !places.is_empty() {
+                self.strays_gated.insert(family);
+            } else if !known.contains(&family) {
+                continue;
+            }
+            let router = RouterId { instance: STRAYS, family };
+            self.strays_generation.0 += 1;
+            out.push(Action::Kernel(KernelWork::Gate(Gate {
+                router,
+                generation: self.strays_generation,
+                passage: Passage::Shut,
+                lease: None,
+                places,
+            })));
         }
     }
 
@@ -321,6 +353,7 @@ impl Engine {
         for instance in &mut self.instances {
             instance.holding.lost_link(gone);
             instance.forget_placements();
+            instance.gates.look_again();
         }
     }
 
@@ -329,6 +362,14 @@ impl Engine {
             self.strays.settle(now, held);
         } else if let Some(instance) = self.instances.iter_mut().find(|i| i.id == held.instance) {
             instance.held(now, held, out);
+            instance.settle(now, &self.world, out);
+        }
+    }
+
+    fn gated(&mut self, now: Instant, gated: &Gated, out: &mut Vec<Action>) {
+        let id = gated.router.instance;
+        if let Some(instance) = self.instances.iter_mut().find(|i| i.id == id) {
+            instance.gated(now, gated, out);
             instance.settle(now, &self.world, out);
         }
     }
@@ -414,8 +455,17 @@ impl Engine {
             let order = self.strays.order(now);
             out.extend(order.map(|order| Action::Kernel(KernelWork::Hold(order))));
         }
+        if !self.strays_gated.is_empty() && self.strays.is_empty() {
+            self.gate_strays(out);
+        }
         let before = self.instances.len();
-        self.instances.retain(|i| !(i.retiring && i.handover.is_none() && i.holding.is_empty()));
+        self.instances.retain_mut(|i| {
+            let gone = i.retiring && i.handover.is_none() && i.holding.is_empty();
+            if gone {
+                i.forget_gates(out);
+            }
+            !gone
+        });
         if self.instances.len() < before {
             self.need_sockets(now, out);
         }

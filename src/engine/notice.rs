@@ -117,6 +117,13 @@ pub enum What {
     },
     /// A step-down found nobody who takes over; the instance stays master.
     NobodyTookOver,
+    /// The advert came too late: the lease of a master ran out.
+    LeaseOver,
+    /// Somebody else took the gate away that keeps addresses from answering; it is made again.
+    GateLost {
+        /// What is missing.
+        why: String,
+    },
     /// A new configuration is in force.
     Reloaded {
         /// Instances that are new or had to start again.

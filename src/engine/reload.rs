@@ -87,6 +87,7 @@ impl Instance {
             self.placements.clear();
         }
         self.settings = new;
+        self.gates.look_again();
         for family in families {
             if !self.members.iter().any(|member| member.family == family) {
                 let mut member = Member::new(family, &self.settings);

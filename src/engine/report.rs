@@ -7,7 +7,7 @@ use super::Engine;
 use super::instance::Instance;
 use super::member::Sending;
 use super::notice::State;
-use super::status::{AddressStatus, InstanceStatus, Status, TrackStatus};
+use super::status::{AddressStatus, InstanceStatus, LeaseStatus, Status, TrackStatus};
 use super::world::World;
 use crate::proto::health::Verdict;
 use crate::time::Instant;
@@ -38,6 +38,10 @@ impl Instance {
             configured: self.settings.priority,
             effective: self.effective,
             interval: self.settings.interval,
+            lease: LeaseStatus {
+                enabled: self.is_leased() && !self.gates.are_missing(),
+                extension: self.lease_extension(),
+            },
             stepped_down: self.stepped_down,
             times_master: self.times_master,
             routers: self.members.iter().map(|member| member.status(now, faulty)).collect(),

@@ -51,6 +51,8 @@ pub struct Instance {
     pub checksum: ChecksumForm,
     /// How the addresses are announced.
     pub announce: Announce,
+    /// Whether the addresses answer only as long as adverts go out, whatever becomes of the agent.
+    pub lease: bool,
 }
 
 impl Instance {

@@ -49,6 +49,8 @@ pub struct InstanceStatus {
     pub effective: Priority,
     /// The configured time between adverts.
     pub interval: Duration,
+    /// Whether, and for how long, the addresses answer after an advert only.
+    pub lease: LeaseStatus,
     /// Whether the operator has asked it to step down.
     pub stepped_down: bool,
     /// How often it became master.
@@ -61,6 +63,15 @@ pub struct InstanceStatus {
     pub tracks: Vec<TrackStatus>,
     /// Who else said last that it was master or had an address, while this instance was master.
     pub duplicate: Option<Duplicate>,
+}
+
+/// What becomes of the addresses if the agent dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseStatus {
+    /// Whether they answer on a lease: configured, not an owner's, and as far as is known in force.
+    pub enabled: bool,
+    /// How long they answer after the last advert.
+    pub extension: Duration,
 }
 
 /// Another holder of what this instance holds.

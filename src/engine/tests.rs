@@ -3,6 +3,7 @@
 
 mod discards;
 mod driver;
+mod gating;
 mod handing_over;
 mod keeping;
 mod noise;

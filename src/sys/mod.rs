@@ -8,7 +8,7 @@
 //! | [`claims`] | what others say by ARP and Neighbor Advertisement | protocol |
 //! | [`monitor`] | what the kernel reports about links and addresses | protocol |
 //! | [`netlink`] | requests to the kernel and its answers | route |
-//! | [`nftables`] | what addresses may answer while they change hands | gate |
+//! | [`nftables`] | what addresses may answer, and for how long | gate |
 //! | [`address`] | installing and removing addresses, and knowing ours from others' | route |
 //! | [`picture`] | links and addresses, read from netlink messages | both |
 //! | [`capabilities`] | what the agent may do, and children must not inherit | the first one |

@@ -37,7 +37,7 @@ const RECEIVE_BUFFER: usize = 64 << 10;
 
 const HEADER: usize = 16;
 pub(super) const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
+pub(super) const NLMSG_DONE: u16 = 3;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_CAPPED: u16 = 0x100;
 const NLM_F_ACK_TLVS: u16 = 0x200;
@@ -59,6 +59,12 @@ pub struct Failure {
     pub errno: i32,
     /// The kernel's own sentence about it, if it had one.
     pub sentence: Option<String>,
+}
+
+impl From<nix::errno::Errno> for Failure {
+    fn from(errno: nix::errno::Errno) -> Self {
+        Self { errno: errno as i32, sentence: None }
+    }
 }
 
 impl From<io::Error> for Failure {

@@ -24,7 +24,7 @@ use vipd::engine::event::Target;
 use vipd::engine::notice::{Notice, Reason, State, What};
 use vipd::engine::settings::Effect;
 use vipd::engine::status::{
-    AddressStatus, Counters, InstanceStatus, MasterStatus, RouterStatus, Status, TrackStatus,
+    AddressStatus, Counters, InstanceStatus, LeaseStatus, MasterStatus, RouterStatus, Status, TrackStatus,
 };
 use vipd::net::{Family, Priority, Vrid};
 use vipd::sys::clock;
@@ -310,6 +310,7 @@ pub(crate) fn instance(name: &str, state: State, reason: Reason) -> InstanceStat
         effective: Priority::new(150),
         interval: Duration::from_millis(100),
         stepped_down: false,
+        lease: LeaseStatus { enabled: true, extension: Duration::from_millis(300) },
         times_master: 1,
         routers: vec![RouterStatus {
             family: Family::Ipv4,

@@ -1,22 +1,33 @@
-//! The gate thread: orders add up, the newest counts, and nothing is left.
+//! The gate thread: orders add up, the newest counts, each is answered, and what somebody else does is noticed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+use vipd::agent::announce::Announcer;
 use vipd::agent::gate::{self, Trouble};
 use vipd::agent::heartbeat::Heartbeats;
-use vipd::agent::mail::Mailbox;
-use vipd::engine::action::{self, Generation, InstanceId, Passage};
+use vipd::agent::mail::{Answer, Answers, Mailbox, answers};
+use vipd::engine::action::{self, Generation, InstanceId, Lease, Passage, RouterId};
+use vipd::engine::event::{Gated, Gating};
+use vipd::net::Family;
+use vipd::sys::clock;
 
 use crate::Test;
-use crate::cable::{place, run, until};
+use crate::cable::{place, run, until, wait_for};
+use crate::peer::lease;
 
 pub(crate) const TESTS: &[Test] = &[
-    ("the_newest_order_of_each_instance_counts", the_newest_order_counts),
-    ("nothing_is_left_when_the_gate_thread_ends", nothing_is_left),
-    ("what_a_dead_agent_left_is_deleted", what_a_dead_agent_left_is_deleted),
+    ("the_newest_order_of_each_router_counts_and_is_answered", the_newest_order_counts),
+    ("nothing_is_left_when_all_gates_are_forgotten", nothing_is_left),
+    ("what_is_gated_when_the_thread_ends_stays_dark", what_is_gated_stays_dark),
+    ("what_a_dead_agent_left_is_replaced_by_the_first_order", what_a_dead_agent_left_is_replaced),
     ("a_link_that_vanishes_is_forgotten_without_an_order", a_link_that_vanishes),
+    ("a_lease_that_ran_out_is_noticed_without_an_order", a_lease_that_ran_out),
+    ("a_flushed_ruleset_is_noticed_and_made_again_from_new_orders", a_flushed_ruleset),
+    ("a_flushed_ruleset_is_dark_if_nobody_vouches_for_leases", a_flushed_ruleset_without_new_orders),
     ("without_permission_the_gate_says_so_and_does_nothing", without_permission),
 ];
 
@@ -25,6 +36,9 @@ const MAIL: InstanceId = InstanceId(2);
 
 struct Gate {
     mailbox: Arc<Mailbox>,
+    answers: Answers,
+    /// Answers that were not waited for yet.
+    waiting: VecDeque<Gated>,
     heartbeats: Heartbeats,
     trouble: Trouble,
     thread: JoinHandle<()>,
@@ -35,18 +49,45 @@ impl Gate {
     fn spawn() -> Self {
         let (mailbox, mut heartbeats, trouble) = (Mailbox::new(), Heartbeats::new(), Trouble::default());
         let heartbeat = heartbeats.register("gate");
-        let thread = gate::spawn(Arc::clone(&mailbox), heartbeat, trouble.clone()).unwrap();
-        Self { mailbox, heartbeats, trouble, thread, generation: 0 }
+        let (sender, answers) = answers().unwrap();
+        let thread =
+            gate::spawn(Arc::clone(&mailbox), sender, Announcer::default(), heartbeat, trouble.clone())
+                .unwrap();
+        let waiting = VecDeque::new();
+        Self { mailbox, answers, waiting, heartbeats, trouble, thread, generation: 0 }
     }
 
-    fn order(&mut self, instance: InstanceId, passage: Passage, nets: &[&str]) {
+    fn order(&mut self, instance: InstanceId, passage: Passage, lease: Option<Lease>, nets: &[&str]) {
         self.generation += 1;
-        self.mailbox.gate(action::Gate {
-            instance,
+        self.mailbox.gate([action::Gate {
+            router: RouterId { instance, family: Family::Ipv4 },
             generation: Generation(self.generation),
             passage,
-            addresses: nets.iter().map(|net| place(net)).collect(),
-        });
+            lease,
+            places: nets.iter().map(|net| place(net)).collect(),
+        }]);
+    }
+
+    /// The next answer.
+    fn answer(&mut self) -> Gated {
+        wait_for("an answer", || {
+            let gated = |answer| match answer {
+                Answer::Gated(gated) => gated,
+                other => panic!("{other:?}"),
+            };
+            self.waiting.extend(self.answers.drain(16).into_iter().map(gated));
+            self.waiting.pop_front()
+        })
+    }
+
+    /// Waits for the answer to the newest order.
+    fn state(&mut self) -> Gating {
+        loop {
+            let answer = self.answer();
+            if answer.generation.0 == self.generation {
+                return answer.state;
+            }
+        }
     }
 
     fn stop(self) {
@@ -55,21 +96,26 @@ impl Gate {
     }
 }
 
-fn ruleset_has(address: &str, times: usize) -> bool {
-    run("nft list ruleset").matches(address).count() == times
+fn ruleset_has(what: &str, times: usize) -> bool {
+    run("nft list ruleset").matches(what).count() == times
 }
 
 fn the_newest_order_counts() {
     let mut gate = Gate::spawn();
-    gate.order(WEB, Passage::FramesOnly, &["192.0.2.10/24"]);
-    gate.order(MAIL, Passage::Shut, &["192.0.2.20/24"]);
-    until("one is quiet and one shut", || ruleset_has("192.0.2.10", 1) && ruleset_has("192.0.2.20", 2));
-    gate.order(WEB, Passage::Shut, &["192.0.2.10/24", "2001:db8::10/64"]);
-    until("both are shut", || ruleset_has("192.0.2.10", 2) && ruleset_has("2001:db8::10", 2));
-    gate.order(MAIL, Passage::Open, &["192.0.2.20/24"]);
-    until("one is open", || ruleset_has("192.0.2.20", 0));
-    assert!(ruleset_has("192.0.2.10", 2), "the other is as it was");
-    gate.order(WEB, Passage::Open, &[]);
+    gate.order(WEB, Passage::Shut, None, &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Dark);
+    gate.order(MAIL, Passage::Open, None, &["192.0.2.20/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    assert!(ruleset_has("192.0.2.10", 1) && ruleset_has("192.0.2.20", 1));
+    assert!(ruleset_has("elements = { \"va\" }", 1), "one is open");
+    gate.order(WEB, Passage::Open, Some(lease()), &["192.0.2.10/24", "192.0.2.11/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    assert!(ruleset_has("192.0.2.11", 1) && ruleset_has(" expires ", 1));
+    gate.order(WEB, Passage::FramesOnly, Some(lease()), &["192.0.2.10/24", "192.0.2.11/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    assert!(ruleset_has("elements = { \"va\" }", 2), "one is open and one quiet");
+    gate.order(MAIL, Passage::Open, None, &[]);
+    gate.order(WEB, Passage::Open, None, &[]);
     until("nothing is left", || run("nft list ruleset").is_empty());
     assert_eq!(gate.trouble.read(), None);
     until("an idle turn", || gate.heartbeats.all_beat().is_ok());
@@ -79,26 +125,91 @@ fn the_newest_order_counts() {
 
 fn nothing_is_left() {
     let mut gate = Gate::spawn();
-    gate.order(WEB, Passage::Shut, &["192.0.2.10/24"]);
-    until("it is shut", || ruleset_has("192.0.2.10", 2));
+    gate.order(WEB, Passage::Open, Some(lease()), &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    gate.order(WEB, Passage::Shut, None, &[]);
     gate.stop();
     assert_eq!(run("nft list ruleset"), "");
 }
 
-fn what_a_dead_agent_left_is_deleted() {
-    run("nft add table netdev vipd");
-    run("nft add set netdev vipd quiet4_7 { type ipv4_addr ; elements = { 192.0.2.10 } ; }");
-    let gate = Gate::spawn();
-    until("it is gone", || run("nft list ruleset").is_empty());
+fn what_is_gated_stays_dark() {
+    let mut gate = Gate::spawn();
+    let long = Lease { until: clock::now() + Duration::from_secs(60), ..lease() };
+    gate.order(WEB, Passage::Open, Some(long), &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Open);
     gate.stop();
+    assert!(ruleset_has("192.0.2.10 : goto router4_1", 1));
+    assert!(ruleset_has("expires", 0));
+}
+
+fn what_a_dead_agent_left_is_replaced() {
+    let mut dead = Gate::spawn();
+    dead.order(WEB, Passage::Open, Some(lease()), &["192.0.2.10/24"]);
+    assert_eq!(dead.state(), Gating::Open);
+    dead.stop();
+    let mut gate = Gate::spawn();
+    until("an idle turn", || gate.heartbeats.all_beat().is_ok());
+    assert!(ruleset_has("192.0.2.10", 1), "it stays dark until something takes its place");
+    gate.order(MAIL, Passage::Shut, None, &["192.0.2.20/24"]);
+    assert_eq!(gate.state(), Gating::Dark);
+    assert!(ruleset_has("192.0.2.10", 0) && ruleset_has("192.0.2.20", 1));
+    gate.order(MAIL, Passage::Shut, None, &[]);
+    gate.stop();
+    assert_eq!(run("nft list ruleset"), "");
 }
 
 fn a_link_that_vanishes() {
     let mut gate = Gate::spawn();
-    gate.order(WEB, Passage::Shut, &["192.0.2.10/24"]);
-    until("it is shut", || ruleset_has("192.0.2.10", 2));
+    gate.order(WEB, Passage::Shut, None, &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Dark);
     run("ip link del va");
     until("it is gone", || run("nft list ruleset").is_empty());
+    gate.stop();
+}
+
+fn a_lease_that_ran_out() {
+    let mut gate = Gate::spawn();
+    gate.order(WEB, Passage::Open, Some(lease()), &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    let opened = clock::now();
+    assert_eq!(gate.state(), Gating::Dark);
+    assert!(clock::now().since(opened) < Duration::from_millis(1200));
+    gate.order(WEB, Passage::Open, Some(lease()), &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Dark, "the term is over");
+    gate.order(WEB, Passage::Open, Some(Lease { term: 2, ..lease() }), &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    gate.stop();
+}
+
+/// A gate that is open for a minute, after somebody flushed the ruleset and that was noticed.
+fn flushed() -> (Gate, Lease) {
+    let mut gate = Gate::spawn();
+    let long = Lease { until: clock::now() + Duration::from_secs(60), ..lease() };
+    gate.order(WEB, Passage::Open, Some(long), &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    until("an idle turn", || gate.heartbeats.all_beat().is_ok());
+    run("nft flush ruleset");
+    let flushed = clock::now();
+    let why = "somebody removed or changed the nftables table 'netdev vipd'";
+    assert_eq!(gate.state(), Gating::Lost(why.into()));
+    let noticed = clock::now().since(flushed);
+    assert!(noticed < Duration::from_millis(700), "{noticed:?}");
+    (gate, long)
+}
+
+fn a_flushed_ruleset() {
+    let (mut gate, long) = flushed();
+    gate.order(WEB, Passage::Open, Some(long), &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    assert!(ruleset_has(" expires ", 1));
+    assert_eq!(gate.trouble.read(), None);
+    gate.stop();
+}
+
+fn a_flushed_ruleset_without_new_orders() {
+    let (mut gate, _) = flushed();
+    assert_eq!(gate.state(), Gating::Dark);
+    assert!(ruleset_has("192.0.2.10 : goto router4_1", 1) && ruleset_has("expires", 0));
     gate.stop();
 }
 
@@ -111,9 +222,10 @@ fn without_permission() {
     let trouble = gate.trouble.read().unwrap();
     assert_eq!(
         trouble,
-        "addresses cannot be silenced while they change hands: nftables: Operation not permitted"
+        "without a lease: if the agent dies, its addresses go on answering: nftables: Operation not permitted"
     );
-    gate.order(WEB, Passage::Shut, &["192.0.2.10/24"]);
+    gate.order(WEB, Passage::Shut, None, &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Unavailable(trouble));
     gate.stop();
     sets.effective |= CapabilitySet::NET_ADMIN;
     set_capabilities(None, sets).unwrap();

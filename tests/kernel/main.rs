@@ -10,8 +10,10 @@ mod addresses;
 mod cable;
 mod claims;
 mod gate;
+mod leases;
 mod monitor;
 mod nftables;
+mod peer;
 mod route;
 mod sockets;
 
@@ -31,12 +33,16 @@ fn tests() -> Vec<Test> {
         route::TESTS,
         gate::TESTS,
         nftables::TESTS,
+        leases::TESTS,
     ]
     .concat()
 }
 
 fn main() -> ExitCode {
     if let Ok(chosen) = std::env::var(CHOSEN) {
+        if chosen == leases::SENDER {
+            leases::send_for_ever();
+        }
         let tests = tests();
         let (_, test) = tests.iter().find(|(name, _)| *name == chosen).expect("the test exists");
         cable::lay();

@@ -87,7 +87,6 @@ impl World {
             return;
         }
         machine.serial += 1;
-        machine.kernel.open_gates();
         drop(machine.kernel.take_reports());
         machine.process = Some(Process::new(machine.serial, clock, machine.settings.clone(), seed));
         let verdicts: Vec<(String, Verdict)> =

@@ -4,12 +4,14 @@
 //! secondaries of its prefix with it, an interface that is set down loses its IPv6 addresses, one that vanishes
 //! comes back under another number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use vipd::engine::action::{Gate, InstanceId, Passage, Place, Placement};
+use vipd::engine::action::{Place, Placement};
 use vipd::engine::event::{Change, Link, LinkAddress, Picture, Refusal};
 use vipd::net::{Family, IpNet, LinkIndex, Mac};
+
+use crate::gates::Gates;
 
 /// The interface on the shared network.
 pub(crate) const LAN: &str = "eth0";
@@ -21,7 +23,7 @@ pub(crate) const UPLINK: &str = "eth1";
 pub(crate) struct Kernel {
     links: Vec<Link>,
     addresses: Vec<LinkAddress>,
-    gates: BTreeMap<InstanceId, (Passage, BTreeSet<Place>)>,
+    pub(crate) gates: Gates,
     /// Interfaces that are set down, and those without carrier.
     down: BTreeSet<(String, &'static str)>,
     /// What the operator configured on the LAN: it comes back with the interface.
@@ -42,7 +44,7 @@ impl Kernel {
         let mut kernel = Self {
             links: Vec::new(),
             addresses: Vec::new(),
-            gates: BTreeMap::new(),
+            gates: Gates::default(),
             down: BTreeSet::new(),
             own,
             mac,
@@ -254,32 +256,14 @@ impl Kernel {
         self.own.iter().find(|net| !has(net)).copied()
     }
 
-    /// Sets an instance's gate: it replaces whatever that instance's gate was.
-    pub(crate) fn set_gate(&mut self, gate: &Gate) {
-        self.gates.remove(&gate.instance);
-        if gate.passage != Passage::Open {
-            self.gates.insert(gate.instance, (gate.passage, gate.addresses.iter().copied().collect()));
-        }
-    }
-
-    /// A process that starts replaces whatever gates there are by its own, which are open.
-    pub(crate) fn open_gates(&mut self) {
-        self.gates.clear();
-    }
-
     /// Whether the machine answers ARP or ND for an address of ours.
     pub(crate) fn answers(&self, address: IpAddr) -> bool {
-        let Some(place) = self.ours(address) else { return false };
-        self.lan().is_some() && !self.gates.values().any(|(_, places)| places.contains(&place))
+        self.ours(address).is_some() && self.lan().is_some() && self.gates.pass(address, true)
     }
 
     /// Whether the machine serves what is sent to it for an address of ours.
     pub(crate) fn serves(&self, address: IpAddr) -> bool {
-        let Some(place) = self.ours(address) else { return false };
-        let shut = |(passage, places): &(Passage, BTreeSet<Place>)| {
-            *passage == Passage::Shut && places.contains(&place)
-        };
-        self.lan().is_some() && !self.gates.values().any(shut)
+        self.ours(address).is_some() && self.lan().is_some() && self.gates.pass(address, false)
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `planted` | bugs that the oracles must find |
 
 mod faults;
+mod gates;
 mod incidents;
 mod kernel;
 mod network;

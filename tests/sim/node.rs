@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use vipd::engine::Engine;
 use vipd::engine::action::{Endpoint, Generation};
-use vipd::engine::event::{Change, Claim, Held, Opened, Picture, Target};
+use vipd::engine::event::{Change, Claim, Gated, Held, Opened, Picture, Target};
 use vipd::engine::notice::State;
 use vipd::engine::settings::{Instance, Settings};
 use vipd::net::Mac;
@@ -89,6 +89,7 @@ impl Node {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Held(Held),
+    Gated(Gated),
     Opened(Opened),
     Picture(Picture),
 }

@@ -28,6 +28,8 @@ pub(crate) enum Bug {
     DeafToEquals,
     /// Adverts with a higher priority than ours are not heard.
     DeafToBetter,
+    /// What is open stays so, whatever becomes of the agent.
+    NoLease,
     /// Addresses are never removed, and no gate is ever shut.
     Clinging,
     /// What an earlier process left in the kernel stays there.
@@ -72,6 +74,7 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::DeafToResignations, &[FOLLOWED]),
     (Bug::DeafToEquals, &[UNIQUE, EARLY]),
     (Bug::DeafToBetter, &[UNIQUE, EARLY]),
+    (Bug::NoLease, &[UNIQUE]),
     (Bug::Clinging, &[UNIQUE, ONLY_MASTERS, "a stop leaves nothing"]),
     (Bug::StraysStay, &[UNIQUE, ONLY_MASTERS]),
     (Bug::SilenceFirst, &[EARLY]),
@@ -159,8 +162,10 @@ impl Bug {
     pub(crate) fn action(self, action: Action, context: &Context<'_>) -> Option<Action> {
         match (self, action) {
             (Self::Undefended, Action::Kernel(KernelWork::Announce(_))) => None,
-            (Self::Clinging, Action::Kernel(KernelWork::Gate(gate))) => {
-                (gate.passage == Passage::Open).then_some(Action::Kernel(KernelWork::Gate(gate)))
+            (Self::Clinging | Self::NoLease, Action::Kernel(KernelWork::Gate(mut gate))) => {
+                gate.lease = None;
+                (self == Self::NoLease || gate.passage == Passage::Open)
+                    .then_some(Action::Kernel(KernelWork::Gate(gate)))
             }
             (Self::StraysStay, Action::Kernel(KernelWork::Hold(hold))) if hold.instance == InstanceId(0) => {
                 None

@@ -78,6 +78,7 @@ pub(crate) fn instance(number: usize) -> Instance {
         authentication: Authentication::None,
         checksum: ChecksumForm::PseudoHeader,
         announce: Announce { again_after: Some(Duration::from_secs(5)), refresh: None },
+        lease: true,
     }
 }
 

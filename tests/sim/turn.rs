@@ -90,6 +90,7 @@ impl World {
     fn take_answer(&mut self, node: usize, answer: Answer) {
         match answer {
             Answer::Held(held) => self.feed(node, Event::Held(held)),
+            Answer::Gated(gated) => self.feed(node, Event::Gated(gated)),
             Answer::Opened(opened) => {
                 let Some(process) = &mut self.nodes[node].process else { return };
                 if process.listening.get(&opened.endpoint) != Some(&opened.generation) {
@@ -224,6 +225,8 @@ impl World {
             })
             .collect();
         self.note_sent(node, &datagram);
+        let (vrid, priority) = (datagram.payload[1], datagram.payload[2]);
+        self.nodes[node].kernel.gates.extend(vrid, priority, datagram.endpoint.family);
         let held_up = self.bug.map_or(Duration::ZERO, Bug::holds_adverts_up);
         self.trace.line(self.now, || {
             format!("n{node} sends vrid {} priority {}", datagram.payload[1], datagram.payload[2])
@@ -327,8 +330,8 @@ fn brief(work: &KernelWork) -> String {
         }
         KernelWork::Announce(burst) => format!("i{} announce {}", burst.instance.0, burst.addresses.len()),
         KernelWork::Gate(gate) => {
-            let places: Vec<_> = gate.addresses.iter().map(|p| p.net).collect();
-            format!("i{} gate {:?} {places:?}", gate.instance.0, gate.passage)
+            let places: Vec<_> = gate.places.iter().map(|p| p.net).collect();
+            format!("i{} gate {:?} {places:?}", gate.router.instance.0, gate.passage)
         }
         KernelWork::Listen(listen) => format!("listen {:?} {:?}", listen.endpoint, listen.groups.is_some()),
     }

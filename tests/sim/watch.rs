@@ -228,7 +228,12 @@ impl Watch {
     /// An event is handed to the engine of a node.
     pub(crate) fn fed(&mut self, now: Instant, node: usize, event: &Event<'_>) {
         match event {
-            Event::Tick | Event::Silence { .. } | Event::Claim(_) | Event::Held(_) | Event::Datagram(_) => {}
+            Event::Tick
+            | Event::Silence { .. }
+            | Event::Claim(_)
+            | Event::Held(_)
+            | Event::Gated(_)
+            | Event::Datagram(_) => {}
             Event::Change(Change::Address(address)) if address.ours => {}
             Event::Stalled { .. } => {
                 self.stall[node] = Some(now);

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use vipd::engine::action::{
-    Announcement, Endpoint, Gate, Hold, InstanceId, KernelWork, Listen, Place, Placement,
+    Announcement, Endpoint, Gate, Hold, InstanceId, KernelWork, Listen, Place, Placement, RouterId,
 };
-use vipd::engine::event::{Held, Opened, Refusal};
+use vipd::engine::event::{Gated, Gating, Held, Opened, Refusal};
 use vipd::time::{Duration, Instant};
 
 use crate::kernel::Kernel;
@@ -182,32 +182,44 @@ fn open(listen: &Listen, kernel: &Kernel) -> Option<Opened> {
 #[derive(Debug)]
 pub(crate) struct Gatekeeper {
     random: Random,
-    orders: BTreeMap<InstanceId, Gate>,
+    orders: BTreeMap<RouterId, Gate>,
+    /// Whether what stands in the kernel is this process's work.
+    own: bool,
+    /// What is installed and is announced when it passes.
+    pub(crate) barred: Vec<Placement>,
     /// When its present step ends.
     pub(crate) step_at: Option<Instant>,
 }
 
 impl Gatekeeper {
     pub(crate) fn new(random: Random) -> Self {
-        Self { random, orders: BTreeMap::new(), step_at: None }
+        Self { random, orders: BTreeMap::new(), own: false, barred: Vec::new(), step_at: None }
     }
 
     /// Puts an order into the mailbox.
     pub(crate) fn post(&mut self, now: Instant, gate: Gate) {
-        self.orders.insert(gate.instance, gate);
+        self.orders.insert(gate.router, gate);
         let at = now + self.random.duration(SHORTEST_STEP, LONGEST_STEP);
         self.step_at = Some(self.step_at.map_or(at, |planned| planned.min(at)));
     }
 
-    /// Ends the present step: one transaction with everything there is.
-    pub(crate) fn step(&mut self, kernel: &mut Kernel) {
-        for gate in std::mem::take(&mut self.orders).into_values() {
-            kernel.set_gate(&gate);
+    /// Ends the present step: one transaction with everything there is, and a look at the leases.
+    pub(crate) fn step(&mut self, now: Instant, kernel: &mut Kernel) -> Vec<Gated> {
+        let orders = std::mem::take(&mut self.orders);
+        if !orders.is_empty() && !std::mem::replace(&mut self.own, true) {
+            kernel.gates.replace();
         }
-        self.step_at = None;
+        let answer = |gate: &Gate, state| Gated { router: gate.router, generation: gate.generation, state };
+        let mut gated: Vec<Gated> =
+            orders.values().map(|gate| answer(gate, kernel.gates.set(gate))).collect();
+        gated.extend(kernel.gates.run_out().iter().map(|gate| answer(gate, Gating::Dark)));
+        self.step_at = Some(now + IDLE);
+        gated
     }
 }
 
+/// How often leases are looked at.
+const IDLE: Duration = Duration::from_millis(500);
 const SHORTEST_STEP: Duration = Duration::from_micros(50);
 /// The longest a step of a worker takes.
 pub(crate) const LONGEST_STEP: Duration = Duration::from_millis(5);

@@ -124,6 +124,10 @@ impl World {
                 break;
             }
             self.now = next.at;
+            for node in &mut self.nodes {
+                let clock = node.clock(self.now);
+                self.watch.dirty |= node.kernel.gates.advance(clock);
+            }
             self.happen(next.what);
             oracles::standing(&mut self);
         }
@@ -268,9 +272,20 @@ impl World {
         self.watch.dirty = true;
         let machine = &mut self.nodes[node];
         let Some(process) = &mut machine.process else { return };
-        if process.gate.step_at == Some(now) && !(machine.frozen && machine.workers_frozen) {
-            process.gate.step(&mut machine.kernel);
+        if process.gate.step_at != Some(now) || (machine.frozen && machine.workers_frozen) {
+            return;
         }
+        for gated in process.gate.step(now, &mut machine.kernel) {
+            self.mail(node, Mail::Answer(Answer::Gated(gated)));
+        }
+        let barred =
+            self.nodes[node].process.as_mut().map(|process| std::mem::take(&mut process.gate.barred));
+        for placement in barred.unwrap_or_default() {
+            if self.nodes[node].kernel.ours(placement.place.net.address()).is_some() {
+                self.announce(node, &placement);
+            }
+        }
+        self.plan_steps(node);
     }
 
     /// Plans what the workers of a node do next.
@@ -291,7 +306,14 @@ impl World {
         if self.bug.is_some_and(Bug::drops_announcements) {
             return;
         }
-        if self.nodes[node].kernel.lan().is_none_or(|lan| lan.index != place.link) {
+        let machine = &mut self.nodes[node];
+        if machine.kernel.lan().is_none_or(|lan| lan.index != place.link) {
+            return;
+        }
+        if !machine.kernel.gates.pass(place.net.address(), true) {
+            // It is announced when its gate is open.
+            let process = machine.process.as_mut();
+            process.into_iter().for_each(|process| process.gate.barred.push(*placement));
             return;
         }
         let frame = match place.net.address() {

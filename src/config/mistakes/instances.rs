@@ -3,7 +3,7 @@
 use super::*;
 
 const KEYS: &str = "interface, virtual_router_id, addresses, priority, advert_interval, version, unicast, preempt, \
-                    preempt_delay, track, authentication, checksum, announce";
+                    preempt_delay, track, authentication, checksum, announce, lease";
 
 #[test]
 fn a_wrong_key_of_an_instance_is_met_with_the_right_ones() {

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::engine::Engine;
-use crate::engine::action::{Action, Announcement, Gate, Hold, KernelWork, Listen, Passage, Place};
+use crate::engine::action::{Action, Announcement, Gate, Hold, KernelWork, Lease, Listen, Passage, Place};
 use crate::engine::event::{
-    Change, Claim, Event, Held, Link, LinkAddress, Opened, Packet, Picture, Received, Refusal,
+    Change, Claim, Event, Gated, Gating, Held, Link, LinkAddress, Opened, Packet, Picture, Received, Refusal,
 };
 use crate::engine::notice::{Discard, Reason, State, What};
 use crate::engine::settings::{Announce, Check, CheckSource, Effect, Instance, Preempt, Settings, Track};
@@ -66,6 +66,7 @@ pub(super) fn instance(priority: u8) -> Instance {
         authentication: Authentication::None,
         checksum: ChecksumForm::PseudoHeader,
         announce: Announce { again_after: None, refresh: None },
+        lease: true,
     }
 }
 
@@ -174,6 +175,8 @@ pub(super) struct Host {
     pub(super) now: Instant,
     /// Answers orders at once and as asked.
     pub(super) obliging: bool,
+    /// Its gates answer at once and as asked, be it obliging or not.
+    pub(super) gated: bool,
     /// What carries our mark in the kernel.
     pub(super) kernel: BTreeSet<Place>,
 }
@@ -182,7 +185,7 @@ impl Host {
     /// Before the kernel's first picture.
     pub(super) fn dark(settings: Settings) -> Self {
         let engine = Engine::new(START, settings);
-        Self { engine, now: START, obliging: true, kernel: BTreeSet::new() }
+        Self { engine, now: START, obliging: true, gated: true, kernel: BTreeSet::new() }
     }
 
     /// With [`picture`], and every order done.
@@ -205,10 +208,12 @@ impl Host {
         let mut actions = Vec::new();
         self.engine.handle(self.now, event, &mut actions);
         let mut done = 0;
-        while self.obliging && done < actions.len() {
+        while done < actions.len() {
             let action = actions[done].clone();
             done += 1;
-            self.oblige(&action, &mut actions);
+            if matches!(action, Action::Kernel(KernelWork::Gate(_))) && self.gated || self.obliging {
+                self.oblige(&action, &mut actions);
+            }
         }
         actions
     }
@@ -222,6 +227,9 @@ impl Host {
             }
             Action::Kernel(KernelWork::Listen(listen)) if listen.groups.is_some() => {
                 self.engine.handle(self.now, Event::Opened(open(listen)), actions);
+            }
+            Action::Kernel(KernelWork::Gate(gate)) if self.gated && !gate.places.is_empty() => {
+                self.engine.handle(self.now, Event::Gated(gated(gate)), actions);
             }
             Action::Kernel(KernelWork::Listen(_) | KernelWork::Announce(_) | KernelWork::Gate(_))
             | Action::Send(_)
@@ -354,6 +362,12 @@ pub(super) fn done(hold: &Hold) -> Held {
     Held { instance: hold.instance, generation: hold.generation, refused: Vec::new() }
 }
 
+/// The answer of a gate that does as it is told.
+pub(super) fn gated(gate: &Gate) -> Gated {
+    let state = if gate.passage == Passage::Shut { Gating::Dark } else { Gating::Open };
+    Gated { router: gate.router, generation: gate.generation, state }
+}
+
 /// The answer that refuses everything in an order.
 pub(super) fn refused(hold: &Hold) -> Held {
     let places = hold.install.iter().map(|p| p.place).chain(hold.remove.iter().copied());
@@ -381,6 +395,19 @@ pub(super) fn holds(actions: &[Action]) -> Vec<Hold> {
         _ => None,
     };
     actions.iter().filter_map(hold).collect()
+}
+
+pub(super) fn gates(actions: &[Action]) -> Vec<Gate> {
+    let gate = |action: &Action| match action {
+        Action::Kernel(KernelWork::Gate(gate)) => Some(gate.clone()),
+        _ => None,
+    };
+    actions.iter().filter_map(gate).collect()
+}
+
+/// The leases that gates are ordered with.
+pub(super) fn leases(actions: &[Action]) -> Vec<Lease> {
+    gates(actions).into_iter().filter_map(|gate| gate.lease).collect()
 }
 
 pub(super) fn listens(actions: &[Action]) -> Vec<Listen> {
@@ -430,13 +457,14 @@ fn lines(action: &Action) -> Vec<String> {
         Action::Kernel(KernelWork::Announce(Announcement { addresses, .. })) => {
             [listed("announce", addresses.iter().map(|p| p.place.net).collect())].into()
         }
-        Action::Kernel(KernelWork::Gate(Gate { passage, addresses, .. })) => {
+        Action::Kernel(KernelWork::Gate(Gate { passage, places, .. })) => {
             let verb = match passage {
+                _ if places.is_empty() => "forget",
                 Passage::Open => "open",
                 Passage::FramesOnly => "frames-only",
                 Passage::Shut => "shut",
             };
-            [listed(verb, addresses.iter().map(|place| place.net).collect())].into()
+            [listed(verb, places.iter().map(|place| place.net).collect())].into()
         }
         Action::Kernel(KernelWork::Listen(_)) | Action::Tell(_) => Vec::new(),
     }

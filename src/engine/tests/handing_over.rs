@@ -21,7 +21,7 @@ fn step_down(host: &mut Host) -> Vec<Action> {
 #[test]
 fn a_master_that_is_to_end_resigns_and_goes_on_serving() {
     let mut host = Host::master(only(instance(100)));
-    assert_eq!(outline(&host.give(Event::Shutdown)), ["IPv4 advert 0"]);
+    assert_eq!(outline(&host.give(Event::Shutdown)), ["IPv4 advert 0", "open 192.0.2.10/32"]);
     assert_eq!((host.state(), host.reason()), (State::Backup, Reason::HandingOver));
     assert_eq!(outline(&host.pass(ms(500))), NOTHING);
     assert_eq!(host.held(), ["192.0.2.10/32"]);
@@ -155,7 +155,7 @@ fn ending_at_once_still_resigns() {
 #[test]
 fn a_backup_that_is_to_end_says_nothing_and_is_idle_at_once() {
     let mut host = Host::started(only(instance(100)));
-    assert_eq!(outline(&host.give(Event::Shutdown)), NOTHING);
+    assert_eq!(outline(&host.give(Event::Shutdown)), ["forget"]);
     assert!(host.engine.is_idle());
 }
 
@@ -179,7 +179,7 @@ fn an_agent_that_is_not_ending_is_never_idle() {
 #[test]
 fn a_step_down_resigns_and_goes_on_with_priority_1() {
     let mut host = Host::master(only(instance(100)));
-    assert_eq!(outline(&step_down(&mut host)), ["IPv4 advert 0"]);
+    assert_eq!(outline(&step_down(&mut host)), ["IPv4 advert 0", "open 192.0.2.10/32"]);
     assert_eq!((host.reason(), host.instance().effective), (Reason::HandingOver, Priority::LAST));
     host.hear(&advert(50));
     host.pass(ms(100));
@@ -193,7 +193,11 @@ fn a_step_down_whose_successor_only_announced_is_taken_back_and_announced() {
     step_down(&mut host);
     host.claim("192.0.2.10");
     let actions = host.pass(ms(1050));
-    assert_eq!(outline(&actions), ["IPv4 advert 1", "announce 192.0.2.10/32"], "clients went astray");
+    assert_eq!(
+        outline(&actions),
+        ["IPv4 advert 1", "open 192.0.2.10/32", "announce 192.0.2.10/32"],
+        "clients went astray"
+    );
 }
 
 #[test]
@@ -202,7 +206,8 @@ fn a_step_down_that_nobody_answers_stays_master_and_says_so() {
     step_down(&mut host);
     assert_eq!(outline(&host.pass(ms(1049))), NOTHING);
     let actions = host.pass(ms(1));
-    assert_eq!(outline(&actions), ["IPv4 advert 1"], "the addresses were never given up");
+    let never_given_up = ["IPv4 advert 1", "open 192.0.2.10/32"];
+    assert_eq!(outline(&actions), never_given_up);
     assert_eq!((host.state(), host.reason()), (State::Master, Reason::NobodyTookOver));
     assert!(notices(&actions).contains(&What::NobodyTookOver));
     assert_eq!(host.held(), ["192.0.2.10/32"]);

@@ -44,7 +44,7 @@ fn an_interface_that_vanishes_under_a_master_takes_the_addresses_with_it() {
     let mut host = Host::master(only(instance(100)));
     let actions = host.change(Change::LinkGone(ETH0));
     assert_eq!((host.state(), host.reason()), (State::Fault, missing()));
-    assert_eq!(outline(&actions), NOTHING, "there is nothing left to send from or to remove");
+    assert_eq!(outline(&actions), ["forget"], "there is nothing left to send from or to remove");
     assert!(!host.instance().addresses[0].installed);
     // It comes back under another number.
     let again = LinkIndex(7);

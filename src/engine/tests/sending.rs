@@ -154,7 +154,8 @@ fn a_master_that_slept_past_three_intervals_asks_who_is_there_before_it_answers(
     assert_eq!((host.state(), host.reason()), (State::Backup, Reason::Stalled));
     // One interval and Skew_Time, 609.375 ms.
     assert_eq!(outline(&host.pass(ms(1609))), NOTHING);
-    assert_eq!(outline(&host.pass(ms(1))), ["IPv4 advert 100", "install 192.0.2.10/32"]);
+    let again = ["IPv4 advert 100", "open 192.0.2.10/32", "install 192.0.2.10/32"];
+    assert_eq!(outline(&host.pass(ms(1))), again);
     assert_eq!(host.reason(), Reason::Stalled);
 }
 
@@ -170,8 +171,18 @@ fn a_master_that_slept_past_three_intervals_and_hears_a_better_one_is_its_backup
 #[test]
 fn a_master_that_was_late_by_less_than_its_lease_goes_on() {
     let mut host = on_the_second();
-    let actions = stall(&mut host, ms(1999));
-    assert_eq!(outline(&actions), ["IPv4 advert 100"]);
+    let actions = stall(&mut host, ms(1749));
+    assert_eq!(outline(&actions), ["IPv4 advert 100", "open 192.0.2.10/32"], "asks whether it is open still");
+    assert_eq!(host.state(), State::Master);
+}
+
+#[test]
+fn a_master_whose_advert_might_miss_the_end_of_its_lease_does_not_try() {
+    let mut host = on_the_second();
+    stall(&mut host, ms(1750));
+    assert_eq!(host.state(), State::Backup);
+    let mut host = Host::master(only(Instance { lease: false, ..instance(100) }));
+    stall(&mut host, ms(1750));
     assert_eq!(host.state(), State::Master);
 }
 
@@ -190,5 +201,8 @@ fn a_backup_that_slept_listens_from_anew() {
 #[test]
 fn a_backup_that_was_late_by_less_than_an_interval_does_not_listen_again() {
     let mut host = Host::started(only(instance(100)));
-    assert_eq!(outline(&stall(&mut host, ms(900))), ["IPv4 advert 100", "install 192.0.2.10/32"]);
+    assert_eq!(
+        outline(&stall(&mut host, ms(900))),
+        ["IPv4 advert 100", "open 192.0.2.10/32", "install 192.0.2.10/32"]
+    );
 }

@@ -1,125 +1,67 @@
-//! What virtual addresses may still answer, as an nftables table of our own: `netdev vipd`. Other tables are
-//! never touched, and the `nft` program is needed by nobody but who wants to look.
+//! What virtual addresses may answer, as an nftables table of our own: `netdev vipd`. Other tables are never
+//! touched, and the `nft` program is needed by nobody but who wants to look.
 //!
-//! A link gets its part of the table when something on it is first restricted, so an agent that hands nothing
-//! over leaves no trace; when nothing is restricted any more, the table is deleted. For link 7, `eth0`:
+//! For instance 3 with addresses on link 7, `eth0`, and virtual router identifier 51, in IPv4; IPv6 has the same:
 //!
 //! ```text
 //!   table netdev vipd {
-//!     set quiet4_7, quiet6_7     addresses that this node may not say it has: no ARP, no ND
-//!     set shut4_7, shut6_7       addresses for which no IP passes either; they are quiet, too
-//!     chain in_7                 hook ingress device "eth0" priority -500; the rules drop, the rest passes
-//!     chain out_7                hook egress device "eth0" priority 500
+//!     set lease4_3        { type iface_index; flags dynamic,timeout; elements = { "eth0" expires 2s } }
+//!     set quiet4_3        { type iface_index }
+//!     map held4_7         { type ipv4_addr : verdict; elements = { 192.0.2.10 : goto router4_3 } }
+//!     chain router4_3     drops unless the link is in lease4_3, and ARP if it is in quiet4_3
+//!     chain adverts4_7    an advert of 51 with a priority moves the end in lease4_3, if it has not come
+//!     chain in_7          hook ingress device "eth0" priority -500; by destination to held4_7
+//!     chain out_7         hook egress device "eth0" priority 500; adverts, then by source to held4_7
 //!   }
 //! ```
 //!
-//! Per link, because the loopback and other legs may well use the same address. In the family `netdev`, because
-//! it alone sees ARP and IP in one place, and sees what a packet socket sends. What comes in from a successor
-//! who uses the address already passes: the agent has to hear it.
+//! *The lease.* What is in the map answers only while the set beside it has an element, and that goes by itself
+//! unless an advert leaves in time. So an agent that is killed, hung or starved stops answering, and no transaction
+//! is needed for an advert. The element is put there once a term as master; later orders may only bring its end
+//! nearer, with a removal that is refused if it has come: a late order revives nothing, and neither does a late
+//! advert, for which the element is not there. Closing empties the set, before all else.
+//!
+//! Keyed by link only within a router's own set: what one router's adverts do is nothing to another's. In the family
+//! `netdev`, because it alone sees ARP and IP in one place, and sees what a packet socket sends. A frame costs one
+//! lookup in a map, however many addresses and instances there are.
 //!
 //! A link that is renamed or made anew keeps nothing, or (Linux 6.16 and later) lends its chains to whoever gets its
-//! name. So a link is known by number *and* name, and when either differs, or the kernel refuses a change, the
-//! whole table is made again in one transaction, from what is wanted.
+//! name. So a link is known by number *and* name. When either differs, when somebody else changed the table, or when
+//! the kernel refuses a change, the whole table is made again in one transaction, from what is wanted; whoever asked
+//! for a lease has to say anew what it still is.
 //!
-//! Before Linux 5.16 there is no egress hook. There the ingress chain stands alone: nothing reaches what is shut
-//! and requests for quiet IPv4 addresses are not answered, but announcements and IPv6 are not silenced.
+//! Before Linux 5.16 there is no egress hook. There the ingress chain stands alone, and what is open is so without a
+//! lease: nothing reaches what is shut and requests for quiet IPv4 addresses are not answered, but announcements and
+//! IPv6 are not silenced.
 //!
-//! # Where a lease goes
-//!
-//! A restriction says what must not pass; a lease will say what passes only as long as adverts are sent. It
-//! is one more kind of object beside these, in the same transactions: per instance a set `lease_N` with one timed element,
-//! refreshed by an egress rule that matches the instance's own adverts, and the chains `held_in_N` and
-//! `held_out_N`, which accept while that element lives and drop once it is gone; per link the verdict maps `holder4_7` and
-//! `holder6_7` from address to chain, looked up at the end of `in_7` and `out_7`, behind the restrictions. Then
-//! [`Restrictions`] becomes one field of what is wanted and the holders another, `make_link` makes the maps,
-//! and the table a dead agent left is no longer deleted by [`Table::open`] but read: its leases tell whether
-//! to go on as master.
+//! An agent that dies leaves its table, dark within the lease. The next one replaces it with its first change.
 
+mod change;
 mod objects;
 mod rules;
+mod standing;
 mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::net::IpAddr;
+use std::sync::Arc;
 
+use netlink_packet_netfilter::nftables::{
+    GenAttribute, GenMessage, ListAttribute, NfTablesMessage, RuleAttribute, SetElementAttribute,
+    SetElementList,
+};
 use nix::libc;
-use nix::net::if_::if_indextoname;
 
+use self::change::Turn;
+use self::standing::{Holders, Light, Refresh, Router, Standing};
 use self::transaction::{Netfilter, Transaction};
 use super::netlink::Failure;
-use crate::engine::action::{Passage, Place};
+use crate::engine::action::{Gate, Lease, Passage, Place, RouterId};
 use crate::net::{Family, LinkIndex};
+use crate::sys::clock;
+use crate::time::Duration;
 
-/// Which addresses may answer what, all instances together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Restrictions(BTreeMap<Set, BTreeSet<IpAddr>>);
-
-impl Restrictions {
-    /// Adds one instance's. What two instances say about the same address adds up.
-    pub fn add(&mut self, passage: Passage, places: &[Place]) {
-        let sets: &[Closed] = match passage {
-            Passage::Open => &[],
-            Passage::FramesOnly => &[Closed::Quiet],
-            Passage::Shut => &[Closed::Quiet, Closed::Shut],
-        };
-        // What a host says to itself is nobody else's business.
-        for place in places.iter().filter(|place| place.link != LOOPBACK) {
-            for closed in sets {
-                let set = Set { link: place.link, closed: *closed, family: place.net.family() };
-                self.0.entry(set).or_default().insert(place.net.address());
-            }
-        }
-    }
-
-    /// Whether everything may pass.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn links(&self) -> impl Iterator<Item = LinkIndex> {
-        self.0.keys().map(|set| set.link)
-    }
-
-    fn of(&self, set: Set) -> impl Iterator<Item = &IpAddr> {
-        self.0.get(&set).into_iter().flatten()
-    }
-
-    fn has(&self, set: Set, address: &IpAddr) -> bool {
-        self.0.get(&set).is_some_and(|addresses| addresses.contains(address))
-    }
-}
-
-/// A set of addresses of one family on one link, called `quiet4_7` for example.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Set {
-    link: LinkIndex,
-    closed: Closed,
-    family: Family,
-}
-
-/// What is closed to the addresses of a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Closed {
-    /// ARP and ND.
-    Quiet,
-    /// IP.
-    Shut,
-}
-
-impl fmt::Display for Set {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let closed = match self.closed {
-            Closed::Quiet => "quiet",
-            Closed::Shut => "shut",
-        };
-        let family = match self.family {
-            Family::Ipv4 => 4,
-            Family::Ipv6 => 6,
-        };
-        write!(f, "{closed}{family}_{}", self.link)
-    }
-}
+/// The newest order of each router.
+pub type Gates = BTreeMap<RouterId, Gate>;
 
 /// Where a chain sees frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,176 +75,334 @@ enum Hook {
 pub struct Table {
     netfilter: Netfilter,
     hooks: &'static [Hook],
-    /// The links that have chains, with the names they had then.
-    links: BTreeMap<LinkIndex, String>,
-    current: Restrictions,
-    /// Whether a change failed, so that nothing is known for sure: its answer may have been lost.
+    standing: Standing,
+    /// The places that the standing holders were worked out from, and whether two routers share one of them.
+    places: BTreeMap<RouterId, Vec<Place>>,
+    shared: bool,
+    /// Whether nothing is known for sure: at the start, or after a change failed, whose answer may have been lost.
     doubtful: bool,
+    /// The ruleset's number when this table was last known to be as it was made.
+    generation: u32,
+    /// The terms whose leases have run out.
+    over: BTreeMap<RouterId, u64>,
 }
 
 impl Table {
-    /// Finds out whether nftables is there for us; needs `CAP_NET_ADMIN`. What an agent before this one left is deleted.
+    /// Finds out whether nftables is there for us; needs `CAP_NET_ADMIN`. What an agent before this one left stays
+    /// until the first change.
     pub fn open() -> Result<Self, Failure> {
-        let netfilter = Netfilter::open()?;
-        let (links, current) = (BTreeMap::new(), Restrictions::default());
-        let mut table = Self { netfilter, hooks: BOTH, links, current, doubtful: true };
-        table.delete()?;
-        Ok(table)
+        let mut netfilter = Netfilter::open()?;
+        let generation = current_generation(&mut netfilter)?;
+        let (standing, over) = (Standing::default(), BTreeMap::new());
+        let (places, hooks) = (BTreeMap::new(), BOTH);
+        Ok(Self { netfilter, hooks, standing, places, shared: false, doubtful: true, generation, over })
     }
 
-    /// Brings the table to a wanted state, in one transaction; links that do not exist are passed over.
-    pub fn restrict(&mut self, mut wanted: Restrictions) -> Result<(), Failure> {
-        let links = names(wanted.links());
-        wanted.0.retain(|set, _| links.contains_key(&set.link));
-        if wanted.is_empty() {
-            return if self.links.is_empty() && !self.doubtful { Ok(()) } else { self.delete() };
+    /// Brings the table to what is wanted, in one transaction; links that do not exist are passed over. A lease
+    /// begins or is cut only for a `fresh` order: what an older one says of it may not be true any more.
+    pub fn settle(&mut self, gates: &Gates, fresh: &BTreeSet<RouterId>) -> Result<(), Failure> {
+        let places = gates.values().flat_map(|gate| &gate.places);
+        let links = standing::names(places.map(|place| place.link));
+        if links.is_empty() {
+            return if self.standing.links.is_empty() && !self.doubtful { Ok(()) } else { self.delete() };
         }
-        if !self.is_current() || self.change(&wanted, &links).is_err() {
-            self.rebuild(&wanted, &links)?;
+        let mut settled = self.attempt(gates, fresh, &links);
+        if settled.is_err() && !self.standing.links.is_empty() {
+            // A lease that was to be cut may have run out in between: then it is over, and the rest goes on.
+            settled = self.attempt(gates, fresh, &links);
         }
-        self.links.extend(links);
-        self.current = wanted;
+        if settled.is_err() {
+            self.close(gates);
+            self.doubtful = true;
+        }
+        settled
+    }
+
+    fn attempt(
+        &mut self,
+        gates: &Gates,
+        fresh: &BTreeSet<RouterId>,
+        links: &BTreeMap<LinkIndex, String>,
+    ) -> Result<(), Failure> {
+        if self.doubtful {
+            self.standing = Standing::default();
+            self.hooks = BOTH;
+        }
+        match self.commit(gates, fresh, links) {
+            Err(Failure { errno: libc::EOPNOTSUPP, .. }) if self.doubtful => {
+                self.hooks = &[Hook::Ingress];
+                self.commit(gates, fresh, links)
+            }
+            done => done,
+        }
+    }
+
+    fn commit(
+        &mut self,
+        gates: &Gates,
+        fresh: &BTreeSet<RouterId>,
+        links: &BTreeMap<LinkIndex, String>,
+    ) -> Result<(), Failure> {
+        let (mut next, mut turns) =
+            (Standing { links: links.clone(), ..Standing::default() }, BTreeMap::new());
+        for (id, gate) in gates {
+            let on = standing::links_of(gate, links);
+            if on.is_empty() {
+                continue;
+            }
+            let lease = gate.lease.filter(|_| self.has_leases());
+            let refresh = lease.map(|lease| Refresh { vrid: lease.vrid, extension: lease.extension });
+            let known = self.standing.routers.get(id).filter(|router| router.links == on).map(|r| r.light);
+            let (light, turn) = match (gate.passage, lease) {
+                (Passage::Shut, _) => (Light::Dark, None),
+                (Passage::Open | Passage::FramesOnly, None) => (Light::Steady, None),
+                (Passage::Open | Passage::FramesOnly, Some(lease)) => {
+                    self.judge(*id, lease, known, fresh.contains(id), &on)?
+                }
+            };
+            turns.extend(turn.map(|turn| (*id, turn)));
+            let quiet = gate.passage == Passage::FramesOnly;
+            next.routers.insert(*id, Router { links: on, refresh, light, quiet });
+        }
+        next.holders = self.holders(gates, fresh, links);
+        let mut transaction = Transaction::default();
+        if self.doubtful {
+            // Only what is there can be deleted.
+            objects::make_table(&mut transaction);
+            objects::delete_table(&mut transaction);
+        }
+        transaction.extend(change::change(&self.standing, &next, &turns, self.hooks));
+        if !transaction.is_empty() {
+            self.netfilter.commit(transaction)?;
+            self.generation = self.generation.wrapping_add(1);
+        }
+        self.over.retain(|id, _| gates.contains_key(id));
+        self.standing = next;
+        self.doubtful = false;
         Ok(())
     }
 
-    /// Whether the table is as it was made, and the links that have chains are what they were.
-    pub fn is_current(&self) -> bool {
-        !self.doubtful && self.links.iter().all(|(link, name)| name_of(*link).as_ref() == Some(name))
+    /// Which router each address belongs to: worked out again only if it may have changed, for there may be thousands.
+    fn holders(
+        &mut self,
+        gates: &Gates,
+        fresh: &BTreeSet<RouterId>,
+        links: &BTreeMap<LinkIndex, String>,
+    ) -> Arc<Holders> {
+        let as_before = |id: &RouterId| gates.get(id).map(|gate| &gate.places) == self.places.get(id);
+        if !self.doubtful && !self.shared && *links == self.standing.links && fresh.iter().all(as_before) {
+            return Arc::clone(&self.standing.holders);
+        }
+        self.places = gates.iter().map(|(id, gate)| (*id, gate.places.clone())).collect();
+        let holders = standing::holders(gates, links);
+        let there = |place: &&Place| links.contains_key(&place.link);
+        self.shared = holders.len() < gates.values().flat_map(|gate| &gate.places).filter(there).count();
+        Arc::new(holders)
     }
 
-    /// Whether announcements and all of IPv6 can be silenced: whether there is an egress hook.
-    pub fn silences_all(&self) -> bool {
+    /// What becomes of a lease that is wanted.
+    fn judge(
+        &mut self,
+        id: RouterId,
+        lease: Lease,
+        known: Option<Light>,
+        fresh: bool,
+        on: &BTreeSet<LinkIndex>,
+    ) -> Result<(Light, Option<Turn>), Failure> {
+        let leased = Light::Leased { term: lease.term };
+        let over = self.over.get(&id) == Some(&lease.term);
+        let left = lease.until.since(clock::now());
+        let turn = if known == Some(leased) {
+            match (fresh, self.remaining(id, on)?) {
+                (_, None) => None,
+                (true, Some(lives)) if lease.cut && lives > left + SLACK => Some(Some(Turn::Cut(left))),
+                (true | false, Some(_)) => Some(None),
+            }
+        } else {
+            (fresh && !over).then_some(Some(Turn::Begin(left)))
+        };
+        match turn {
+            Some(None) => Ok((leased, None)),
+            Some(Some(turn)) if !left.is_zero() => Ok((leased, Some(turn))),
+            Some(Some(_)) | None => {
+                self.over.insert(id, lease.term);
+                Ok((Light::Dark, None))
+            }
+        }
+    }
+
+    /// How long a lease lives unless adverts leave; none if it is over.
+    fn remaining(&mut self, id: RouterId, on: &BTreeSet<LinkIndex>) -> Result<Option<Duration>, Failure> {
+        let set = objects::lease(id);
+        let mut shortest = None;
+        for link in on {
+            let mut expires = None;
+            let asked = self.netfilter.ask(objects::ask_element(&set, *link), false, |answer| {
+                expires = expires.or(expiration(&answer));
+            });
+            match asked {
+                Err(Failure { errno: libc::ENOENT, .. }) => return Ok(None),
+                Err(failure) => return Err(failure),
+                Ok(()) => {}
+            }
+            let Some(expires) = expires else { return Ok(None) };
+            shortest = Some(shortest.map_or(expires, |shortest: Duration| shortest.min(expires)));
+        }
+        Ok(shortest)
+    }
+
+    /// Ends what is not wanted, whatever else is wrong.
+    fn close(&mut self, gates: &Gates) {
+        for id in self.standing.routers.keys() {
+            let open = gates.get(id).is_some_and(|gate| gate.passage != Passage::Shut);
+            if !open {
+                let mut transaction = Transaction::default();
+                objects::empty_set(&mut transaction, &objects::lease(*id));
+                // If the set is not there, nothing is closed that would have to be open, or the other way round.
+                self.netfilter.commit(transaction).ok();
+            }
+        }
+    }
+
+    /// Whether anything passes for a router.
+    pub fn is_lit(&self, id: RouterId) -> bool {
+        !self.doubtful && self.standing.routers.get(&id).is_some_and(|router| router.light != Light::Dark)
+    }
+
+    /// The routers whose leases ran out although they are wanted.
+    pub fn expired(&mut self) -> Result<Vec<RouterId>, Failure> {
+        let leased = |(id, router): (&RouterId, &Router)| match router.light {
+            Light::Leased { term } => Some((*id, term, router.links.clone())),
+            Light::Dark | Light::Steady => None,
+        };
+        let leased: Vec<_> = self.standing.routers.iter().filter_map(leased).collect();
+        let mut expired = Vec::new();
+        for (id, term, on) in leased {
+            if self.remaining(id, &on)?.is_none() {
+                self.over.insert(id, term);
+                if let Some(router) = self.standing.routers.get_mut(&id) {
+                    router.light = Light::Dark;
+                }
+                expired.push(id);
+            }
+        }
+        Ok(expired)
+    }
+
+    /// What happened to the table, if it is not as it was made: then it has to be made again.
+    pub fn loss(&mut self) -> Result<Option<String>, Failure> {
+        if self.standing.links.is_empty() {
+            return Ok(None);
+        }
+        if self.doubtful {
+            return Ok(Some("a change of the nftables table 'netdev vipd' failed".to_owned()));
+        }
+        let moved = |(link, name): &(&LinkIndex, &String)| standing::name_of(**link).as_ref() != Some(*name);
+        if let Some((_, name)) = self.standing.links.iter().find(moved) {
+            return Ok(Some(format!(
+                "{name} is gone or has another name, and the nftables table is without it"
+            )));
+        }
+        let generation = current_generation(&mut self.netfilter)?;
+        if generation == self.generation {
+            return Ok(None);
+        }
+        // Somebody changed something; most likely it was something else.
+        if self.count_rules()? != self.expected_rules() {
+            return Ok(Some("somebody removed or changed the nftables table 'netdev vipd'".to_owned()));
+        }
+        self.generation = generation;
+        Ok(None)
+    }
+
+    fn count_rules(&mut self) -> Result<BTreeMap<String, usize>, Failure> {
+        let mut counts = BTreeMap::new();
+        let asked = self.netfilter.ask(objects::ask_rules(), true, |answer| {
+            let NfTablesMessage::NewRule(rule) = answer else { return };
+            let chain = rule.attributes.into_iter().find_map(|attribute| match attribute {
+                RuleAttribute::Chain(chain) => Some(chain),
+                _ => None,
+            });
+            *counts.entry(chain.unwrap_or_default()).or_default() += 1;
+        });
+        match asked {
+            Err(failure) if failure.errno != libc::ENOENT => Err(failure),
+            Ok(()) | Err(_) => Ok(counts),
+        }
+    }
+
+    fn expected_rules(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        let has_egress = self.has_leases();
+        for link in self.standing.links.keys() {
+            for hook in self.hooks {
+                let rules = rules::base(*hook, *link, has_egress);
+                counts.insert(objects::base(*hook, *link), rules.len());
+            }
+            for family in [Family::Ipv4, Family::Ipv6] {
+                let refreshes = self.standing.refreshes(*link, family).len();
+                counts.insert(objects::adverts(*link, family), refreshes);
+            }
+        }
+        for id in self.standing.routers.keys() {
+            counts.insert(objects::router_chain(*id), rules::router(*id, self.hooks).len());
+        }
+        counts.retain(|_, count| *count > 0);
+        counts
+    }
+
+    /// Knows nothing any more: the next change makes everything again.
+    pub fn forget(&mut self) {
+        self.doubtful = true;
+    }
+
+    /// Whether there can be leases, and announcements and all of IPv6 can be silenced: whether there is an egress hook.
+    pub fn has_leases(&self) -> bool {
         self.hooks.contains(&Hook::Egress)
     }
 
     /// Deletes the table, if it is there.
     pub fn delete(&mut self) -> Result<(), Failure> {
         let mut transaction = Transaction::default();
+        objects::make_table(&mut transaction);
         objects::delete_table(&mut transaction);
-        match self.commit(transaction) {
-            Err(failure) if failure.errno != libc::ENOENT => return Err(failure),
-            Ok(()) | Err(_) => {}
-        }
-        self.links.clear();
-        self.current = Restrictions::default();
+        self.netfilter.commit(transaction)?;
+        self.standing = Standing::default();
         self.doubtful = false;
         Ok(())
     }
-
-    /// Changes only what differs.
-    fn change(&mut self, wanted: &Restrictions, links: &BTreeMap<LinkIndex, String>) -> Result<(), Failure> {
-        let mut transaction = Transaction::default();
-        if self.links.is_empty() {
-            objects::make_table(&mut transaction);
-        }
-        for (link, name) in links.iter().filter(|(link, _)| !self.links.contains_key(link)) {
-            objects::make_link(&mut transaction, *link, name, self.hooks);
-        }
-        for set in self.current.0.keys() {
-            let gone = self.current.of(*set).filter(|address| !wanted.has(*set, address));
-            objects::remove(&mut transaction, *set, gone);
-        }
-        for set in wanted.0.keys() {
-            let new = wanted.of(*set).filter(|address| !self.current.has(*set, address));
-            objects::add(&mut transaction, *set, new);
-        }
-        self.commit(transaction)
-    }
-
-    /// Makes the table again, whatever has become of it.
-    fn rebuild(&mut self, wanted: &Restrictions, links: &BTreeMap<LinkIndex, String>) -> Result<(), Failure> {
-        let mut built = self.build(wanted, links, BOTH);
-        self.hooks = BOTH;
-        if let Err(Failure { errno: libc::EOPNOTSUPP, .. }) = built {
-            built = self.build(wanted, links, &[Hook::Ingress]);
-            self.hooks = if built.is_ok() { &[Hook::Ingress] } else { BOTH };
-        }
-        built?;
-        self.links.clear();
-        self.doubtful = false;
-        Ok(())
-    }
-
-    fn build(
-        &mut self,
-        wanted: &Restrictions,
-        links: &BTreeMap<LinkIndex, String>,
-        hooks: &[Hook],
-    ) -> Result<(), Failure> {
-        let mut transaction = Transaction::default();
-        // Only what is there can be deleted.
-        objects::make_table(&mut transaction);
-        objects::delete_table(&mut transaction);
-        objects::make_table(&mut transaction);
-        for (link, name) in links {
-            objects::make_link(&mut transaction, *link, name, hooks);
-        }
-        for set in wanted.0.keys() {
-            objects::add(&mut transaction, *set, wanted.of(*set));
-        }
-        self.commit(transaction)
-    }
-
-    fn commit(&mut self, transaction: Transaction) -> Result<(), Failure> {
-        let committed = self.netfilter.commit(transaction);
-        self.doubtful |= committed.is_err();
-        committed
-    }
 }
 
-/// The names of those links that exist.
-fn names(links: impl Iterator<Item = LinkIndex>) -> BTreeMap<LinkIndex, String> {
-    let links: BTreeSet<_> = links.collect();
-    links.into_iter().filter_map(|link| Some((link, name_of(link)?))).collect()
+/// The number of the ruleset of this network namespace: another one after every change, whoever made it.
+fn current_generation(netfilter: &mut Netfilter) -> Result<u32, Failure> {
+    let mut generation = 0;
+    netfilter.ask(NfTablesMessage::GetGen(GenMessage { attributes: Vec::new() }), false, |answer| {
+        let NfTablesMessage::NewGen(message) = answer else { return };
+        for attribute in message.attributes {
+            if let GenAttribute::Id(id) = attribute {
+                generation = id;
+            }
+        }
+    })?;
+    Ok(generation)
 }
 
-fn name_of(link: LinkIndex) -> Option<String> {
-    let name = if_indextoname(link.0).ok()?.into_string().ok()?;
-    // nix takes the null pointer of a missing link for an empty name.
-    (!name.is_empty()).then_some(name)
+/// When the element in an answer expires.
+fn expiration(answer: &NfTablesMessage) -> Option<Duration> {
+    let NfTablesMessage::NewSetElement(message) = answer else { return None };
+    message.attributes.iter().find_map(|attribute| {
+        let SetElementList::Elements(elements) = attribute else { return None };
+        elements.iter().find_map(|element| {
+            let ListAttribute::Element(attributes) = element else { return None };
+            attributes.iter().find_map(|attribute| match attribute {
+                SetElementAttribute::Expiration(millis) => Some(Duration::from_millis(*millis)),
+                _ => None,
+            })
+        })
+    })
 }
 
 const BOTH: &[Hook] = &[Hook::Ingress, Hook::Egress];
 
-/// The loopback has this number in every namespace.
-const LOOPBACK: LinkIndex = LinkIndex(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ETH0: LinkIndex = LinkIndex(7);
-
-    fn place(link: LinkIndex, net: &str) -> Place {
-        Place { link, net: net.parse().unwrap() }
-    }
-
-    fn sets(restrictions: &Restrictions) -> Vec<(String, Vec<String>)> {
-        let texts = |set: &BTreeSet<IpAddr>| set.iter().map(ToString::to_string).collect();
-        restrictions.0.iter().map(|(set, addresses)| (set.to_string(), texts(addresses))).collect()
-    }
-
-    #[test]
-    fn what_is_shut_is_quiet_too() {
-        let mut all = Restrictions::default();
-        all.add(Passage::FramesOnly, &[place(ETH0, "192.0.2.10/24")]);
-        all.add(Passage::Shut, &[place(ETH0, "192.0.2.11/32"), place(ETH0, "2001:db8::10/64")]);
-        all.add(Passage::Open, &[place(ETH0, "192.0.2.12/24")]);
-        let wanted = [
-            ("quiet4_7", vec!["192.0.2.10", "192.0.2.11"]),
-            ("quiet6_7", vec!["2001:db8::10"]),
-            ("shut4_7", vec!["192.0.2.11"]),
-            ("shut6_7", vec!["2001:db8::10"]),
-        ];
-        let wanted = wanted
-            .map(|(set, addresses)| (set.to_owned(), addresses.iter().map(ToString::to_string).collect()));
-        assert_eq!(sets(&all), wanted);
-    }
-
-    #[test]
-    fn the_loopback_is_never_restricted() {
-        let mut all = Restrictions::default();
-        all.add(Passage::Shut, &[place(LOOPBACK, "192.0.2.10/32")]);
-        assert!(all.is_empty());
-    }
-}
+/// A lease that ends by so much later than it should is left alone: kernels count in ticks.
+const SLACK: Duration = Duration::from_millis(4);

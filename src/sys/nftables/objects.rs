@@ -1,23 +1,62 @@
 //! The messages that make and delete what stands in the table.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, DataAttribute, DevHookNumber, Hook as HookAttribute, ListAttribute,
-    NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetElementAttribute, SetElementList,
-    SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage,
+    NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetDescription, SetElementAttribute,
+    SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage, Verdict,
+    VerdictAttribute,
 };
 
-use super::rules::{Rule, rules};
+use super::Hook;
+use super::rules::{self, Rule};
+use super::standing::{Label, Refresh, digit};
 use super::transaction::Transaction;
-use super::{Closed, Hook, Set};
+use crate::engine::action::RouterId;
 use crate::net::{Family, LinkIndex};
+use crate::time::Duration;
 
 /// The name of our table, in the family `netdev`.
 const TABLE: &str = "vipd";
 
-/// How many elements go in one message: the list has a 16-bit length, and an IPv6 address takes 28 bytes of it.
-const ELEMENTS: usize = 1000;
+/// How many elements go in one message: the list has a 16-bit length, and an IPv6 address with its verdict takes
+/// 72 bytes of it.
+const ELEMENTS: usize = 500;
+
+/// The set that tells whether a router's addresses answer.
+pub(super) fn lease(id: RouterId) -> String {
+    format!("lease{}", Label(id))
+}
+
+/// The set that tells whether they keep quiet about where they are.
+pub(super) fn quiet(id: RouterId) -> String {
+    format!("quiet{}", Label(id))
+}
+
+/// The chain that what concerns a router's addresses goes through.
+pub(super) fn router_chain(id: RouterId) -> String {
+    format!("router{}", Label(id))
+}
+
+/// The map from a link's addresses to those chains.
+pub(super) fn held(link: LinkIndex, family: Family) -> String {
+    format!("held{}_{link}", digit(family))
+}
+
+/// The chain that adverts of a family on a link go through.
+pub(super) fn adverts(link: LinkIndex, family: Family) -> String {
+    format!("adverts{}_{link}", digit(family))
+}
+
+/// The chain at a hook of a link.
+pub(super) fn base(hook: Hook, link: LinkIndex) -> String {
+    match hook {
+        Hook::Ingress => format!("in_{link}"),
+        Hook::Egress => format!("out_{link}"),
+    }
+}
 
 /// Makes the table, unless it is there.
 pub(super) fn make_table(transaction: &mut Transaction) {
@@ -29,125 +68,271 @@ pub(super) fn delete_table(transaction: &mut Transaction) {
     transaction.delete(NfTablesMessage::DeleteTable(table()));
 }
 
-/// Makes what a link needs: its sets, and a chain with its rules at each hook.
+/// Makes what a link needs: its maps, and a chain with its rules at each hook.
 pub(super) fn make_link(transaction: &mut Transaction, link: LinkIndex, name: &str, hooks: &[Hook]) {
-    let mut id = 0;
-    for closed in [Closed::Quiet, Closed::Shut] {
-        for family in [Family::Ipv4, Family::Ipv6] {
-            id += 1;
-            transaction.make(NfTablesMessage::NewSet(set(Set { link, closed, family }, id)));
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let id = transaction.next_id();
+        transaction.make(NfTablesMessage::NewSet(map(&held(link, family), family, id)));
+        if hooks.contains(&Hook::Egress) {
+            transaction.make(NfTablesMessage::NewChain(chain(&adverts(link, family))));
         }
     }
     for hook in hooks {
-        let chain = chain_name(*hook, link);
+        let chain = base(*hook, link);
         transaction.make(NfTablesMessage::NewChain(base_chain(*hook, &chain, name)));
-        for expressions in rules(*hook, link) {
-            transaction.append(NfTablesMessage::NewRule(rule(&chain, expressions)));
+        append(transaction, &chain, rules::base(*hook, link, hooks.contains(&Hook::Egress)));
+    }
+}
+
+/// Deletes what [`make_link`] made.
+pub(super) fn delete_link(transaction: &mut Transaction, link: LinkIndex, hooks: &[Hook]) {
+    for hook in hooks {
+        transaction.delete(NfTablesMessage::DeleteChain(chain(&base(*hook, link))));
+    }
+    for family in [Family::Ipv4, Family::Ipv6] {
+        if hooks.contains(&Hook::Egress) {
+            transaction.delete(NfTablesMessage::DeleteChain(chain(&adverts(link, family))));
         }
+        transaction.delete(NfTablesMessage::DeleteSet(name(&held(link, family))));
     }
 }
 
-/// Puts addresses into a set.
-pub(super) fn add<'a>(transaction: &mut Transaction, set: Set, addresses: impl Iterator<Item = &'a IpAddr>) {
-    each_message(set, addresses, |message| transaction.make(NfTablesMessage::NewSetElement(message)));
+/// Makes what a router needs: its sets and its chain.
+pub(super) fn make_router(transaction: &mut Transaction, router: RouterId, hooks: &[Hook]) {
+    let timed = SetFlags::Timeout | SetFlags::Eval;
+    for (set, flags) in [(lease(router), timed), (quiet(router), SetFlags::empty())] {
+        let id = transaction.next_id();
+        transaction.make(NfTablesMessage::NewSet(link_set(&set, flags, id)));
+    }
+    let name = router_chain(router);
+    transaction.make(NfTablesMessage::NewChain(chain(&name)));
+    append(transaction, &name, rules::router(router, hooks));
 }
 
-/// Takes addresses, all of which must be there, out of a set.
-pub(super) fn remove<'a>(
+/// Deletes what [`make_router`] made, once no map leads there.
+pub(super) fn delete_router(transaction: &mut Transaction, router: RouterId) {
+    transaction.delete(NfTablesMessage::DeleteChain(chain(&router_chain(router))));
+    for set in [lease(router), quiet(router)] {
+        transaction.delete(NfTablesMessage::DeleteSet(name(&set)));
+    }
+}
+
+/// Makes the rules about adverts that leave by a link, in the place of what there was.
+pub(super) fn make_refreshes(
     transaction: &mut Transaction,
-    set: Set,
-    addresses: impl Iterator<Item = &'a IpAddr>,
+    link: LinkIndex,
+    family: Family,
+    refreshes: &[(RouterId, Refresh)],
+    existed: bool,
 ) {
-    each_message(set, addresses, |message| transaction.delete(NfTablesMessage::DeleteSetElement(message)));
+    let chain = adverts(link, family);
+    if existed {
+        // Without a number all rules of the chain are meant.
+        let attributes = vec![RuleAttribute::Table(TABLE.into()), RuleAttribute::Chain(chain.clone())];
+        transaction.delete(NfTablesMessage::DeleteRule(RuleMessage { attributes }));
+    }
+    let rules = refreshes.iter().map(|(router, refresh)| rules::refresh(*router, *refresh));
+    append(transaction, &chain, rules.collect());
 }
 
-fn each_message<'a>(
-    set: Set,
-    addresses: impl Iterator<Item = &'a IpAddr>,
-    mut each: impl FnMut(SetElementMessage),
+/// Puts addresses into a link's map.
+pub(super) fn add(
+    transaction: &mut Transaction,
+    link: LinkIndex,
+    family: Family,
+    addresses: &[(IpAddr, RouterId)],
 ) {
-    let elements: Vec<_> = addresses.map(element).collect();
-    for elements in elements.chunks(ELEMENTS) {
-        each(SetElementMessage {
-            attributes: vec![
-                SetElementList::Table(TABLE.into()),
-                SetElementList::Set(set.to_string()),
-                SetElementList::Elements(elements.to_vec()),
-            ],
-        });
+    let elements = addresses.iter().map(|(address, router)| {
+        let chain = VerdictAttribute::Chain(router_chain(*router));
+        let goto = vec![VerdictAttribute::Code(Verdict::Goto), chain];
+        element(bytes(*address), [SetElementAttribute::Data(DataAttribute::Verdict(goto))])
+    });
+    for message in messages(&held(link, family), &elements.collect::<Vec<_>>()) {
+        transaction.make(NfTablesMessage::NewSetElement(message));
     }
 }
 
-fn element(address: &IpAddr) -> ListAttribute<SetElementAttribute> {
-    let key = match address {
+/// Takes addresses, all of which must be there, out of a link's map.
+pub(super) fn remove(
+    transaction: &mut Transaction,
+    link: LinkIndex,
+    family: Family,
+    addresses: &[(IpAddr, RouterId)],
+) {
+    let elements = addresses.iter().map(|(address, _)| element(bytes(*address), []));
+    for message in messages(&held(link, family), &elements.collect::<Vec<_>>()) {
+        transaction.delete(NfTablesMessage::DeleteSetElement(message));
+    }
+}
+
+/// Puts links into one of a router's sets.
+pub(super) fn put(
+    transaction: &mut Transaction,
+    set: &str,
+    links: &BTreeSet<LinkIndex>,
+    timeout: Option<Duration>,
+) {
+    let timeout = timeout.map(|timeout| SetElementAttribute::Timeout(whole_millis(timeout)));
+    let elements = links.iter().map(|link| element(link_key(*link), timeout.clone()));
+    for message in messages(set, &elements.collect::<Vec<_>>()) {
+        transaction.make(NfTablesMessage::NewSetElement(message));
+    }
+}
+
+/// Takes links, all of which must be there, out of one of a router's sets.
+pub(super) fn take(transaction: &mut Transaction, set: &str, links: &BTreeSet<LinkIndex>) {
+    let elements = links.iter().map(|link| element(link_key(*link), []));
+    for message in messages(set, &elements.collect::<Vec<_>>()) {
+        transaction.delete(NfTablesMessage::DeleteSetElement(message));
+    }
+}
+
+/// Takes whatever is there, if anything is, out of a set.
+pub(super) fn empty_set(transaction: &mut Transaction, set: &str) {
+    let attributes = vec![SetElementList::Table(TABLE.into()), SetElementList::Set(set.into())];
+    transaction.delete(NfTablesMessage::DeleteSetElement(SetElementMessage { attributes }));
+}
+
+/// The question how an element of one of a router's sets stands.
+pub(super) fn ask_element(set: &str, link: LinkIndex) -> NfTablesMessage {
+    let attributes = vec![
+        SetElementList::Table(TABLE.into()),
+        SetElementList::Set(set.into()),
+        SetElementList::Elements(vec![element(link_key(link), [])]),
+    ];
+    NfTablesMessage::GetSetElement(SetElementMessage { attributes })
+}
+
+/// The question which rules there are in the table.
+pub(super) fn ask_rules() -> NfTablesMessage {
+    NfTablesMessage::GetRule(RuleMessage { attributes: vec![RuleAttribute::Table(TABLE.into())] })
+}
+
+/// Rounded down: what is to end by a moment may end before it.
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+fn messages(
+    set: &str,
+    elements: &[ListAttribute<SetElementAttribute>],
+) -> impl Iterator<Item = SetElementMessage> {
+    let chunks: Vec<_> = elements.chunks(ELEMENTS).map(<[_]>::to_vec).collect();
+    let set = set.to_owned();
+    chunks.into_iter().map(move |elements| SetElementMessage {
+        attributes: vec![
+            SetElementList::Table(TABLE.into()),
+            SetElementList::Set(set.clone()),
+            SetElementList::Elements(elements),
+        ],
+    })
+}
+
+fn element(
+    key: Vec<u8>,
+    more: impl IntoIterator<Item = SetElementAttribute>,
+) -> ListAttribute<SetElementAttribute> {
+    let key = SetElementAttribute::Key(DataAttribute::Value(key));
+    ListAttribute::Element([key].into_iter().chain(more).collect())
+}
+
+fn bytes(address: IpAddr) -> Vec<u8> {
+    match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
-    };
-    ListAttribute::Element(vec![SetElementAttribute::Key(DataAttribute::Value(key))])
+    }
+}
+
+fn link_key(link: LinkIndex) -> Vec<u8> {
+    link.0.to_ne_bytes().to_vec()
 }
 
 fn table() -> TableMessage {
     TableMessage { attributes: vec![TableAttribute::Name(TABLE.into())] }
 }
 
-fn set(set: Set, id: u32) -> SetMessage {
-    let (kind, length) = match set.family {
+fn name(set: &str) -> SetMessage {
+    SetMessage { attributes: vec![SetAttribute::Table(TABLE.into()), SetAttribute::Name(set.into())] }
+}
+
+fn map(set: &str, family: Family, id: u32) -> SetMessage {
+    let (kind, length) = match family {
         Family::Ipv4 => (TYPE_IPV4_ADDR, 4),
         Family::Ipv6 => (TYPE_IPV6_ADDR, 16),
     };
-    SetMessage {
-        attributes: vec![
-            SetAttribute::Table(TABLE.into()),
-            SetAttribute::Name(set.to_string()),
-            SetAttribute::Flags(SetFlags::empty()),
-            SetAttribute::KeyType(kind),
-            SetAttribute::KeyLen(length),
-            SetAttribute::Id(id),
-        ],
-    }
+    let mut message = name(set);
+    message.attributes.extend([
+        SetAttribute::Flags(SetFlags::Map),
+        SetAttribute::KeyType(kind),
+        SetAttribute::KeyLen(length),
+        SetAttribute::DataType(NFT_DATA_VERDICT),
+        SetAttribute::Id(id),
+    ]);
+    message
 }
 
-fn chain_name(hook: Hook, link: LinkIndex) -> String {
-    match hook {
-        Hook::Ingress => format!("in_{link}"),
-        Hook::Egress => format!("out_{link}"),
+fn link_set(set: &str, flags: SetFlags, id: u32) -> SetMessage {
+    let mut message = name(set);
+    message.attributes.extend([
+        SetAttribute::Flags(flags),
+        SetAttribute::KeyType(TYPE_IFACE_INDEX),
+        SetAttribute::KeyLen(4),
+        SetAttribute::Id(id),
+        SetAttribute::UserData(HOST_BYTE_ORDER.to_vec()),
+    ]);
+    if flags.contains(SetFlags::Eval) {
+        // What `nft` and newer kernels take if nothing is said.
+        message.attributes.push(SetAttribute::Description(vec![SetDescription::Size(65_535)]));
     }
+    message
+}
+
+fn chain(name: &str) -> ChainMessage {
+    ChainMessage { attributes: vec![ChainAttribute::Table(TABLE.into()), ChainAttribute::Name(name.into())] }
 }
 
 /// First to see a frame that comes in, and last to see one that goes out, so that what others change about a
 /// frame on its way is seen as the wire sees it.
-fn base_chain(hook: Hook, chain: &str, device: &str) -> ChainMessage {
+fn base_chain(hook: Hook, name: &str, device: &str) -> ChainMessage {
     let (number, priority): (_, i32) = match hook {
         Hook::Ingress => (DevHookNumber::Ingress, -500),
         Hook::Egress => (DevHookNumber::Egress, 500),
     };
-    ChainMessage {
-        attributes: vec![
-            ChainAttribute::Table(TABLE.into()),
-            ChainAttribute::Name(chain.into()),
-            ChainAttribute::Hook(vec![
-                HookAttribute::Number(number.into()),
-                HookAttribute::Priority(priority.cast_unsigned()),
-                HookAttribute::NetDeviceName(device.into()),
-            ]),
-            ChainAttribute::Policy(NF_ACCEPT),
-            ChainAttribute::Type("filter".into()),
-        ],
-    }
+    let mut message = chain(name);
+    message.attributes.extend([
+        ChainAttribute::Hook(vec![
+            HookAttribute::Number(number.into()),
+            HookAttribute::Priority(priority.cast_unsigned()),
+            HookAttribute::NetDeviceName(device.into()),
+        ]),
+        ChainAttribute::Policy(NF_ACCEPT),
+        ChainAttribute::Type("filter".into()),
+    ]);
+    message
 }
 
-fn rule(chain: &str, expressions: Rule) -> RuleMessage {
-    RuleMessage {
-        attributes: vec![
-            RuleAttribute::Table(TABLE.into()),
-            RuleAttribute::Chain(chain.into()),
-            RuleAttribute::Expressions(expressions),
-        ],
+fn append(transaction: &mut Transaction, chain: &str, rules: Vec<Rule>) {
+    for expressions in rules {
+        transaction.append(NfTablesMessage::NewRule(RuleMessage {
+            attributes: vec![
+                RuleAttribute::Table(TABLE.into()),
+                RuleAttribute::Chain(chain.into()),
+                RuleAttribute::Expressions(expressions),
+            ],
+        }));
     }
 }
 
 const NF_ACCEPT: u32 = 1;
+const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
 
 /// What `nft` calls the types of a set's elements: to the kernel they are only numbers.
 const TYPE_IPV4_ADDR: u32 = 7;
 const TYPE_IPV6_ADDR: u32 = 8;
+const TYPE_IFACE_INDEX: u32 = 20;
+
+/// Tells `nft`, not the kernel, how to read keys: attribute 0, 4 bytes, 1 for the host's order.
+const HOST_BYTE_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};

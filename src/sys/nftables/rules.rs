@@ -1,14 +1,18 @@
-//! The rules of a link's two chains.
+//! The rules of the chains.
 //!
 //! Every rule is one that the `nft` program can print and read again, old releases included: the target of a
 //! Neighbor Advertisement, for one, has a name only since nft 1.0.7, and its source serves as well.
 
+use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
     Cmp, DataAttribute, ExpressionAttribute, Expressions, Immediate, ListAttribute, Lookup, Meta, MetaKey,
     Operator, Payload, Register, Verdict, VerdictAttribute,
 };
 
-use super::{Closed, Hook, Set};
+use super::Hook;
+use super::objects;
+use super::standing::Refresh;
+use crate::engine::action::RouterId;
 use crate::net::{Family, LinkIndex};
 
 /// One rule: the expressions that it consists of.
@@ -17,41 +21,78 @@ pub(super) type Rule = Vec<ListAttribute<ExpressionAttribute>>;
 /// What stands in the chain at `hook` of `link`, as `nft` prints it with 7 for the link:
 ///
 /// ```text
-///   ingress   arp operation request arp saddr ip != @quiet4_7 arp daddr ip @quiet4_7 drop
-///             ip daddr @shut4_7 drop
-///             ip6 daddr @shut6_7 drop
-///   egress    arp saddr ip @quiet4_7 drop
-///             ip6 saddr @quiet6_7 icmpv6 type nd-neighbor-solicit drop
-///             ip6 saddr @quiet6_7 icmpv6 type nd-neighbor-advert drop
-///             ip saddr @shut4_7 drop
-///             ip6 saddr @shut6_7 drop
+///   ingress   ip daddr vmap @held4_7
+///             ip6 daddr vmap @held6_7
+///   egress    ip protocol vrrp jump adverts4_7
+///             ip6 nexthdr vrrp jump adverts6_7
+///             arp saddr ip vmap @held4_7
+///             ip saddr vmap @held4_7
+///             ip6 saddr vmap @held6_7
 /// ```
-pub(super) fn rules(hook: Hook, link: LinkIndex) -> Vec<Rule> {
-    let set = |closed, family| Set { link, closed, family };
-    let quiet4 = set(Closed::Quiet, Family::Ipv4);
-    let quiet6 = set(Closed::Quiet, Family::Ipv6);
-    let shut4 = set(Closed::Shut, Family::Ipv4);
-    let shut6 = set(Closed::Shut, Family::Ipv6);
+///
+/// ARP and ND are stopped on their way out: not answers and announcements alone, for what asks for a neighbour also
+/// says where the asker is. What comes in passes: the agent has to hear a successor announce the address. Where there
+/// is no egress hook, requests are not let in instead, `arp operation request arp daddr ip vmap @held4_7`.
+pub(super) fn base(hook: Hook, link: LinkIndex, has_egress: bool) -> Vec<Rule> {
+    let (held4, held6) = (objects::held(link, Family::Ipv4), objects::held(link, Family::Ipv6));
+    let (ipv4, ipv6, arp) = (Match::ether_type(IPV4), Match::ether_type(IPV6), Match::ether_type(ARP));
     match hook {
-        Hook::Ingress => vec![
-            Match::ether_type(ARP)
-                .equals(ARP_OPERATION, &REQUEST)
-                // The successor's own announcement asks for the address too, and the agent must hear it.
-                .not_in(ARP_SENDER, quiet4)
-                .within(ARP_TARGET, quiet4)
-                .drop(),
-            Match::ether_type(IPV4).within(IPV4_DESTINATION, shut4).drop(),
-            Match::ether_type(IPV6).within(IPV6_DESTINATION, shut6).drop(),
-        ],
-        // Not answers and announcements alone: what asks for a neighbour also says where the asker is.
+        Hook::Ingress => {
+            let mut rules =
+                vec![ipv4.dispatch(IPV4_DESTINATION, &held4), ipv6.dispatch(IPV6_DESTINATION, &held6)];
+            if !has_egress {
+                rules.push(arp.equals(ARP_OPERATION, &REQUEST).dispatch(ARP_TARGET, &held4));
+            }
+            rules
+        }
         Hook::Egress => vec![
-            Match::ether_type(ARP).within(ARP_SENDER, quiet4).drop(),
-            Match::ether_type(IPV6).within(IPV6_SOURCE, quiet6).icmpv6(NEIGHBOR_SOLICITATION).drop(),
-            Match::ether_type(IPV6).within(IPV6_SOURCE, quiet6).icmpv6(NEIGHBOR_ADVERTISEMENT).drop(),
-            Match::ether_type(IPV4).within(IPV4_SOURCE, shut4).drop(),
-            Match::ether_type(IPV6).within(IPV6_SOURCE, shut6).drop(),
+            ipv4.equals(IPV4_PROTOCOL, &[VRRP]).jump(objects::adverts(link, Family::Ipv4)),
+            ipv6.equals(IPV6_NEXT_HEADER, &[VRRP]).jump(objects::adverts(link, Family::Ipv6)),
+            arp.dispatch(ARP_SENDER, &held4),
+            Match::ether_type(IPV4).dispatch(IPV4_SOURCE, &held4),
+            Match::ether_type(IPV6).dispatch(IPV6_SOURCE, &held6),
         ],
     }
+}
+
+/// What stands in a router's chain, with 4 for the family and 3 for the instance. Of `iif` and `oif` a frame has
+/// one:
+///
+/// ```text
+///   meta protocol arp oif @quiet4_3 drop       or: icmpv6 type nd-neighbor-solicit oif @quiet6_3 drop
+///   iif @lease4_3 accept                           icmpv6 type nd-neighbor-advert oif @quiet6_3 drop
+///   oif @lease4_3 accept
+///   drop
+/// ```
+pub(super) fn router(router: RouterId, hooks: &[Hook]) -> Vec<Rule> {
+    let (lease, quiet) = (objects::lease(router), objects::quiet(router));
+    let direction = if hooks.contains(&Hook::Egress) { MetaKey::Oif } else { MetaKey::Iif };
+    let mut rules = match router.family {
+        Family::Ipv4 => vec![Match::ether_type(ARP).link_in(direction, &quiet).verdict(NF_DROP)],
+        Family::Ipv6 => [NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT]
+            .map(|kind| Match::icmpv6(kind).link_in(MetaKey::Oif, &quiet).verdict(NF_DROP))
+            .into(),
+    };
+    rules.push(Match::all().link_in(MetaKey::Iif, &lease).verdict(NF_ACCEPT));
+    rules.push(Match::all().link_in(MetaKey::Oif, &lease).verdict(NF_ACCEPT));
+    rules.push(Match::all().verdict(NF_DROP));
+    rules
+}
+
+/// An advert of the router with a priority other than 0 moves the end of a lease that lives, as it leaves:
+///
+/// ```text
+///   @th,8,8 0x33 @th,16,8 != 0x0 oif @lease4_3 update @lease4_3 { oif timeout 3s }
+/// ```
+pub(super) fn refresh(router: RouterId, refresh: Refresh) -> Rule {
+    let lease = objects::lease(router);
+    let millis = u64::try_from(refresh.extension.as_millis()).unwrap_or(u64::MAX);
+    Match::all()
+        .equals(VRRP_VRID, &[refresh.vrid.get()])
+        .differs(VRRP_PRIORITY, &[0])
+        .link_in(MetaKey::Oif, &lease)
+        .meta(MetaKey::Oif)
+        .update(&lease, millis)
 }
 
 /// A rule in the making: what a frame must be like for the next expression to be reached.
@@ -62,32 +103,64 @@ struct Match(Rule);
 struct Field(u32, u32, u32);
 
 impl Match {
-    fn ether_type(ether_type: [u8; 2]) -> Self {
-        Self(Vec::new()).meta(MetaKey::EtherTypeProtocol).compare(&ether_type)
+    fn all() -> Self {
+        Self(Vec::new())
     }
 
-    fn icmpv6(self, kind: u8) -> Self {
-        self.meta(MetaKey::L4Proto).compare(&[ICMPV6]).equals(ICMPV6_TYPE, &[kind])
+    fn ether_type(ether_type: [u8; 2]) -> Self {
+        Self::all().meta(MetaKey::EtherTypeProtocol).compare(Operator::Equal, &ether_type)
+    }
+
+    fn icmpv6(kind: u8) -> Self {
+        Self::ether_type(IPV6)
+            .meta(MetaKey::L4Proto)
+            .compare(Operator::Equal, &[ICMPV6])
+            .equals(ICMPV6_TYPE, &[kind])
     }
 
     fn equals(self, field: Field, value: &[u8]) -> Self {
-        self.load(field).compare(value)
+        self.load(field).compare(Operator::Equal, value)
     }
 
-    fn within(self, field: Field, set: Set) -> Self {
-        self.load(field).then(Expressions::Lookup(lookup(set)))
+    fn differs(self, field: Field, value: &[u8]) -> Self {
+        self.load(field).compare(Operator::NotEqual, value)
     }
 
-    fn not_in(self, field: Field, set: Set) -> Self {
-        let mut lookup = lookup(set);
-        lookup.push(Lookup::Flags(NFT_LOOKUP_F_INV));
-        self.load(field).then(Expressions::Lookup(lookup))
+    fn link_in(self, direction: MetaKey, set: &str) -> Self {
+        self.meta(direction).then(Expressions::Lookup(lookup(set)))
     }
 
-    fn drop(self) -> Rule {
-        let verdict = DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(NF_DROP))]);
-        let drop = vec![Immediate::DestinationRegister(Register::Verdict), Immediate::Data(verdict)];
-        self.then(Expressions::Immediate(drop)).0
+    /// Goes on where the map says, if it says anything.
+    fn dispatch(self, field: Field, map: &str) -> Rule {
+        let mut lookup = lookup(map);
+        lookup.push(Lookup::DestinationRegister(Register::Verdict));
+        self.load(field).then(Expressions::Lookup(lookup)).0
+    }
+
+    fn verdict(self, code: u32) -> Rule {
+        self.immediate(vec![VerdictAttribute::Code(Verdict::Other(code))])
+    }
+
+    fn jump(self, chain: String) -> Rule {
+        self.immediate(vec![VerdictAttribute::Code(Verdict::Jump), VerdictAttribute::Chain(chain)])
+    }
+
+    fn immediate(self, verdict: Vec<VerdictAttribute>) -> Rule {
+        let verdict = Immediate::Data(DataAttribute::Verdict(verdict));
+        self.then(Expressions::Immediate(vec![Immediate::DestinationRegister(Register::Verdict), verdict])).0
+    }
+
+    /// Puts what was loaded last into a timed set, or moves its end there.
+    fn update(self, set: &str, millis: u64) -> Rule {
+        let mut name = set.as_bytes().to_vec();
+        name.push(0);
+        let attributes = vec![
+            DefaultNla::new(NFTA_DYNSET_SET_NAME, name),
+            DefaultNla::new(NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE.to_be_bytes().to_vec()),
+            DefaultNla::new(NFTA_DYNSET_SREG_KEY, u32::from(REGISTER).to_be_bytes().to_vec()),
+            DefaultNla::new(NFTA_DYNSET_TIMEOUT, millis.to_be_bytes().to_vec()),
+        ];
+        self.then(Expressions::Other { expression_type: "dynset".into(), attributes }).0
     }
 
     fn meta(self, key: MetaKey) -> Self {
@@ -103,10 +176,10 @@ impl Match {
         ]))
     }
 
-    fn compare(self, value: &[u8]) -> Self {
+    fn compare(self, operator: Operator, value: &[u8]) -> Self {
         self.then(Expressions::Cmp(vec![
             Cmp::SourceRegister(REGISTER),
-            Cmp::Op(Operator::Equal),
+            Cmp::Op(operator),
             Cmp::Data(DataAttribute::Value(value.to_vec())),
         ]))
     }
@@ -117,22 +190,29 @@ impl Match {
     }
 }
 
-fn lookup(set: Set) -> Vec<Lookup> {
-    vec![Lookup::Set(set.to_string()), Lookup::SourceRegister(REGISTER)]
+fn lookup(set: &str) -> Vec<Lookup> {
+    vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(REGISTER)]
 }
 
 /// No rule needs more than one value at a time.
 const REGISTER: Register = Register::Reg1;
 
 const NF_DROP: u32 = 0;
-const NFT_LOOKUP_F_INV: u32 = 1;
+const NF_ACCEPT: u32 = 1;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
+
+const NFTA_DYNSET_SET_NAME: u16 = 1;
+const NFTA_DYNSET_OP: u16 = 3;
+const NFTA_DYNSET_SREG_KEY: u16 = 4;
+const NFTA_DYNSET_TIMEOUT: u16 = 6;
+const NFT_DYNSET_OP_UPDATE: u32 = 1;
 
 const IPV4: [u8; 2] = [0x08, 0x00];
 const ARP: [u8; 2] = [0x08, 0x06];
 const IPV6: [u8; 2] = [0x86, 0xdd];
 const REQUEST: [u8; 2] = [0, 1];
+const VRRP: u8 = 112;
 const ICMPV6: u8 = 58;
 const NEIGHBOR_SOLICITATION: u8 = 135;
 const NEIGHBOR_ADVERTISEMENT: u8 = 136;
@@ -140,8 +220,13 @@ const NEIGHBOR_ADVERTISEMENT: u8 = 136;
 const ARP_OPERATION: Field = Field(NETWORK_HEADER, 6, 2);
 const ARP_SENDER: Field = Field(NETWORK_HEADER, 14, 4);
 const ARP_TARGET: Field = Field(NETWORK_HEADER, 24, 4);
+const IPV4_PROTOCOL: Field = Field(NETWORK_HEADER, 9, 1);
 const IPV4_SOURCE: Field = Field(NETWORK_HEADER, 12, 4);
 const IPV4_DESTINATION: Field = Field(NETWORK_HEADER, 16, 4);
+const IPV6_NEXT_HEADER: Field = Field(NETWORK_HEADER, 6, 1);
 const IPV6_SOURCE: Field = Field(NETWORK_HEADER, 8, 16);
 const IPV6_DESTINATION: Field = Field(NETWORK_HEADER, 24, 16);
 const ICMPV6_TYPE: Field = Field(TRANSPORT_HEADER, 0, 1);
+/// RFC 9568, 5.1: version and type, virtual router identifier, priority.
+const VRRP_VRID: Field = Field(TRANSPORT_HEADER, 1, 1);
+const VRRP_PRIORITY: Field = Field(TRANSPORT_HEADER, 2, 1);

@@ -1,4 +1,4 @@
-//! One transaction with nftables: everything in it happens at once, or nothing does.
+//! One transaction with nftables: everything in it happens at once, or nothing does. And questions.
 //!
 //! ```text
 //!   one send:  | batch begin | new table | new chain | .. | new elements, ACK | batch end |
@@ -13,7 +13,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, ParseableParametrized,
 };
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
@@ -27,7 +28,7 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 
-use crate::sys::netlink::{Failure, NLMSG_ERROR, messages, outcome};
+use crate::sys::netlink::{Failure, NLMSG_DONE, NLMSG_ERROR, messages, outcome};
 
 /// An answer that is not there by then, after `send` has returned, has been lost.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +39,8 @@ const RECEIVE_BUFFER: usize = 64 << 10;
 const ROOM: usize = 64 << 10;
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
+/// What nfnetlink puts before the attributes: the family, a version and an identifier.
+const HEADER: usize = 4;
 
 /// A socket for transactions.
 #[derive(Debug)]
@@ -51,26 +54,45 @@ pub(super) struct Netfilter {
 
 /// The messages of a transaction, in order.
 #[derive(Debug, Default)]
-pub(super) struct Transaction(Vec<(NfTablesMessage, u16)>);
+pub(super) struct Transaction {
+    messages: Vec<(NfTablesMessage, u16)>,
+    ids: u32,
+}
 
 impl Transaction {
     /// Makes something that may exist already.
     pub(super) fn make(&mut self, message: NfTablesMessage) {
-        self.0.push((message, NLM_F_CREATE));
+        self.messages.push((message, NLM_F_CREATE));
     }
 
     /// Puts a rule at the end of its chain.
     pub(super) fn append(&mut self, message: NfTablesMessage) {
-        self.0.push((message, NLM_F_CREATE | NLM_F_APPEND));
+        self.messages.push((message, NLM_F_CREATE | NLM_F_APPEND));
     }
 
     /// Deletes something that must exist.
     pub(super) fn delete(&mut self, message: NfTablesMessage) {
-        self.0.push((message, 0));
+        self.messages.push((message, 0));
+    }
+
+    /// Puts another one's messages at the end.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.messages.extend(other.messages);
+    }
+
+    /// A number for a set that is made: another one for each.
+    pub(super) fn next_id(&mut self) -> u32 {
+        self.ids += 1;
+        self.ids
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.messages.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
     }
 }
 
@@ -104,14 +126,13 @@ impl Netfilter {
         self.answer(first, acknowledged)
     }
 
-    fn encode(&mut self, Transaction(messages): Transaction) -> Vec<u8> {
+    fn encode(&mut self, Transaction { messages, .. }: Transaction) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.push(&mut bytes, batch(ControlMessage::BatchBegin), 0);
         let count = messages.len();
         for (at, (message, flags)) in messages.into_iter().enumerate() {
             let flags = flags | if at + 1 == count { NLM_F_ACK } else { 0 };
-            let header = NetfilterHeader::new(NetfilterProtoFamily::NetDev, 0, 0);
-            self.push(&mut bytes, NetfilterMessage::new(header, message), flags);
+            self.push(&mut bytes, ours(message), flags);
         }
         self.push(&mut bytes, batch(ControlMessage::BatchEnd), 0);
         bytes
@@ -159,6 +180,38 @@ impl Netfilter {
         }
     }
 
+    /// Asks, and hands each message of the answer to `each`. Nothing is waited for but the answer.
+    pub(super) fn ask(
+        &mut self,
+        question: NfTablesMessage,
+        dump: bool,
+        mut each: impl FnMut(NfTablesMessage),
+    ) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        // Acknowledged: then there is an end to wait for, whatever the answer.
+        self.push(&mut bytes, ours(question), if dump { NLM_F_DUMP } else { NLM_F_ACK });
+        self.socket.send(&bytes, 0)?;
+        loop {
+            self.receive()?;
+            for message in messages(&self.incoming) {
+                let message = message?;
+                if message.sequence != self.sequence {
+                    continue;
+                }
+                if message.kind == NLMSG_ERROR || message.kind == NLMSG_DONE {
+                    return outcome(&message);
+                }
+                let [kind, _] = message.kind.to_le_bytes();
+                let answer =
+                    message.payload.get(HEADER..).map(|rest| NfTablesMessage::parse_with_param(rest, kind));
+                match answer {
+                    Some(Ok(answer)) => each(answer),
+                    Some(Err(_)) | None => return Err(Errno::EPROTO.into()),
+                }
+            }
+        }
+    }
+
     fn receive(&mut self) -> io::Result<()> {
         loop {
             self.incoming.clear();
@@ -172,6 +225,10 @@ impl Netfilter {
             }
         }
     }
+}
+
+fn ours(message: NfTablesMessage) -> NetfilterMessage {
+    NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::NetDev, 0, 0), message)
 }
 
 /// The beginning and the end of a batch name the subsystem that it is for.

@@ -57,7 +57,9 @@ impl World {
         let instances = self.nodes[0].settings.instances.len();
         let addresses: usize = self.nodes[0].settings.instances.iter().map(|i| i.addresses.len()).sum();
         let steps = u32::try_from(2 + 2 * addresses.div_ceil(BATCH) + 2 * instances).unwrap_or(u32::MAX);
-        self.reaction() + LONGEST_MAIL * 2 + LONGEST_LATENCY * 2 + LONGEST_STEP * steps
+        // Addresses go in once their gate is open.
+        let gate = LONGEST_STEP + LONGEST_MAIL + LONGEST_LATENCY;
+        self.reaction() + gate + LONGEST_MAIL * 2 + LONGEST_LATENCY * 2 + LONGEST_STEP * steps
     }
 
     /// The longest interval that any node has for a virtual router.

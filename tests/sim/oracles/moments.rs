@@ -64,7 +64,7 @@ pub(crate) fn order(world: &mut World, node: usize, work: &KernelWork) {
             nothing_is_given_up_without_cause(world, node, &left);
         }
         KernelWork::Gate(gate) if gate.passage != Passage::Open => {
-            nothing_is_given_up_without_cause(world, node, &gate.addresses);
+            nothing_is_given_up_without_cause(world, node, &gate.places);
         }
         KernelWork::Gate(_) | KernelWork::Announce(_) | KernelWork::Listen(_) => {}
     }
@@ -74,7 +74,7 @@ pub(crate) fn order(world: &mut World, node: usize, work: &KernelWork) {
 fn generations_grow(world: &mut World, node: usize, work: &KernelWork) {
     let (key, generation) = match work {
         KernelWork::Hold(hold) => (("hold", hold.instance.0), hold.generation.0),
-        KernelWork::Gate(gate) => (("gate", gate.instance.0), gate.generation.0),
+        KernelWork::Gate(gate) => (("gate", gate.router.instance.0), gate.generation.0),
         KernelWork::Listen(listen) => (("listen", 0), listen.generation.0),
         KernelWork::Announce(_) => return,
     };
@@ -235,7 +235,7 @@ pub(crate) fn reload(world: &mut World, node: usize, before: &Status, after: &St
         let touched = |place: &Place| new.state == State::Master && kept.contains(&place.net.address());
         let hit = orders.iter().any(|work| match work {
             KernelWork::Hold(hold) => hold.remove.iter().any(touched),
-            KernelWork::Gate(gate) => gate.passage != Passage::Open && gate.addresses.iter().any(touched),
+            KernelWork::Gate(gate) => gate.passage != Passage::Open && gate.places.iter().any(touched),
             KernelWork::Announce(_) | KernelWork::Listen(_) => false,
         });
         if hit {

@@ -56,7 +56,8 @@ fn observe(world: &mut World) {
         let mut present = world.watch.present.remove(&vip).unwrap_or_else(|| vec![None; nodes]);
         for (node, machine) in world.nodes.iter().enumerate() {
             let note = |since: &mut Option<Instant>, is: bool| *since = is.then(|| since.unwrap_or(now));
-            note(&mut answers[node], machine.process.is_some() && machine.kernel.answers(vip));
+            // Whether its agent lives is nothing to whoever asks.
+            note(&mut answers[node], machine.kernel.answers(vip));
             note(&mut present[node], machine.kernel.ours(vip).is_some());
         }
         if let Some(mac) = world.client.get(&vip) {
@@ -87,27 +88,26 @@ fn observe(world: &mut World) {
     }
 }
 
-/// Among nodes that are awake and hear each other, at most one answers. Allowed: one reaction at a takeover by
-/// preemption, and one advert interval more after anything was lost between them.
+/// Among nodes that hear each other, at most one answers, be its agent awake, frozen or dead. Allowed: one reaction at a
+/// takeover by preemption, and one advert interval more after anything was lost between them. One that was about to be
+/// preempted when it died answers until its lease is over.
 fn at_most_one_node_answers(world: &mut World) -> Option<String> {
     for (vip, answers) in &world.watch.answers {
         let holders: Vec<usize> = (0..answers.len()).filter(|n| answers[*n].is_some()).collect();
         for (at, &one) in holders.iter().enumerate() {
             for &other in &holders[at + 1..] {
                 let Some(vrid) = world.vrid_of(*vip) else { continue };
-                if !world.nodes[one].is_awake()
-                    || !world.nodes[other].is_awake()
-                    || !world.connected(one, other)
-                    || !world.agrees(vrid)
-                {
+                if !world.connected(one, other) || !world.agrees(vrid) {
                     continue;
                 }
+                let awake = world.nodes[one].is_awake() && world.nodes[other].is_awake();
+                let lease = if awake { Duration::ZERO } else { world.interval(vrid) * 3 };
                 let upset = world.watch.upset[one].max(world.watch.upset[other]);
                 let since = answers[one].max(answers[other]).unwrap_or_default();
                 let start = since.max(world.lossy(one, other).max(upset) + world.interval(vrid));
                 // A node that has just started may find addresses that its predecessor left.
                 let bound = if upset > since { world.writing() } else { world.reaction() };
-                if world.now > start + bound {
+                if world.now > start + bound + lease {
                     return Some(format!("n{one} and n{other} both answer for {vip} since {since:?}"));
                 }
             }

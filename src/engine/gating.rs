@@ -1,0 +1,215 @@
+//! What an instance's addresses may answer, installed or not: the orders to the gate, and what comes back.
+//!
+//! ```text
+//!   BACKUP FAULT INIT    shut: what an earlier agent left, or what is on its way out, answers nobody
+//!   MASTER               open, on a lease that begins with the advert that began the term
+//!   handing over         open until a successor is heard, then frames only; the lease goes on, but no farther
+//!                        than the hand-over
+//! ```
+//!
+//! Orders are given when the wanted state changes, never for an advert: adverts move the lease's end by themselves
+//! as they leave. Addresses go in while the gate is being opened; they are announced when both is done.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::action::{Action, Gate, Generation, KernelWork, Lease, Passage, Place, RouterId};
+use super::event::{Gated, Gating};
+use super::instance::Instance;
+use super::notice::{Reason, State, What};
+use super::world::World;
+use crate::net::{Family, Vrid};
+use crate::proto::vrrp::Input;
+use crate::time::{Duration, Instant};
+
+/// An instance's gates.
+#[derive(Debug)]
+pub(super) struct Gates {
+    generation: Generation,
+    /// Which time as master it is, or was.
+    term: u64,
+    /// One for each family that has addresses to gate.
+    standing: BTreeMap<Family, Standing>,
+    /// Whether the addresses to gate may have changed.
+    stale: bool,
+}
+
+/// One gate.
+#[derive(Debug)]
+struct Standing {
+    generation: Generation,
+    /// What was asked for; `None` if it has to be asked for again.
+    asked: Option<Wanted>,
+    places: Vec<Place>,
+    /// `None` until the newest order is answered.
+    answer: Option<Gating>,
+}
+
+/// What an order says, but for moments and addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    passage: Passage,
+    /// The lease's end comes nearer.
+    leaving: bool,
+    lease: Option<(Duration, Vrid)>,
+    term: u64,
+}
+
+impl Gates {
+    pub(super) fn new() -> Self {
+        Self { generation: Generation(0), term: 0, standing: BTreeMap::new(), stale: true }
+    }
+
+    /// A new term as master begins: a lease may begin again.
+    pub(super) fn begin_term(&mut self) {
+        self.term += 1;
+    }
+
+    /// The addresses to gate are worked out again.
+    pub(super) fn look_again(&mut self) {
+        self.stale = true;
+    }
+
+    /// The gates are asked how they stand.
+    pub(super) fn ask_again(&mut self) {
+        self.standing.values_mut().for_each(|gate| gate.asked = None);
+    }
+
+    /// Whether what is wanted passes, as far as there is a gate.
+    pub(super) fn are_open(&self) -> bool {
+        self.standing.values().all(|gate| {
+            gate.asked.is_some_and(|asked| asked.passage == Passage::Shut)
+                || matches!(gate.answer, Some(Gating::Open | Gating::Unavailable(_)))
+        })
+    }
+
+    /// Whether there is no gate although there should be.
+    pub(super) fn are_missing(&self) -> bool {
+        self.standing.values().any(|gate| matches!(gate.answer, Some(Gating::Unavailable(_))))
+    }
+}
+
+impl Instance {
+    /// Whether its addresses answer on a lease: an owner's are the host's own, and never gated.
+    pub(super) fn is_leased(&self) -> bool {
+        self.settings.lease && !self.settings.priority.is_owner()
+    }
+
+    /// How long the addresses answer after an advert.
+    pub(super) fn lease_extension(&self) -> Duration {
+        self.settings.interval * LEASE_ADVERTS
+    }
+
+    /// How long it may have been silent and still be master. An advert that is late by more might leave when the
+    /// lease is over, and does not bring it back.
+    pub(super) fn longest_silence(&self) -> Duration {
+        let lease = self.lease_extension();
+        if self.is_leased() { lease.saturating_sub((self.settings.interval / 4).max(GRAIN)) } else { lease }
+    }
+
+    /// Orders what is not as it was ordered last.
+    pub(super) fn gate(&mut self, world: &World, out: &mut Vec<Action>) {
+        let stale = core::mem::take(&mut self.gates.stale);
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let wanted = self.wanted(family);
+            let known = self.gates.standing.get(&family);
+            let asked = known.is_some_and(|gate| gate.asked == Some(wanted));
+            let places = match known {
+                None if !stale => continue,
+                Some(_) if !stale && asked => continue,
+                Some(gate) if !stale => gate.places.clone(),
+                Some(_) | None => self.gated_places(family, world),
+            };
+            if known.map_or(places.is_empty(), |gate| asked && gate.places == places) {
+                continue;
+            }
+            self.order_gate(family, wanted, places, out);
+        }
+    }
+
+    /// The instance goes: its addresses are gated no longer.
+    pub(super) fn forget_gates(&mut self, out: &mut Vec<Action>) {
+        let families: Vec<Family> = self.gates.standing.keys().copied().collect();
+        for family in families {
+            self.order_gate(family, self.wanted(family), Vec::new(), out);
+        }
+    }
+
+    fn wanted(&self, family: Family) -> Wanted {
+        let speaks = self.members.iter().any(|m| m.family == family && m.router.is_master());
+        let passage = match &self.handover {
+            Some(handover) if handover.succeeded().contains(&family) => Passage::FramesOnly,
+            Some(_) => Passage::Open,
+            None if self.state == State::Master && speaks => Passage::Open,
+            None => Passage::Shut,
+        };
+        let lease = self.is_leased().then(|| (self.lease_extension(), self.settings.vrid));
+        Wanted { passage, leaving: self.handover.is_some(), lease, term: self.gates.term }
+    }
+
+    /// An address that the host has of its own, here or elsewhere, is the host's to answer for: a service that is
+    /// bound to it on the loopback (direct server return) goes on whoever is master.
+    fn gated_places(&self, family: Family, world: &World) -> Vec<Place> {
+        if self.settings.priority.is_owner() {
+            return Vec::new();
+        }
+        let places = self.placements.iter().map(|placement| placement.place);
+        places
+            .filter(|place| place.net.family() == family && !world.links.is_foreign(place.net.address()))
+            .collect()
+    }
+
+    fn order_gate(&mut self, family: Family, wanted: Wanted, places: Vec<Place>, out: &mut Vec<Action>) {
+        let gates = &mut self.gates;
+        gates.generation.0 += 1;
+        let generation = gates.generation;
+        if places.is_empty() {
+            gates.standing.remove(&family);
+        } else {
+            let asked = Some(wanted);
+            gates
+                .standing
+                .insert(family, Standing { generation, asked, places: places.clone(), answer: None });
+        }
+        let alive_until = self.members.iter().find(|m| m.family == family).map(|m| m.alive_until);
+        let alive_until = alive_until.unwrap_or_default();
+        // If nobody comes, the next term begins at the bound: not a tick too late.
+        let until = self.handover.as_ref().map_or(alive_until, |h| alive_until.min(h.bound() + 2 * GRAIN));
+        let (cut, term) = (wanted.leaving, wanted.term);
+        let lease = wanted.lease.map(|(extension, vrid)| Lease { until, cut, extension, vrid, term });
+        let router = RouterId { instance: self.id, family };
+        let gate = Gate { router, generation, passage: wanted.passage, lease, places };
+        out.push(Action::Kernel(KernelWork::Gate(gate)));
+    }
+
+    /// Takes what a gate says.
+    pub(super) fn gated(&mut self, now: Instant, gated: &Gated, out: &mut Vec<Action>) {
+        let gate = self.gates.standing.get_mut(&gated.router.family);
+        let Some(gate) = gate.filter(|gate| gate.generation == gated.generation) else { return };
+        let known = gate.asked.is_some();
+        gate.answer = Some(gated.state.clone());
+        match &gated.state {
+            Gating::Open | Gating::Unavailable(_) => {}
+            Gating::Dark => {
+                if self.state == State::Master && !self.gates.are_open() {
+                    self.tell(now, What::LeaseOver, out);
+                    self.listening = Reason::Stalled;
+                    self.pass(now, Input::Stalled, out);
+                }
+            }
+            Gating::Lost(why) => {
+                // Both families' gates stand in one table: one sentence will do.
+                if known {
+                    self.tell(now, What::GateLost { why: why.clone() }, out);
+                }
+                self.gates.ask_again();
+            }
+        }
+    }
+}
+
+/// After so many intervals without an advert the addresses answer nobody: no backup waits less.
+const LEASE_ADVERTS: u32 = 3;
+
+/// Kernels count a lease in ticks of up to 10 ms, and end it up to a tick early.
+const GRAIN: Duration = Duration::from_millis(10);

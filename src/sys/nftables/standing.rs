@@ -1,0 +1,165 @@
+//! What stands in the table, or is to: links, virtual routers, and which router each address belongs to.
+//! Values only; `change` makes one from another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use nix::net::if_::if_indextoname;
+
+use crate::engine::action::{Gate, Passage, RouterId};
+use crate::net::{Family, LinkIndex, Vrid};
+use crate::time::Duration;
+
+/// Everything in the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// The links that have chains, with the names they had then.
+    pub(super) links: BTreeMap<LinkIndex, String>,
+    pub(super) routers: BTreeMap<RouterId, Router>,
+    /// Shared with what stood before, if that had the same.
+    pub(super) holders: Arc<Holders>,
+}
+
+/// Which router each address belongs to.
+pub(super) type Holders = BTreeMap<(LinkIndex, IpAddr), RouterId>;
+
+/// A virtual router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Router {
+    pub(super) links: BTreeSet<LinkIndex>,
+    pub(super) refresh: Option<Refresh>,
+    pub(super) light: Light,
+    /// No ARP and no ND passes.
+    pub(super) quiet: bool,
+}
+
+/// Which adverts move the lease's end, and how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refresh {
+    pub(super) vrid: Vrid,
+    pub(super) extension: Duration,
+}
+
+/// Whether the addresses answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Light {
+    /// They do not.
+    Dark,
+    /// They do until told otherwise.
+    Steady,
+    /// They do as long as the lease lives.
+    Leased {
+        /// The term as master that it belongs to.
+        term: u64,
+    },
+}
+
+/// The part of an object's name that says which router it is: `4_3` for IPv4 of instance 3.
+#[derive(Clone, Copy)]
+pub(super) struct Label(pub(super) RouterId);
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", digit(self.0.family), self.0.instance.0)
+    }
+}
+
+/// 4 or 6.
+pub(super) const fn digit(family: Family) -> u8 {
+    match family {
+        Family::Ipv4 => 4,
+        Family::Ipv6 => 6,
+    }
+}
+
+impl Standing {
+    /// The rules about adverts that leave by a link.
+    pub(super) fn refreshes(&self, link: LinkIndex, family: Family) -> Vec<(RouterId, Refresh)> {
+        let routers =
+            self.routers.iter().filter(|(id, router)| id.family == family && router.links.contains(&link));
+        routers.filter_map(|(id, router)| Some((*id, router.refresh?))).collect()
+    }
+}
+
+/// Where a router's addresses are, of those links that exist; what a host says to itself is nobody else's business.
+pub(super) fn links_of(gate: &Gate, links: &BTreeMap<LinkIndex, String>) -> BTreeSet<LinkIndex> {
+    gate.places.iter().map(|place| place.link).filter(|link| links.contains_key(link)).collect()
+}
+
+/// Which router each address belongs to: where two have the same, the one that lets more pass, or else the newer.
+pub(super) fn holders(gates: &BTreeMap<RouterId, Gate>, links: &BTreeMap<LinkIndex, String>) -> Holders {
+    let mut claims: BTreeMap<(LinkIndex, IpAddr), (u8, RouterId)> = BTreeMap::new();
+    for (id, gate) in gates {
+        let claim = (rank(gate.passage), *id);
+        for place in gate.places.iter().filter(|place| links.contains_key(&place.link)) {
+            let best = claims.entry((place.link, place.net.address())).or_insert(claim);
+            *best = claim.max(*best);
+        }
+    }
+    claims.into_iter().map(|(address, (_, id))| (address, id)).collect()
+}
+
+fn rank(passage: Passage) -> u8 {
+    match passage {
+        Passage::Shut => 0,
+        Passage::FramesOnly => 1,
+        Passage::Open => 2,
+    }
+}
+
+/// The names of those links that exist, without the loopback.
+pub(super) fn names(links: impl Iterator<Item = LinkIndex>) -> BTreeMap<LinkIndex, String> {
+    let links: BTreeSet<_> = links.filter(|link| *link != LOOPBACK).collect();
+    links.into_iter().filter_map(|link| Some((link, name_of(link)?))).collect()
+}
+
+/// What a link is called, if it is there.
+pub(super) fn name_of(link: LinkIndex) -> Option<String> {
+    let name = if_indextoname(link.0).ok()?.into_string().ok()?;
+    // nix takes the null pointer of a missing link for an empty name.
+    (!name.is_empty()).then_some(name)
+}
+
+/// The loopback has this number in every namespace.
+const LOOPBACK: LinkIndex = LinkIndex(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::action::{Generation, InstanceId, Place};
+
+    const ETH0: LinkIndex = LinkIndex(7);
+
+    fn gate(instance: u32, passage: Passage, nets: &[&str]) -> (RouterId, Gate) {
+        let router = RouterId { instance: InstanceId(instance), family: Family::Ipv4 };
+        let places = nets.iter().map(|net| Place { link: ETH0, net: net.parse().unwrap() }).collect();
+        (router, Gate { router, generation: Generation(1), passage, lease: None, places })
+    }
+
+    fn holder_of(gates: impl IntoIterator<Item = (RouterId, Gate)>) -> u32 {
+        let links = BTreeMap::from([(ETH0, "eth0".to_owned())]);
+        let holders = holders(&gates.into_iter().collect(), &links);
+        assert_eq!(holders.len(), 1);
+        holders.first_key_value().unwrap().1.instance.0
+    }
+
+    #[test]
+    fn an_address_that_moves_belongs_to_whoever_lets_more_pass() {
+        let net = &["192.0.2.10/24"];
+        assert_eq!(holder_of([gate(1, Passage::Open, net), gate(2, Passage::Shut, net)]), 1);
+        assert_eq!(holder_of([gate(1, Passage::FramesOnly, net), gate(2, Passage::Open, net)]), 2);
+        assert_eq!(holder_of([gate(1, Passage::Shut, net), gate(2, Passage::Shut, net)]), 2);
+        // In another form it is the same address.
+        assert_eq!(holder_of([gate(1, Passage::Open, net), gate(2, Passage::Shut, &["192.0.2.10/32"])]), 1);
+    }
+
+    #[test]
+    fn the_loopback_is_never_gated() {
+        let (_, gate) = gate(1, Passage::Shut, &["192.0.2.10/32"]);
+        let links = names([LOOPBACK].into_iter());
+        assert!(links.is_empty());
+        assert!(links_of(&gate, &links).is_empty());
+    }
+}
