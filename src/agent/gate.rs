@@ -15,8 +15,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use nix::errno::Errno;
-
 use super::announce::Announcer;
 use super::heartbeat::Heartbeat;
 use super::mail::{Answer, AnswerSender, Mailbox};
@@ -215,14 +213,7 @@ impl Keeper {
 }
 
 fn sentence(failure: &Failure) -> String {
-    let why = match failure {
-        Failure { errno: 0, sentence } => sentence.clone().unwrap_or_default(),
-        Failure { errno, sentence: None } => Errno::from_raw(*errno).desc().to_owned(),
-        Failure { errno, sentence: Some(sentence) } => {
-            format!("{} ({sentence})", Errno::from_raw(*errno).desc())
-        }
-    };
-    format!("without a lease: if the agent dies, its addresses go on answering: nftables: {why}")
+    format!("without a lease: if the agent dies, its addresses go on answering: nftables: {failure}")
 }
 
 const NO_EGRESS: &str = "without a lease: if the agent dies, its addresses go on answering: \

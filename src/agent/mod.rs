@@ -17,12 +17,14 @@
 //! | [`report`], [`view`] | the report that everybody reads, and how it is made |
 //! | [`history`], [`record`] | what happened, and how it reads |
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
+//! | [`flush`] | taking away what a dead agent left |
 //! | [`systemd`], [`log`], [`stamp`] | what systemd, the log and the calendar are told |
 
 pub mod announce;
 pub mod api;
 pub mod checks;
 pub mod connection;
+pub mod flush;
 pub mod gate;
 pub mod heartbeat;
 pub mod history;

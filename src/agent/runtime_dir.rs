@@ -57,10 +57,15 @@ impl RuntimeDir {
             let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
             made.map_err(refused(|| format!("create {}", path.display())))?;
         }
-        let lock = lock(path)?;
+        let lock = locked(path)?;
         let control = listen(path, CONTROL, CONTROL_GROUP)?;
         let status = listen(path, STATUS, STATUS_GROUP)?;
         Ok(Self { path: path.to_owned(), control: Some(control), status: Some(status), _lock: lock })
+    }
+
+    /// Keeps agents out of the directory, as long as the lock lives. A directory that does not exist has none.
+    pub fn lock(path: &Path) -> Result<Option<Flock<File>>, Trouble> {
+        if path.is_dir() { locked(path).map(Some) } else { Ok(None) }
     }
 }
 
@@ -79,7 +84,7 @@ fn refused(what: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> Trouble {
     move |why| Trouble::Refused { what: what(), why }
 }
 
-fn lock(directory: &Path) -> Result<Flock<File>, Trouble> {
+fn locked(directory: &Path) -> Result<Flock<File>, Trouble> {
     let path = directory.join("lock");
     let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(refused(|| format!("open {}", path.display())))?;

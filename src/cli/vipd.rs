@@ -3,27 +3,40 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use super::Exit;
-use super::output::complain;
+use super::output::{complain, say};
+use crate::agent::flush::{self, After};
 use crate::agent::log::Format;
 use crate::agent::run::{self, Options, Trouble};
 use crate::agent::runtime_dir;
 
 /// Keeps virtual IP addresses alive with VRRP. Runs in the foreground and logs to stderr.
 #[derive(Debug, Parser)]
-#[command(name = "vipd", version)]
+#[command(name = "vipd", version, disable_help_subcommand = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The configuration.
-    #[arg(long, value_name = "FILE", default_value = "/etc/vipd/vipd.yaml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/vipd/vipd.yaml")]
     config: PathBuf,
     /// Where the control sockets are.
-    #[arg(long, value_name = "DIR", default_value = "/run/vipd")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "/run/vipd")]
     runtime_dir: PathBuf,
     /// How log lines look.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     log_format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Removes what a dead agent left in the kernel. Reads no configuration, and touches nothing of others.
+    Flush {
+        /// Only if no agent follows: $SERVICE_RESULT, with $EXIT_STATUS in the environment, as systemd sets them.
+        #[arg(long, value_name = "RESULT")]
+        after: Option<String>,
+    },
 }
 
 /// Runs the program.
@@ -32,7 +45,10 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(exit) => return exit.into(),
     };
-    let Arguments { config, runtime_dir, log_format } = arguments;
+    let Arguments { command, config, runtime_dir, log_format } = arguments;
+    if let Some(Command::Flush { after }) = command {
+        return flush(runtime_dir, after).into();
+    }
     match run::run(Options { config, runtime_dir, log_format }) {
         Ok(()) => Exit::Ok.into(),
         Err(trouble) => {
@@ -42,14 +58,43 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn flush(runtime_dir: PathBuf, after: Option<String>) -> Exit {
+    let status = std::env::var("EXIT_STATUS").ok();
+    let after = after.map(|result| After { result, status });
+    match flush::run(&flush::Options { runtime_dir, after }) {
+        Ok(done) => {
+            say(&format!("{done}\n"));
+            Exit::Ok
+        }
+        Err(trouble) => {
+            complain(&format!("vipd: {trouble}"));
+            match &trouble {
+                flush::Trouble::Rights(_) => Exit::NotAllowed,
+                flush::Trouble::Directory(trouble) => denied(trouble),
+                flush::Trouble::System { why, .. } => refused(why),
+                flush::Trouble::Addresses(_) | flush::Trouble::Table(_) => Exit::Os,
+            }
+        }
+    }
+}
+
 fn exit(trouble: &Trouble) -> Exit {
     match trouble {
         Trouble::Configuration(_) => Exit::Configuration,
         Trouble::Rights(_) => Exit::NotAllowed,
-        Trouble::Directory(runtime_dir::Trouble::Taken(_)) => Exit::TryAgain,
-        Trouble::Directory(runtime_dir::Trouble::Refused { why, .. }) | Trouble::System { why, .. } => {
-            if why.kind() == std::io::ErrorKind::PermissionDenied { Exit::NotAllowed } else { Exit::Os }
-        }
+        Trouble::Directory(trouble) => denied(trouble),
+        Trouble::System { why, .. } => refused(why),
         Trouble::Ended | Trouble::Stuck => Exit::Software,
     }
+}
+
+fn denied(trouble: &runtime_dir::Trouble) -> Exit {
+    match trouble {
+        runtime_dir::Trouble::Taken(_) => Exit::TryAgain,
+        runtime_dir::Trouble::Refused { why, .. } => refused(why),
+    }
+}
+
+fn refused(why: &std::io::Error) -> Exit {
+    if why.kind() == std::io::ErrorKind::PermissionDenied { Exit::NotAllowed } else { Exit::Os }
 }

@@ -9,6 +9,7 @@
 //! Failures are answered always, successes only if asked for: the last request's answer is enough to know that
 //! the others have none to come, which saves 7 % of the time of a batch.
 
+use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -59,6 +60,18 @@ pub struct Failure {
     pub errno: i32,
     /// The kernel's own sentence about it, if it had one.
     pub sentence: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { errno: 0, sentence } => f.write_str(sentence.as_deref().unwrap_or_default()),
+            Self { errno, sentence: None } => f.write_str(nix::errno::Errno::from_raw(*errno).desc()),
+            Self { errno, sentence: Some(sentence) } => {
+                write!(f, "{} ({sentence})", nix::errno::Errno::from_raw(*errno).desc())
+            }
+        }
+    }
 }
 
 impl From<nix::errno::Errno> for Failure {

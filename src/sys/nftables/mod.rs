@@ -361,6 +361,15 @@ impl Table {
         self.hooks.contains(&Hook::Egress)
     }
 
+    /// Whether the table is there, whoever made it.
+    pub fn exists(&mut self) -> Result<bool, Failure> {
+        match self.netfilter.ask(objects::ask_table(), false, drop) {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.errno == libc::ENOENT => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Deletes the table, if it is there.
     pub fn delete(&mut self) -> Result<(), Failure> {
         let mut transaction = Transaction::default();

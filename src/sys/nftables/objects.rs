@@ -203,6 +203,11 @@ pub(super) fn ask_element(set: &str, link: LinkIndex) -> NfTablesMessage {
     NfTablesMessage::GetSetElement(SetElementMessage { attributes })
 }
 
+/// The question whether the table is there.
+pub(super) fn ask_table() -> NfTablesMessage {
+    NfTablesMessage::GetTable(table())
+}
+
 /// The question which rules there are in the table.
 pub(super) fn ask_rules() -> NfTablesMessage {
     NfTablesMessage::GetRule(RuleMessage { attributes: vec![RuleAttribute::Table(TABLE.into())] })
