@@ -52,6 +52,8 @@ pub enum Record {
     NobodyTookOver,
     /// A master's lease ran out.
     LeaseOver,
+    /// What an earlier agent held is not adopted.
+    NotAdopted { why: String },
     /// Somebody took the gate away.
     GateLost { why: String },
     /// A new configuration is in force.
@@ -107,6 +109,7 @@ impl From<What> for Record {
             What::HandedOver { to, after } => Self::HandedOver { to, after_ms: millis(after) },
             What::NobodyTookOver => Self::NobodyTookOver,
             What::LeaseOver => Self::LeaseOver,
+            What::NotAdopted { why } => Self::NotAdopted { why: why.to_owned() },
             What::GateLost { why } => Self::GateLost { why },
             What::Reloaded { started, stopped, changed } => Self::Reloaded { started, stopped, changed },
         }
@@ -125,6 +128,7 @@ impl Record {
             | Self::Rival { priority: 0, .. }
             | Self::SendRecovered
             | Self::HandedOver { .. }
+            | Self::NotAdopted { .. }
             | Self::Check { up: true, .. }
             | Self::Reloaded { .. }
             | Self::Asked { .. } => match self {
@@ -194,6 +198,9 @@ impl fmt::Display for Record {
             Self::LeaseOver => f.write_str(
                 "its adverts came too late and its lease ran out: it answers nobody until it has listened again",
             ),
+            Self::NotAdopted { why } => {
+                write!(f, "what an agent before this one held is not adopted: {why}")
+            }
             Self::GateLost { why } => write!(f, "{why}; it is made again"),
             Self::Reloaded { started, stopped, changed } => write!(
                 f,

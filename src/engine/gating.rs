@@ -3,6 +3,7 @@
 //! ```text
 //!   BACKUP FAULT INIT    shut: what an earlier agent left, or what is on its way out, answers nobody
 //!   MASTER               open, on a lease that begins with the advert that began the term
+//!   adopting             open, on the lease of an earlier agent
 //!   handing over         open until a successor is heard, then frames only; the lease goes on, but no farther
 //!                        than the hand-over
 //! ```
@@ -63,6 +64,16 @@ impl Gates {
     /// A new term as master begins: a lease may begin again.
     pub(super) fn begin_term(&mut self) {
         self.term += 1;
+    }
+
+    /// Which time as master it is, or was.
+    pub(super) fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// An earlier agent had so many terms.
+    pub(super) fn go_on_from(&mut self, term: u64) {
+        self.term = term;
     }
 
     /// The addresses to gate are worked out again.
@@ -141,6 +152,8 @@ impl Instance {
             Some(handover) if handover.succeeded().contains(&family) => Passage::FramesOnly,
             Some(_) => Passage::Open,
             None if self.state == State::Master && speaks => Passage::Open,
+            // The lease runs on as it is, which an order with its end does not change.
+            None if self.is_heir() => Passage::Open,
             None => Passage::Shut,
         };
         let lease = self.is_leased().then(|| (self.lease_extension(), self.settings.vrid));
@@ -190,6 +203,11 @@ impl Instance {
         gate.answer = Some(gated.state.clone());
         match &gated.state {
             Gating::Open | Gating::Unavailable(_) => {}
+            Gating::Dark if self.is_heir() => {
+                if !self.gates.are_open() {
+                    self.renounce(now, "its lease is over", out);
+                }
+            }
             Gating::Dark => {
                 if self.state == State::Master && !self.gates.are_open() {
                     self.tell(now, What::LeaseOver, out);

@@ -108,6 +108,13 @@ impl Holding {
         self.forget_settled();
     }
 
+    /// These are there already, and wanted as long as nobody says otherwise.
+    pub(super) fn inherit(&mut self, placements: &[Placement]) {
+        for placement in placements {
+            self.entries.insert(placement.place, Entry::new(*placement, true, Kernel::Present));
+        }
+    }
+
     /// An address with our mark that no instance knows: it is to go.
     pub(super) fn remove_stray(&mut self, place: Place) {
         self.dirty |= !self.knows(place);

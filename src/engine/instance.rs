@@ -14,6 +14,7 @@ use super::gating::Gates;
 use super::handover::{Ending, Handover, Otherwise};
 use super::hear::Accepted;
 use super::holding::Holding;
+use super::inheritance::Estate;
 use super::is_news;
 use super::member::{Member, Voice, listed};
 use super::notice::{Discard, Notice, Reason, State, What};
@@ -56,6 +57,10 @@ pub(super) struct Instance {
     pub(super) holds: bool,
     pub(super) announcing: Announcing,
     pub(super) gates: Gates,
+    /// What an earlier agent held, as long as it is not decided whether it is adopted.
+    pub(super) estate: Option<Estate>,
+    /// When it was last adopted.
+    pub(super) adoptions: Vec<Instant>,
     /// When something is due, as of the last time it came to rest.
     due: Option<Instant>,
 }
@@ -84,9 +89,16 @@ impl Instance {
             holds: false,
             announcing: Announcing::default(),
             gates: Gates::new(),
+            estate: None,
+            adoptions: Vec::new(),
             due: Some(start_at),
             settings,
         }
+    }
+
+    /// There is nothing to wait for.
+    pub(super) fn skip_startup_delay(&mut self) {
+        self.start_at = None;
     }
 
     /// The source address of its adverts in a family, while it can speak.
@@ -123,7 +135,9 @@ impl Instance {
         let routers = self.members.iter().filter_map(Member::deadline).min();
         let handover = self.handover.as_ref().map(|h| h.deadline(self.members.len()));
         let announcing = self.announcing.deadline();
-        [routers, handover, self.start_at, announcing, self.holding.deadline()].into_iter().flatten().min()
+        let estate = self.estate_deadline();
+        let due = [routers, handover, self.start_at, announcing, self.holding.deadline(), estate];
+        due.into_iter().flatten().min()
     }
 
     /// Whether its router of this family takes adverts.
@@ -284,6 +298,9 @@ impl Instance {
             member.joining &= runs;
         }
         let obstacle = self.obstacle(world);
+        if world.seen && self.is_heir() {
+            self.check_estate(now, obstacle.as_ref(), out);
+        }
         match &obstacle {
             Some(_) => self.stop(now, out),
             None => self.run(now, out),
@@ -392,6 +409,7 @@ impl Instance {
 
     /// Nothing is in the way: the routers run, and agree.
     fn run(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.adopt(now, out);
         for at in 0..self.members.len() {
             self.join(now, at, out);
             if !self.members[at].is_started() && !self.members[at].joining {

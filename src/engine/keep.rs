@@ -52,6 +52,9 @@ impl Instance {
     pub(super) fn keep(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
         let holds = self.state == State::Master || self.handover.is_some();
         self.gate(world, out);
+        if self.is_heir() {
+            return;
+        }
         if holds && !self.holds {
             let own = |p: &&Placement| {
                 self.settings.priority.is_owner()

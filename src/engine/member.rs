@@ -96,6 +96,12 @@ impl Member {
         }
     }
 
+    /// An earlier agent spoke in its place, and is believed alive until then.
+    pub(super) fn inherit(&mut self, alive_until: Instant, interval: Duration) {
+        self.alive_until = alive_until;
+        self.sent = Some(alive_until - interval * 3);
+    }
+
     /// Brings the machine's settings up to date. Returns whether they changed.
     pub(super) fn configure(&mut self, now: Instant, settings: &Settings, priority: Priority) -> bool {
         let source = self.voice.map_or(self.router.settings().source, |voice| voice.source);
@@ -147,7 +153,21 @@ impl Member {
         instance: InstanceId,
         out: &mut Vec<Action>,
     ) {
-        let Some(voice) = self.voice else { return };
+        let datagrams = self.datagrams(priority, settings, instance);
+        self.counters.sent += datagrams.len() as u64;
+        if priority == Priority::RESIGN {
+            self.counters.resigned += datagrams.len() as u64;
+        }
+        out.extend(datagrams.into_iter().map(Action::Send));
+    }
+
+    /// The adverts that resign in its name, if it could speak now.
+    pub(super) fn resignation(&self, settings: &Settings, instance: InstanceId) -> Vec<Datagram> {
+        self.datagrams(Priority::RESIGN, settings, instance)
+    }
+
+    fn datagrams(&self, priority: Priority, settings: &Settings, instance: InstanceId) -> Vec<Datagram> {
+        let Some(voice) = self.voice else { return Vec::new() };
         let advert = Advert {
             version: settings.version,
             vrid: settings.vrid,
@@ -157,17 +177,14 @@ impl Member {
             addresses: listed(settings, self.family, voice.mtu),
             checksum: settings.checksum,
         };
-        for destination in settings.destinations(self.family) {
-            self.counters.sent += 1;
-            self.counters.resigned += u64::from(priority == Priority::RESIGN);
-            out.push(Action::Send(Datagram {
-                instance,
-                endpoint: Endpoint { link: voice.link, family: self.family },
-                source: voice.source,
-                destination,
-                payload: advert.encode(voice.source, destination),
-            }));
-        }
+        let datagram = |destination| Datagram {
+            instance,
+            endpoint: Endpoint { link: voice.link, family: self.family },
+            source: voice.source,
+            destination,
+            payload: advert.encode(voice.source, destination),
+        };
+        settings.destinations(self.family).into_iter().map(datagram).collect()
     }
 
     /// The kernel refused an advert to one destination; one that got out to any is a sign of life. Returns whether

@@ -19,16 +19,19 @@
 //! | `keep` `holding` `announcing` | what the kernel is to hold, and when to say so |
 //! | `gating` | what the addresses may answer, and for how long |
 //! | `world`: `links` `verdicts` `sockets` | what all instances look at |
+//! | `inheritance` `adopting` | one agent after another, without a gap |
 //! | `reload` | one configuration after another |
 //! | `report` | status |
 
 pub mod action;
+mod adopting;
 mod announcing;
 pub mod event;
 mod gating;
 mod handover;
 mod hear;
 mod holding;
+pub mod inheritance;
 mod instance;
 mod keep;
 mod links;
@@ -51,6 +54,7 @@ use self::event::{Change, Claim, Event, Gated, Held, Picture, Received, Refusal,
 use self::handover::Otherwise;
 use self::hear::Message;
 use self::holding::Holding;
+use self::inheritance::{Identity, Inheritance, Inherited};
 use self::instance::Instance;
 use self::notice::{Discard, Notice, What};
 use self::settings::Settings;
@@ -82,10 +86,17 @@ pub struct Engine {
 impl Engine {
     /// An engine that waits for its first [`Event::Picture`].
     pub fn new(now: Instant, settings: Settings) -> Self {
+        Self::inheriting(now, settings, Inheritance::default())
+    }
+
+    /// The same, with what an earlier agent on this host left.
+    pub fn inheriting(now: Instant, settings: Settings, inheritance: Inheritance) -> Self {
+        let mut left = inheritance.instances;
+        let last_id = left.iter().map(|inherited| inherited.id).max().unwrap_or(STRAYS);
         let mut engine = Self {
             world: World::default(),
             instances: Vec::new(),
-            next_id: STRAYS.0 + 1,
+            next_id: last_id.0 + 1,
             started: now,
             startup_delay: settings.startup_delay,
             strays: Holding::new(STRAYS),
@@ -96,17 +107,24 @@ impl Engine {
             stopping: false,
         };
         engine.world.verdicts.configure(now, &settings.checks, true);
+        engine.world.verdicts.inherit(now, &inheritance.checks);
         for instance in settings.instances {
-            engine.add(now, instance);
+            let identity = Identity::of(&instance);
+            let found = left.iter().position(|inherited| inherited.identity.is_same(&identity));
+            engine.add(now, instance, found.map(|at| left.remove(at)));
         }
         engine
     }
 
-    fn add(&mut self, now: Instant, settings: settings::Instance) {
-        let id = InstanceId(self.next_id);
-        self.next_id += 1;
+    fn add(&mut self, now: Instant, settings: settings::Instance, inherited: Option<Inherited>) {
         let start_at = self.started + self.startup_delay;
-        self.instances.push(Instance::new(id, now, start_at, settings));
+        let id = inherited.as_ref().map_or(InstanceId(self.next_id), |inherited| inherited.id);
+        self.next_id = self.next_id.max(id.0 + 1);
+        let mut instance = Instance::new(id, now, start_at, settings);
+        if let Some(inherited) = inherited {
+            instance.inherit(inherited);
+        }
+        self.instances.push(instance);
     }
 
     /// Takes one event; appends what is to be done, in order.
@@ -270,6 +288,7 @@ impl Engine {
             }
         }
         if first {
+            self.claim_estates(now, out);
             self.find_strays(out);
         }
         self.settle(now, out);
@@ -279,8 +298,11 @@ impl Engine {
     fn find_strays(&mut self, out: &mut Vec<Action>) {
         let served: BTreeSet<&str> = self.instances.iter().map(|i| i.settings.interface.as_str()).collect();
         for address in self.world.links.ours() {
-            if self.world.links.get(address.link).is_some_and(|link| served.contains(link.name.as_str())) {
-                self.strays.remove_stray(Place { link: address.link, net: address.net });
+            let place = Place { link: address.link, net: address.net };
+            let link = self.world.links.get(address.link);
+            let is_ours = link.is_some_and(|link| served.contains(link.name.as_str()));
+            if is_ours && !self.instances.iter().any(|instance| instance.holding.knows(place)) {
+                self.strays.remove_stray(place);
             }
         }
         self.gate_strays(out);

@@ -119,6 +119,11 @@ pub enum What {
     NobodyTookOver,
     /// The advert came too late: the lease of a master ran out.
     LeaseOver,
+    /// What an earlier agent held as master is not adopted.
+    NotAdopted {
+        /// Why.
+        why: &'static str,
+    },
     /// Somebody else took the gate away that keeps addresses from answering; it is made again.
     GateLost {
         /// What is missing.
@@ -182,6 +187,11 @@ pub enum Reason {
     Listening,
     /// The priority is 255.
     Owner,
+    /// An earlier agent on this host was master, and its lease has not run out.
+    Adopted {
+        /// What was left of it.
+        left: Duration,
+    },
     /// No master was heard for `Master_Down_Interval`.
     MasterSilent {
         /// The interval that passed.
@@ -266,6 +276,9 @@ impl fmt::Display for Reason {
             Self::Opening => f.write_str("opening sockets on the interface"),
             Self::Listening => f.write_str("listening for a master"),
             Self::Owner => f.write_str("address owner (priority 255)"),
+            Self::Adopted { left } => {
+                write!(f, "adopted from an agent before this one, with {} of its lease left", Millis(*left))
+            }
             Self::MasterSilent { after } => write!(f, "no master heard for {}", Millis(*after)),
             Self::MasterResigned => f.write_str("the master resigned"),
             Self::Preempted { address, priority } => {

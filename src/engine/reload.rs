@@ -11,6 +11,7 @@ use core::net::IpAddr;
 use super::Engine;
 use super::action::{Action, InstanceId};
 use super::handover::Otherwise;
+use super::inheritance::Identity;
 use super::instance::Instance;
 use super::member::Member;
 use super::notice::{Notice, State, What};
@@ -30,9 +31,12 @@ impl Engine {
         let mut old = core::mem::take(&mut self.instances);
         let (mut started, mut changed) = (0, 0);
         for new in settings.instances {
-            let Some(at) = old.iter().position(|i| !i.retiring && is_same(&i.settings, &new)) else {
+            let identity = Identity::of(&new);
+            let Some(at) =
+                old.iter().position(|i| !i.retiring && Identity::of(&i.settings).is_same(&identity))
+            else {
                 started += 1;
-                self.add(now, new);
+                self.add(now, new, None);
                 continue;
             };
             let mut instance = old.remove(at);
@@ -97,16 +101,4 @@ impl Instance {
         }
         self.members.sort_by_key(|member| member.family);
     }
-}
-
-/// Whether two configurations speak of one virtual router.
-fn is_same(old: &Settings, new: &Settings) -> bool {
-    let sources = |settings: &Settings| -> Option<Vec<IpAddr>> {
-        settings.unicast.as_ref().map(|unicast| unicast.sources.clone())
-    };
-    old.interface == new.interface
-        && old.vrid == new.vrid
-        && old.version == new.version
-        && sources(old) == sources(new)
-        && old.families().any(|family| new.families().any(|other| other == family))
 }

@@ -1,6 +1,7 @@
 //! The engine as its drivers see it: real bytes and reports of a kernel in, actions out, in virtual time. A file a
 //! promise; what belongs to one part alone is tested where that part stands.
 
+mod adopting;
 mod discards;
 mod driver;
 mod gating;

@@ -50,6 +50,22 @@ impl Verdicts {
         }
     }
 
+    /// The last words that an earlier agent heard count until there are new ones.
+    pub(super) fn inherit(&mut self, now: Instant, words: &BTreeMap<String, Verdict>) {
+        for (check, verdict) in words {
+            if let Some(known) = self.checks.get_mut(check).filter(|known| known.source == CheckSource::Probe)
+            {
+                known.set(now, *verdict);
+            }
+        }
+    }
+
+    /// The last word of each check that is a probe and has spoken.
+    pub(super) fn of_probes(&self) -> BTreeMap<String, Verdict> {
+        let probes = self.checks.iter().filter(|(_, known)| known.source == CheckSource::Probe);
+        probes.filter_map(|(name, known)| Some((name.clone(), known.verdict?))).collect()
+    }
+
     /// A probe's verdict. Returns whether it is news.
     pub(super) fn update(&mut self, now: Instant, check: &str, verdict: Verdict) -> bool {
         let Some(known) = self.checks.get_mut(check) else { return false };

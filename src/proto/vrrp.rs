@@ -13,10 +13,12 @@
 //! A timer lives inside the only state in which it means anything. `Master_Down_Timer` is not a moment but what
 //! it is counted from, so that a new priority or interval moves it without anybody having to remember to.
 //!
-//! Two things differ from the RFC's picture, and why:
+//! Three things differ from the RFC's picture, and why:
 //!
 //! * A timer that ran out makes a router *ready*, not master. Several routers move together (the two families of
 //!   an instance), so whoever owns them promotes them all at once, in the same turn.
+//! * [`Input::Adopt`] leads from Init straight to Master: who gives it vouches that this router is master already, to
+//!   everybody but itself.
 //! * Only [`Input::Silence`] ends a `Master_Down_Timer`: the clock alone proves nothing while adverts may still
 //!   wait in a socket.
 //!
@@ -118,6 +120,8 @@ pub struct Heard {
 pub enum Input {
     /// Leave Init.
     Start,
+    /// Leave Init as the master that an earlier process on this host was until a moment ago.
+    Adopt,
     /// The clock moved.
     Tick,
     /// An advert passed all checks of RFC 9568, 7.1.
@@ -239,14 +243,15 @@ impl Router {
     /// Takes one input; appends what is to be done.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match self.state {
-            State::Init => self.in_init(now, input),
+            State::Init => self.in_init(now, input, out),
             State::Backup { wait, preempt_at } => self.in_backup(now, input, wait, preempt_at, out),
             State::Master { next_advert, replied } => self.in_master(now, input, next_advert, replied, out),
         }
     }
 
-    fn in_init(&mut self, now: Instant, input: Input) {
+    fn in_init(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match input {
+            Input::Adopt => self.take_over(now, out),
             Input::Start => {
                 self.master_interval = self.settings.interval;
                 let wait = if self.settings.priority.is_owner() {
@@ -289,16 +294,18 @@ impl Router {
                     self.state = State::Backup { wait: Wait::Over(claim), preempt_at };
                 }
             }
-            Input::Promote => {
-                // The advert goes first: the sooner the others hear it, the sooner they are silent.
-                out.push(Output::Advert(self.settings.priority));
-                self.master_interval = self.settings.interval;
-                self.state = State::Master { next_advert: now + self.settings.interval, replied: None };
-            }
+            Input::Promote => self.take_over(now, out),
             Input::Stalled => self.state = State::Backup { wait: Wait::Advert(now), preempt_at },
             Input::Stop => self.state = State::Init,
-            Input::Start | Input::Tick | Input::Yield | Input::Resign => {}
+            Input::Start | Input::Adopt | Input::Tick | Input::Yield | Input::Resign => {}
         }
+    }
+
+    /// The advert goes first: the sooner the others hear it, the sooner they are silent.
+    fn take_over(&mut self, now: Instant, out: &mut Vec<Output>) {
+        out.push(Output::Advert(self.settings.priority));
+        self.master_interval = self.settings.interval;
+        self.state = State::Master { next_advert: now + self.settings.interval, replied: None };
     }
 
     /// RFC 9568, 6.4.2, (325) to (370), and the preempt delay that operators know from keepalived.
@@ -369,7 +376,7 @@ impl Router {
                 out.push(Output::Advert(Priority::RESIGN));
                 self.state = State::Init;
             }
-            Input::Start | Input::Silence(_) | Input::Promote => {}
+            Input::Start | Input::Adopt | Input::Silence(_) | Input::Promote => {}
         }
     }
 

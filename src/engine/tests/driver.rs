@@ -10,6 +10,7 @@ use crate::engine::action::{Action, Announcement, Gate, Hold, KernelWork, Lease,
 use crate::engine::event::{
     Change, Claim, Event, Gated, Gating, Held, Link, LinkAddress, Opened, Packet, Picture, Received, Refusal,
 };
+use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::{Discard, Reason, State, What};
 use crate::engine::settings::{Announce, Check, CheckSource, Effect, Instance, Preempt, Settings, Track};
 use crate::engine::status::{InstanceStatus, RouterStatus};
@@ -186,6 +187,12 @@ impl Host {
     pub(super) fn dark(settings: Settings) -> Self {
         let engine = Engine::new(START, settings);
         Self { engine, now: START, obliging: true, gated: true, kernel: BTreeSet::new() }
+    }
+
+    /// Before the first picture, with what an earlier agent left.
+    pub(super) fn heir(now: Instant, settings: Settings, inheritance: Inheritance) -> Self {
+        let engine = Engine::inheriting(now, settings, inheritance);
+        Self { engine, now, obliging: true, gated: true, kernel: BTreeSet::new() }
     }
 
     /// With [`picture`], and every order done.

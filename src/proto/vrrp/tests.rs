@@ -183,7 +183,23 @@ fn a_router_that_starts_again_has_forgotten_the_interval_it_learned() {
 }
 
 #[test]
-fn nothing_but_start_has_an_effect_in_init() {
+fn a_router_that_is_adopted_is_master_at_once_and_says_so() {
+    let mut router = Router::new(with(100));
+    assert_eq!(feed(&mut router, START, Input::Adopt), [advert(100)]);
+    assert_eq!(router, master(with(100)));
+}
+
+#[test]
+fn a_router_that_runs_is_not_adopted() {
+    for mut router in [backup(with(100)), backup(with(255)), master(with(100))] {
+        let before = router.clone();
+        assert_eq!(feed(&mut router, after(1), Input::Adopt), []);
+        assert_eq!(router, before);
+    }
+}
+
+#[test]
+fn nothing_but_start_and_adopt_has_an_effect_in_init() {
     let inputs = [
         Input::Tick,
         Input::Advert(heard(after(1), 0)),

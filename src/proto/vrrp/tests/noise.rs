@@ -44,6 +44,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (0u64..1_000_000).prop_map(|ago| Input::Silence(Instant::from_nanos(ago))),
         6 => advert,
         1 => Just(Input::Start),
+        1 => Just(Input::Adopt),
         2 => Just(Input::Promote),
         1 => Just(Input::Yield),
         1 => Just(Input::Resign),
@@ -138,7 +139,7 @@ proptest! {
             prop_assert!(ready_by_right(&before, &router, &step), "{before:?} {step:?} {router:?}");
             deadline_is_honest(&router, now, &step)?;
             let promoted = !before.is_master() && router.is_master();
-            prop_assert!(!promoted || matches!(step, Step::Input(Input::Promote)));
+            prop_assert!(!promoted || matches!(step, Step::Input(Input::Promote | Input::Adopt)));
         }
     }
 

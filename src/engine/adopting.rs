@@ -1,0 +1,177 @@
+//! Going on where an earlier agent on this host stopped, as if nothing had been: its addresses are there, and its lease
+//! has not run out, so no backup has reason to take over yet.
+//!
+//! ```text
+//!   first picture: addresses, link and lease are as they were      sockets are open
+//!   |                what is there stays, the lease runs on        |
+//!   +--------------------------------------------------------------+-----> MASTER, with an advert at once
+//!   |                                                              |
+//!   +-> BACKUP: shut, removed, as anything left behind        <----+ a lease that is about to end, a fault
+//! ```
+//!
+//! The lease is what makes this safe: who adopts it is, to everybody else, the agent that went silent a moment ago. A
+//! lease that is over has let somebody else begin, and is never adopted. Nor is the fourth within a minute: an
+//! agent that keeps falling is better replaced by another node.
+
+use alloc::vec::Vec;
+
+use super::Engine;
+use super::action::{Action, Datagram, Place, Placement};
+use super::inheritance::{Estate, Identity, Inheritance, Inherited};
+use super::instance::Instance;
+use super::notice::{Reason, State, What};
+use super::world::World;
+use crate::proto::vrrp::Input;
+use crate::time::{Duration, Instant};
+
+impl Engine {
+    /// What is there for the next agent on this host, should this one end now.
+    pub fn bequest(&self) -> Inheritance {
+        let instances = self.instances.iter().filter(|instance| !instance.retiring);
+        Inheritance {
+            instances: instances.map(Instance::bequeath).collect(),
+            checks: self.world.verdicts.of_probes(),
+        }
+    }
+
+    /// The first picture is there: what is as an earlier agent left it stays so.
+    pub(super) fn claim_estates(&mut self, now: Instant, out: &mut Vec<Action>) {
+        for instance in &mut self.instances {
+            instance.claim_estate(now, &self.world, out);
+        }
+    }
+}
+
+impl Instance {
+    fn bequeath(&self) -> Inherited {
+        let holds = self.state == State::Master && self.handover.is_none();
+        let estate = || Estate {
+            interval: self.settings.interval,
+            places: self.placements.iter().map(|placement| placement.place).collect(),
+            leases: alloc::collections::BTreeMap::new(),
+            resignations: self.resignations(),
+        };
+        Inherited {
+            identity: Identity::of(&self.settings),
+            name: self.settings.name.clone(),
+            id: self.id,
+            term: self.gates.term(),
+            stepped_down: self.stepped_down,
+            adoptions: self.adoptions.clone(),
+            // What is not decided yet is still there for the next one.
+            estate: self.estate.clone().or_else(|| holds.then(estate)),
+        }
+    }
+
+    fn resignations(&self) -> Vec<Datagram> {
+        self.members.iter().flat_map(|member| member.resignation(&self.settings, self.id)).collect()
+    }
+
+    /// Takes over what was left to it.
+    pub(super) fn inherit(&mut self, inherited: Inherited) {
+        self.stepped_down = inherited.stepped_down;
+        self.gates.go_on_from(inherited.term);
+        self.adoptions = inherited.adoptions;
+        self.estate = inherited.estate;
+    }
+
+    /// Whether it may still go on where the earlier agent stopped.
+    pub(super) fn is_heir(&self) -> bool {
+        self.estate.is_some()
+    }
+
+    /// Looks whether everything is as it was left. Then it stays so until the sockets are there, and otherwise not.
+    fn claim_estate(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
+        let Some(estate) = self.estate.take() else { return };
+        let found = match self.judge_estate(now, &estate, world) {
+            Ok(found) => found,
+            Err(why) => return self.tell(now, What::NotAdopted { why }, out),
+        };
+        self.holding.inherit(&found);
+        for member in &mut self.members {
+            let until = estate.leases.get(&member.family).copied().unwrap_or_default();
+            member.inherit(until, estate.interval);
+        }
+        self.skip_startup_delay();
+        self.estate = Some(estate);
+    }
+
+    /// What of its addresses is there, or why none of it is to stay.
+    fn judge_estate(
+        &self,
+        now: Instant,
+        estate: &Estate,
+        world: &World,
+    ) -> Result<Vec<Placement>, &'static str> {
+        let leased = |family| estate.leases.contains_key(&family);
+        if !self.is_leased() || !self.members.iter().all(|member| leased(member.family)) {
+            return Err("no lease of it is in force");
+        }
+        if self.adoptions.iter().filter(|at| now.since(**at) < ADOPTIONS_WITHIN).count() >= ADOPTIONS {
+            return Err("it was adopted three times within a minute");
+        }
+        // Until its second advert the addresses would be dark, and others might take over.
+        if self.settings.interval > estate.interval {
+            return Err("the advert interval is longer than it was");
+        }
+        if self.estate_lapses(estate) <= now {
+            return Err("its lease is about to end");
+        }
+        let link = world.links.named(&self.settings.interface).ok_or("the interface is gone")?;
+        let is_there = |place: &&Place| place.link == link.index && world.links.ours_at(**place).is_some();
+        let (there, gone): (Vec<&Place>, Vec<&Place>) = estate.places.iter().partition(is_there);
+        if gone.iter().any(|place| self.addresses.contains(&place.net.address())) {
+            return Err("its addresses are gone");
+        }
+        if !there.iter().any(|place| self.addresses.contains(&place.net.address())) {
+            return Err("its addresses are not configured any more");
+        }
+        Ok(there.into_iter().map(|place| Placement { place: *place, mac: link.mac }).collect())
+    }
+
+    /// From when on it is too late: an advert that is a little late would find the lease over.
+    fn estate_lapses(&self, estate: &Estate) -> Instant {
+        let leases = self.members.iter().map(|member| estate.leases.get(&member.family).copied());
+        let end = leases.min().flatten().unwrap_or_default();
+        end - (estate.interval / 4).max(LEAST_LEFT)
+    }
+
+    /// When it has to have come to a decision.
+    pub(super) fn estate_deadline(&self) -> Option<Instant> {
+        self.estate.as_ref().map(|estate| self.estate_lapses(estate))
+    }
+
+    /// Gives up what cannot be adopted any more.
+    pub(super) fn check_estate(&mut self, now: Instant, obstacle: Option<&Reason>, out: &mut Vec<Action>) {
+        if self.estate_deadline().is_none_or(|lapses| now < lapses)
+            && matches!(obstacle, None | Some(Reason::Starting | Reason::Opening))
+        {
+            return;
+        }
+        let late = matches!(obstacle, None | Some(Reason::Starting | Reason::Opening));
+        self.renounce(now, if late { "its lease is about to end" } else { "something is in the way" }, out);
+    }
+
+    /// Gives it up.
+    pub(super) fn renounce(&mut self, now: Instant, why: &'static str, out: &mut Vec<Action>) {
+        if self.estate.take().is_some() {
+            self.tell(now, What::NotAdopted { why }, out);
+        }
+    }
+
+    /// Nothing is in the way: goes on as master.
+    pub(super) fn adopt(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let Some(estate) = self.estate.take() else { return };
+        let left = estate.leases.values().min().map_or(Duration::ZERO, |end| end.since(now));
+        self.reason = Reason::Adopted { left };
+        self.adoptions.retain(|at| now.since(*at) < ADOPTIONS_WITHIN);
+        self.adoptions.push(now);
+        self.pass(now, Input::Adopt, out);
+    }
+}
+
+/// So many adoptions are allowed within [`ADOPTIONS_WITHIN`].
+const ADOPTIONS: usize = 3;
+const ADOPTIONS_WITHIN: Duration = Duration::from_secs(60);
+/// With less than this left of a lease, or a quarter of an interval, nothing is begun.
+const LEAST_LEFT: Duration = Duration::from_millis(20);

@@ -1,0 +1,264 @@
+//! One agent after another: what the second goes on with, and what it does not.
+
+use alloc::vec::Vec;
+
+use super::driver::*;
+use crate::engine::action::Action;
+use crate::engine::event::{Event, Gated, Gating, Picture, Target};
+use crate::engine::inheritance::Inheritance;
+use crate::engine::notice::{Reason, State, What};
+use crate::engine::settings::{Effect, Instance, Settings};
+use crate::net::{Priority, Vrid};
+use crate::proto::health::Verdict;
+use crate::time::Duration;
+
+const V4: &str = "192.0.2.10/32";
+const V6: &str = "2001:db8::10/128";
+
+/// What a master left that is gone since `now`: so much of its lease is left.
+fn left_by(host: &Host, left: Duration) -> Inheritance {
+    let mut inheritance = host.engine.bequest();
+    for instance in &mut inheritance.instances {
+        let families = instance.identity.families.clone();
+        let Some(estate) = &mut instance.estate else { continue };
+        estate.leases = families.into_iter().map(|family| (family, host.now + left)).collect();
+    }
+    inheritance
+}
+
+/// The picture with what a host holds.
+fn as_left(host: &Host) -> Picture {
+    let mut picture = picture();
+    picture.addresses.extend(host.kernel.iter().map(|place| ours(*place)));
+    picture
+}
+
+/// The agent after that of `host`, when it has started; and what it did.
+fn next(host: &Host, settings: Settings, left: Duration) -> (Host, Vec<Action>) {
+    let mut next = Host::heir(host.now, settings, left_by(host, left));
+    next.kernel = host.kernel.clone();
+    let actions = next.give(Event::Picture(as_left(host)));
+    (next, actions)
+}
+
+fn refuses(actions: &[Action], why: &'static str) {
+    assert_eq!(notices(actions)[0], What::NotAdopted { why });
+    assert_eq!(adverts(actions), []);
+}
+
+#[test]
+fn what_is_as_it_was_left_is_adopted_with_an_advert_at_once() {
+    let master = Host::master(only(dual(100)));
+    let (mut heir, actions) = next(&master, only(dual(100)), ms(2_500));
+    let open = ["open 192.0.2.10/32", "open 2001:db8::10/128"];
+    let adverts = ["IPv4 advert 100", "IPv6 advert 100"];
+    let announce = "announce 192.0.2.10/32 2001:db8::10/128";
+    assert_eq!(outline(&actions), [&open[..], &adverts[..], &[announce]].concat());
+    assert_eq!(transitions(&actions), [State::Master]);
+    assert_eq!(heir.reason(), Reason::Adopted { left: ms(2_500) });
+    let order = gates(&actions).remove(0);
+    let lease = order.lease.unwrap();
+    assert_eq!(
+        (lease.until, lease.cut),
+        (master.now + ms(2_500), false),
+        "it runs on until the advert leaves"
+    );
+    assert_eq!(outline(&heir.pass(SECOND)), adverts);
+    assert_eq!(heir.held(), [V4, V6]);
+}
+
+#[test]
+fn the_gates_of_the_heir_are_those_of_the_one_before() {
+    let mut master = Host::started(only(instance(100)));
+    let taken = gates(&master.pass(SECOND * 4)).remove(0);
+    let (_, actions) = next(&master, only(instance(100)), SECOND);
+    let order = gates(&actions).remove(0);
+    assert_eq!((order.router, order.lease.unwrap().term), (taken.router, taken.lease.unwrap().term));
+}
+
+#[test]
+fn a_lease_with_less_than_a_quarter_interval_left_is_not_adopted() {
+    let master = Host::master(only(instance(100)));
+    let (heir, actions) = next(&master, only(instance(100)), ms(250));
+    refuses(&actions, "its lease is about to end");
+    assert_eq!(
+        outline(&actions),
+        ["shut 192.0.2.10/32", "shut 192.0.2.10/32", "remove 192.0.2.10/32", "forget"]
+    );
+    assert_eq!((heir.state(), heir.held()), (State::Backup, [""; 0].map(Into::into).into()));
+    let (heir, _) = next(&master, only(instance(100)), ms(251));
+    assert_eq!(heir.state(), State::Master);
+}
+
+#[test]
+fn a_lease_that_is_over_is_not_adopted() {
+    let master = Host::master(only(instance(100)));
+    let mut heir = Host::heir(master.now, only(instance(100)), master.engine.bequest());
+    heir.kernel = master.kernel.clone();
+    refuses(&heir.give(Event::Picture(as_left(&master))), "no lease of it is in force");
+    assert_eq!(heir.state(), State::Backup);
+}
+
+#[test]
+fn a_lease_that_ends_before_the_sockets_are_there_is_not_adopted() {
+    let master = Host::master(only(instance(100)));
+    let mut heir = Host::heir(master.now, only(instance(100)), left_by(&master, SECOND));
+    (heir.obliging, heir.kernel) = (false, master.kernel.clone());
+    let mut started = heir.give(Event::Picture(as_left(&master)));
+    assert_eq!(outline(&started), ["open 192.0.2.10/32"]);
+    assert_eq!(heir.engine.deadline(), Some(master.now + ms(750)));
+    heir.obliging = true;
+    started = heir.pass(ms(750));
+    refuses(&started, "its lease is about to end");
+    assert_eq!(outline(&started), ["shut 192.0.2.10/32", "remove 192.0.2.10/32"]);
+}
+
+#[test]
+fn a_gate_that_says_the_lease_is_over_is_believed() {
+    let master = Host::master(only(instance(100)));
+    let mut heir = Host::heir(master.now, only(instance(100)), left_by(&master, SECOND));
+    (heir.obliging, heir.gated, heir.kernel) = (false, false, master.kernel.clone());
+    let order = gates(&heir.give(Event::Picture(as_left(&master)))).remove(0);
+    let dark = Gated { state: Gating::Dark, ..gated(&order) };
+    let actions = heir.give(Event::Gated(dark));
+    refuses(&actions, "its lease is over");
+    assert_eq!(outline(&actions), ["shut 192.0.2.10/32", "remove 192.0.2.10/32"]);
+}
+
+#[test]
+fn addresses_that_are_gone_are_not_adopted() {
+    let mut master = Host::master(only(dual(100)));
+    master.kernel.remove(&on_eth0(V6));
+    let (heir, actions) = next(&master, only(dual(100)), SECOND);
+    refuses(&actions, "its addresses are gone");
+    assert_eq!(heir.held(), [""; 0]);
+}
+
+#[test]
+fn an_interface_that_is_down_is_not_adopted() {
+    let master = Host::master(only(instance(100)));
+    let mut heir = Host::heir(master.now, only(instance(100)), left_by(&master, SECOND));
+    heir.kernel = master.kernel.clone();
+    let mut picture = as_left(&master);
+    picture.links[0].up = false;
+    refuses(&heir.give(Event::Picture(picture)), "something is in the way");
+    assert_eq!((heir.state(), heir.held()), (State::Fault, [""; 0].map(Into::into).into()));
+}
+
+#[test]
+fn another_virtual_router_is_nobodys_heir() {
+    let master = Host::master(only(instance(100)));
+    let other = Instance { vrid: Vrid::new(52).unwrap(), ..instance(100) };
+    let (heir, actions) = next(&master, only(other), SECOND);
+    assert_eq!((heir.state(), adverts(&actions)), (State::Backup, [].into()));
+    assert_eq!(heir.held(), [""; 0]);
+}
+
+#[test]
+fn another_priority_name_and_address_are_adopted() {
+    let two = Instance { addresses: nets(&["192.0.2.10/24", "192.0.2.11/24"]), ..instance(100) };
+    let master = Host::master(only(two));
+    let changed = Instance {
+        name: "mail".into(),
+        priority: Priority::new(90),
+        addresses: nets(&["192.0.2.10/24", "192.0.2.12/24"]),
+        ..instance(100)
+    };
+    let (heir, actions) = next(&master, only(changed), SECOND);
+    assert_eq!(
+        (transitions(&actions), adverts(&actions)[0].priority),
+        ([State::Master].into(), Priority::new(90))
+    );
+    assert_eq!(heir.held(), ["192.0.2.10/32", "192.0.2.12/32"]);
+}
+
+#[test]
+fn a_longer_interval_is_not_adopted() {
+    let fast = Instance { interval: ms(100), ..instance(100) };
+    let master = Host::master(only(fast));
+    refuses(&next(&master, only(instance(100)), ms(200)).1, "the advert interval is longer than it was");
+}
+
+#[test]
+fn the_fourth_adoption_within_a_minute_is_refused() {
+    let mut host = Host::master(only(instance(100)));
+    for _ in 0..3 {
+        host = next(&host, only(instance(100)), SECOND).0;
+        assert_eq!(host.state(), State::Master);
+        host.pass(SECOND * 19);
+    }
+    refuses(&next(&host, only(instance(100)), SECOND).1, "it was adopted three times within a minute");
+    host.pass(SECOND * 4);
+    assert_eq!(next(&host, only(instance(100)), SECOND).0.state(), State::Master);
+}
+
+#[test]
+fn a_backup_leaves_nothing_to_adopt_but_keeps_that_it_was_stepped_down() {
+    let mut backup = Host::started(only(instance(100)));
+    backup.hear(&advert(200));
+    backup.give(Event::StepDown(Target::All));
+    let (heir, actions) = next(&backup, only(instance(100)), SECOND);
+    assert_eq!((heir.state(), heir.instance().stepped_down), (State::Backup, true));
+    assert!(!notices(&actions).iter().any(|what| matches!(what, What::NotAdopted { .. })));
+}
+
+#[test]
+fn a_master_that_is_handing_over_leaves_nothing_to_adopt() {
+    let mut master = Host::master(only(instance(100)));
+    master.obliging = false;
+    master.give(Event::StepDown(Target::All));
+    assert_eq!(master.engine.bequest().instances[0].estate, None);
+}
+
+#[test]
+fn what_is_not_decided_yet_is_there_for_the_next_one_again() {
+    let master = Host::master(only(instance(100)));
+    let inheritance = left_by(&master, SECOND);
+    let mut heir = Host::heir(master.now, only(instance(100)), inheritance.clone());
+    heir.obliging = false;
+    heir.give(Event::Picture(as_left(&master)));
+    assert_eq!(heir.engine.bequest().instances[0].estate, inheritance.instances[0].estate);
+}
+
+#[test]
+fn a_check_keeps_its_last_word_until_it_speaks_again() {
+    let settings = tracking(instance(100), &[("nginx", Effect::Fault)]);
+    let mut master = Host::started(settings.clone());
+    master.verdict("nginx", Verdict::Up);
+    master.pass(SECOND * 4);
+    let (mut heir, _) = next(&master, settings, SECOND);
+    assert_eq!(heir.state(), State::Master);
+    heir.verdict("nginx", Verdict::Down);
+    assert_eq!(heir.state(), State::Fault);
+}
+
+#[test]
+fn a_startup_delay_is_for_those_who_start_from_nothing() {
+    let delayed = Settings { startup_delay: SECOND * 30, ..only(instance(100)) };
+    let master = Host::master(only(instance(100)));
+    assert_eq!(next(&master, delayed, SECOND).0.state(), State::Master);
+}
+
+#[test]
+fn an_heir_yields_to_a_better_master_that_answers() {
+    let master = Host::master(only(instance(100)));
+    let (mut heir, _) = next(&master, only(instance(100)), SECOND);
+    let actions = heir.hear(&advert(200));
+    assert_eq!(outline(&actions), ["IPv4 advert 100", "shut 192.0.2.10/32", "remove 192.0.2.10/32"]);
+}
+
+#[test]
+fn what_is_left_can_be_resigned_by_anybody() {
+    let master = Host::master(only(dual(100)));
+    let left = master.engine.bequest().instances[0].estate.clone().unwrap();
+    let said: Vec<Action> = left.resignations.into_iter().map(Action::Send).collect();
+    assert_eq!(outline(&said), ["IPv4 advert 0", "IPv6 advert 0"]);
+}
+
+#[test]
+fn with_20_ms_left_nothing_is_adopted_however_short_the_interval() {
+    let fast = || only(Instance { interval: ms(10), ..instance(100) });
+    let master = Host::master(fast());
+    refuses(&next(&master, fast(), ms(20)).1, "its lease is about to end");
+    assert_eq!(next(&master, fast(), ms(21)).0.state(), State::Master);
+}
