@@ -53,23 +53,30 @@ impl Trouble {
     }
 }
 
-/// Starts the thread. It ends at [`Mailbox::stop`]. What is still gated then stays, and is dark: its addresses
-/// may be there, and nobody would close it later.
+/// Starts the thread; leases of `inherited` terms may live in the table as it is. It ends at [`Mailbox::stop`]. What is
+/// still gated then stays, and is dark: its addresses may be there, and nobody would close it later. Or it ends at
+/// [`Mailbox::leave`], and everything stays as it is.
 pub fn spawn(
     mailbox: Arc<Mailbox>,
     answers: AnswerSender,
     announcer: Announcer,
     heartbeat: Heartbeat,
     trouble: Trouble,
+    inherited: BTreeMap<RouterId, u64>,
 ) -> io::Result<JoinHandle<()>> {
     Builder::new().name("gate".into()).stack_size(STACK).spawn(move || {
         let mut keeper = Keeper::new(mailbox, answers, announcer, trouble);
+        if let Ok(table) = &mut keeper.table {
+            table.inherit(inherited);
+        }
         while !keeper.stopping {
             heartbeat.beat();
             keeper.collect(IDLE);
             keeper.turn();
         }
-        keeper.end();
+        if !keeper.leaving {
+            keeper.end();
+        }
     })
 }
 
@@ -88,6 +95,8 @@ struct Keeper {
     /// Whether the table is known to be as wanted.
     settled: bool,
     stopping: bool,
+    /// Everything is for another agent to go on with.
+    leaving: bool,
 }
 
 impl Keeper {
@@ -97,13 +106,25 @@ impl Keeper {
             trouble.set(Some(why.clone()));
         }
         let (wanted, fresh) = (BTreeMap::new(), BTreeSet::new());
-        Self { mailbox, answers, announcer, table, trouble, wanted, fresh, settled: true, stopping: false }
+        Self {
+            mailbox,
+            answers,
+            announcer,
+            table,
+            trouble,
+            wanted,
+            fresh,
+            settled: true,
+            stopping: false,
+            leaving: false,
+        }
     }
 
     /// Takes the orders that are there, waiting for the first.
     fn collect(&mut self, timeout: Duration) {
         let slots = self.mailbox.take(timeout);
-        self.stopping |= slots.stop;
+        self.stopping |= slots.stop || slots.leave;
+        self.leaving |= slots.leave;
         self.settled &= slots.gate.is_empty();
         for (router, gate) in slots.gate {
             self.fresh.insert(router);

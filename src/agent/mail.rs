@@ -35,6 +35,8 @@ pub struct Slots {
     pub dump: bool,
     /// Whether to end once all of this is done.
     pub stop: bool,
+    /// Whether to end so, and to leave everything as it is.
+    pub leave: bool,
 }
 
 impl Slots {
@@ -46,6 +48,7 @@ impl Slots {
             && self.closing.is_empty()
             && !self.dump
             && !self.stop
+            && !self.leave
     }
 }
 
@@ -90,6 +93,11 @@ impl Mailbox {
     /// Asks the worker to end when everything asked for is done.
     pub fn stop(&self) {
         self.change(|slots| slots.stop = true);
+    }
+
+    /// Asks the worker to end when everything asked for is done, and to leave everything as it is.
+    pub fn leave(&self) {
+        self.change(|slots| slots.leave = true);
     }
 
     /// Takes everything, waiting up to `timeout` for something to take.

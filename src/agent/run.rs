@@ -1,6 +1,7 @@
 //! The agent from start to end: what is opened before the threads exist, which threads there are, in which order they
 //! end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -81,7 +82,14 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     let route = route.map_err(refused("start the route thread"))?;
     let (orders, gate_trouble) = (mail::Mailbox::new(), gate::Trouble::default());
     let pulse_of_gate = heartbeats.register("gate");
-    let gate = gate::spawn(orders.clone(), answering, announcer.clone(), pulse_of_gate, gate_trouble.clone());
+    let gate = gate::spawn(
+        orders.clone(),
+        answering,
+        announcer.clone(),
+        pulse_of_gate,
+        gate_trouble.clone(),
+        BTreeMap::new(),
+    );
     let gate = gate.map_err(refused("start the gate thread"))?;
     let parts = protocol::Parts {
         engine: Engine::new(clock::now(), config.settings.clone()),

@@ -1,6 +1,6 @@
 //! The gate thread: orders add up, the newest counts, each is answered, and what somebody else does is noticed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("nothing_is_left_when_all_gates_are_forgotten", nothing_is_left),
     ("what_is_gated_when_the_thread_ends_stays_dark", what_is_gated_stays_dark),
     ("what_a_dead_agent_left_is_replaced_by_the_first_order", what_a_dead_agent_left_is_replaced),
+    ("a_lease_that_is_adopted_goes_on_no_longer_than_it_was", a_lease_that_is_adopted),
+    ("a_lease_that_is_over_is_not_adopted", a_lease_that_is_over),
     ("a_link_that_vanishes_is_forgotten_without_an_order", a_link_that_vanishes),
     ("a_lease_that_ran_out_is_noticed_without_an_order", a_lease_that_ran_out),
     ("a_flushed_ruleset_is_noticed_and_made_again_from_new_orders", a_flushed_ruleset),
@@ -47,12 +49,23 @@ struct Gate {
 
 impl Gate {
     fn spawn() -> Self {
+        Self::heir(BTreeMap::new())
+    }
+
+    /// The gate of an agent that adopts leases of these terms.
+    fn heir(inherited: BTreeMap<RouterId, u64>) -> Self {
         let (mailbox, mut heartbeats, trouble) = (Mailbox::new(), Heartbeats::new(), Trouble::default());
         let heartbeat = heartbeats.register("gate");
         let (sender, answers) = answers().unwrap();
-        let thread =
-            gate::spawn(Arc::clone(&mailbox), sender, Announcer::default(), heartbeat, trouble.clone())
-                .unwrap();
+        let thread = gate::spawn(
+            Arc::clone(&mailbox),
+            sender,
+            Announcer::default(),
+            heartbeat,
+            trouble.clone(),
+            inherited,
+        )
+        .unwrap();
         let waiting = VecDeque::new();
         Self { mailbox, answers, waiting, heartbeats, trouble, thread, generation: 0 }
     }
@@ -88,6 +101,12 @@ impl Gate {
                 return answer.state;
             }
         }
+    }
+
+    /// Ends for another agent to go on.
+    fn leave(self) {
+        self.mailbox.leave();
+        self.thread.join().unwrap();
     }
 
     fn stop(self) {
@@ -156,6 +175,45 @@ fn what_a_dead_agent_left_is_replaced() {
     gate.order(MAIL, Passage::Shut, None, &[]);
     gate.stop();
     assert_eq!(run("nft list ruleset"), "");
+}
+
+/// Gates of an agent that is gone, two of them open, and which terms they had.
+fn left() -> BTreeMap<RouterId, u64> {
+    let mut dead = Gate::spawn();
+    for (instance, net) in [(WEB, "192.0.2.10/24"), (MAIL, "192.0.2.20/24")] {
+        dead.order(instance, Passage::Open, Some(lease()), &[net]);
+        assert_eq!(dead.state(), Gating::Open);
+    }
+    dead.leave();
+    [WEB, MAIL].map(|instance| (RouterId { instance, family: Family::Ipv4 }, lease().term)).into()
+}
+
+fn a_lease_that_is_adopted() {
+    let ends = lease().until;
+    let mut heir = Gate::heir(left());
+    assert!(ruleset_has(" expires ", 2));
+    let long = Lease { until: clock::now() + Duration::from_secs(60), ..lease() };
+    heir.order(WEB, Passage::Open, Some(long), &["192.0.2.10/24"]);
+    assert_eq!(heir.state(), Gating::Open);
+    assert!(ruleset_has("192.0.2.20", 0) && ruleset_has(" expires ", 1), "nobody asked for the other");
+    assert_eq!(heir.state(), Gating::Dark, "it is the old lease");
+    let over = clock::now();
+    assert!(over.since(ends) < Duration::from_millis(1200), "{:?}", over.since(ends));
+    heir.order(MAIL, Passage::Open, Some(long), &["192.0.2.20/24"]);
+    assert_eq!(heir.state(), Gating::Open, "what was not asked for at first begins as any other");
+    heir.stop();
+}
+
+fn a_lease_that_is_over() {
+    let left = left();
+    until("both leases are over", || ruleset_has(" expires ", 0));
+    let mut heir = Gate::heir(left);
+    let long = Lease { until: clock::now() + Duration::from_secs(60), ..lease() };
+    heir.order(WEB, Passage::Open, Some(long), &["192.0.2.10/24"]);
+    assert_eq!(heir.state(), Gating::Dark);
+    heir.order(WEB, Passage::Open, Some(Lease { term: long.term + 1, ..long }), &["192.0.2.10/24"]);
+    assert_eq!(heir.state(), Gating::Open, "another term is another matter");
+    heir.stop();
 }
 
 fn a_link_that_vanishes() {

@@ -34,7 +34,9 @@
 //! lease: nothing reaches what is shut and requests for quiet IPv4 addresses are not answered, but announcements and
 //! IPv6 are not silenced.
 //!
-//! An agent that dies leaves its table, dark within the lease. The next one replaces it with its first change.
+//! An agent that dies leaves its table, dark within the lease. The next one replaces it with its first change. A lease
+//! that it adopts ([`Table::inherit`]) goes on through that change: the new element begins as the old one is taken, and
+//! if that is gone by then the change is refused.
 
 mod change;
 mod objects;
@@ -85,6 +87,8 @@ pub struct Table {
     generation: u32,
     /// The terms whose leases have run out.
     over: BTreeMap<RouterId, u64>,
+    /// The terms of an earlier agent's leases, in the table as that agent left it.
+    inherited: BTreeMap<RouterId, u64>,
 }
 
 impl Table {
@@ -94,8 +98,28 @@ impl Table {
         let mut netfilter = Netfilter::open()?;
         let generation = current_generation(&mut netfilter)?;
         let (standing, over) = (Standing::default(), BTreeMap::new());
-        let (places, hooks) = (BTreeMap::new(), BOTH);
-        Ok(Self { netfilter, hooks, standing, places, shared: false, doubtful: true, generation, over })
+        let (places, inherited, hooks) = (BTreeMap::new(), BTreeMap::new(), BOTH);
+        Ok(Self {
+            netfilter,
+            hooks,
+            standing,
+            places,
+            shared: false,
+            doubtful: true,
+            generation,
+            over,
+            inherited,
+        })
+    }
+
+    /// Leases of these terms may live in the table as it is: asked for again, they go on if they do.
+    pub fn inherit(&mut self, terms: BTreeMap<RouterId, u64>) {
+        self.inherited = terms;
+    }
+
+    /// How long a lease in the table as it is lives unless adverts leave; none if it is over, or not on all of `links`.
+    pub fn lease(&mut self, id: RouterId, links: &BTreeSet<LinkIndex>) -> Result<Option<Duration>, Failure> {
+        self.remaining(id, links)
     }
 
     /// Brings the table to what is wanted, in one transaction; links that do not exist are passed over. A lease
@@ -107,8 +131,8 @@ impl Table {
             return if self.standing.links.is_empty() && !self.doubtful { Ok(()) } else { self.delete() };
         }
         let mut settled = self.attempt(gates, fresh, &links);
-        if settled.is_err() && !self.standing.links.is_empty() {
-            // A lease that was to be cut may have run out in between: then it is over, and the rest goes on.
+        if settled.is_err() && !(self.standing.links.is_empty() && self.inherited.is_empty()) {
+            // A lease that was to be cut, or to go on, may have run out in between: then it is over, and the rest goes on.
             settled = self.attempt(gates, fresh, &links);
         }
         if settled.is_err() {
@@ -167,6 +191,9 @@ impl Table {
         next.holders = self.holders(gates, fresh, links);
         let mut transaction = Transaction::default();
         if self.doubtful {
+            for id in turns.keys().filter(|id| self.inherited.contains_key(id)) {
+                objects::take(&mut transaction, &objects::lease(*id), &next.routers[id].links);
+            }
             // Only what is there can be deleted.
             objects::make_table(&mut transaction);
             objects::delete_table(&mut transaction);
@@ -179,6 +206,7 @@ impl Table {
         self.over.retain(|id, _| gates.contains_key(id));
         self.standing = next;
         self.doubtful = false;
+        self.inherited.clear();
         Ok(())
     }
 
@@ -212,7 +240,10 @@ impl Table {
         let leased = Light::Leased { term: lease.term };
         let over = self.over.get(&id) == Some(&lease.term);
         let left = lease.until.since(clock::now());
-        let turn = if known == Some(leased) {
+        let turn = if self.doubtful && self.inherited.get(&id) == Some(&lease.term) {
+            // What the kernel says counts: it knows whether the last adverts left.
+            self.remaining(id, on)?.map(|lives| Some(Turn::Begin(lives.min(left))))
+        } else if known == Some(leased) {
             match (fresh, self.remaining(id, on)?) {
                 (_, None) => None,
                 (true, Some(lives)) if lease.cut && lives > left + SLACK => Some(Some(Turn::Cut(left))),
