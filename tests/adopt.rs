@@ -6,10 +6,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lab::network::holders;
+use lab::probe::Echo;
 use lab::vipd::Programs;
-use lab::{Agent, Host, Lab, Node, Router, Vipd, isolated, until};
+use lab::{Agent, Host, Lab, Node, Probe, Router, Sniffer, Vipd, claim, isolated, now, until};
+use nix::sys::signal::Signal;
 
 const SOON: Duration = Duration::from_secs(15);
+/// What a client may notice, beyond what a busy machine makes it notice of anything.
+const HARDLY: Duration = Duration::from_millis(20);
 const FOUR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 100));
 
 fn programs() -> Programs {
@@ -56,7 +60,9 @@ fn a_flush_removes_what_a_dead_agent_left_and_nothing_else() {
         let lines: Vec<_> = said.lines().collect();
         let form = |net: &str| format!("removed {net} from eth0");
         let table = "removed the nftables table 'netdev vipd'".to_owned();
-        assert_eq!(lines, [form("192.0.2.100/32"), form("2001:db8::100/128"), table]);
+        let resigned = |to: &str| format!("resigned to {to} with priority 0");
+        let removed = [form("192.0.2.100/32"), form("2001:db8::100/128"), table];
+        assert_eq!(lines, [&[resigned("224.0.0.18"), resigned("ff02::12")], &removed[..]].concat());
         assert!(!holds(&host));
         let mine = ["192.0.2.1/24", "192.0.2.77/24"];
         assert!(mine.iter().all(|net| host.addresses("eth0").iter().any(|has| has == net)));
@@ -73,5 +79,195 @@ fn a_flush_refuses_beside_a_live_agent() {
         let (done, _, complaint) = flush(&host, &[]);
         assert!(!done && complaint.contains("another agent is running in "), "{complaint}");
         assert!(holds(&host));
+    });
+}
+
+/// A master, a backup that stays one unless the master is gone, and a client that asks both addresses once a
+/// millisecond.
+struct Pair {
+    lb1: Host,
+    lb2: Host,
+    client: Host,
+    first: Vipd,
+    second: Vipd,
+    probes: [Probe; 2],
+    _echoes: [Echo; 2],
+}
+
+impl Pair {
+    fn start(lab: &Lab, interval: u64) -> Self {
+        let (lb1, lb2, client) = (lab.host("lb1"), lab.host("lb2"), lab.host("client"));
+        let patient = |priority| {
+            let mut node = node(priority, interval);
+            node.routers[0].preempt = false;
+            node
+        };
+        let first = Vipd::start(&lb1, &programs(), &patient(150));
+        first.wait_state("web", "master");
+        let second = Vipd::start(&lb2, &programs(), &patient(100));
+        until("lb2 knows the master", SOON, || {
+            let routers = second.instance("web")["routers"].clone();
+            routers.as_array()?.iter().all(|router| router["master"]["priority"] == 150).then_some(())
+        });
+        let echoes = [Echo::on(&lb1), Echo::on(&lb2)];
+        let probes = [FOUR, six()].map(|address| Probe::start(&client, address));
+        for probe in &probes {
+            probe.wait_for(&lb1, 0, SOON);
+        }
+        Self { lb1, lb2, client, first, second, probes, _echoes: echoes }
+    }
+
+    /// Starts lb1's agent again, as it is configured.
+    fn restart(&mut self) {
+        let file = std::fs::read_to_string(self.first.file()).unwrap();
+        self.first = Vipd::start_file(&self.lb1, &programs(), &file);
+    }
+
+    fn log(&self) -> String {
+        self.first.log()
+    }
+}
+
+fn six() -> IpAddr {
+    "2001:db8::100".parse().unwrap()
+}
+
+/// The agent of a master ends and comes back within its lease: nobody notices.
+fn comes_back(lab: &Lab, end: impl Fn(&mut Vipd)) {
+    let mut pair = Pair::start(lab, 1000);
+    let sniffer = Sniffer::on(&pair.client);
+    let source = IpAddr::from(pair.lb1.ipv4());
+    let before = pair.second.instance("web")["since"].clone();
+    let usual = Probe::start(&pair.client, pair.lb1.ipv4().into());
+    usual.wait_for(&pair.lb1, 0, SOON);
+    let from = now();
+    sniffer.wait_advert("an advert of lb1", SOON, from, |advert| advert.source == source);
+    end(&mut pair.first);
+    pair.restart();
+    let adopted = pair.first.wait_state("web", "master");
+    assert!(adopted["reason"].as_str().unwrap().starts_with("adopted from "), "{adopted}");
+    assert_eq!(claim::who_has(&pair.client, FOUR), [pair.lb1.mac()].into());
+    let answered = now();
+    // Adverts go on as before, and the lease with them.
+    lab::wait::observe(Duration::from_secs(4));
+    let to = now();
+    for (probe, address) in pair.probes.iter().zip([FOUR, six()]) {
+        let gap = probe.longest_gap(from, to);
+        println!("{address}: {gap:?}, back after {} ms", (answered - from) / 1_000_000);
+        let usual = usual.longest_gap(from, to);
+        assert!(gap.length < usual.length + HARDLY, "{gap:?}, and {usual:?} for the host's own address");
+        assert_eq!(probe.count(from, to).into_keys().collect::<Vec<_>>(), [pair.lb1.number()]);
+    }
+    let adverts = sniffer.adverts(source);
+    assert!(adverts.iter().all(|(_, advert)| advert.priority == 150));
+    let longest = adverts.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap();
+    assert!(longest < 1_500_000_000, "{longest} ns without an advert");
+    let peer = pair.second.instance("web");
+    assert_eq!((&peer["state"], &peer["since"]), (&"backup".into(), &before), "{peer}");
+}
+
+#[test]
+fn a_master_that_is_killed_and_started_again_is_not_missed() {
+    isolated(|lab| comes_back(lab, |vipd| vipd.process().kill()));
+}
+
+#[test]
+fn a_master_that_hands_on_to_the_next_agent_is_not_missed() {
+    isolated(|lab| {
+        comes_back(lab, |vipd| {
+            vipd.process().signal(Signal::SIGUSR2);
+            assert!(vipd.process().wait(SOON).success());
+        });
+    });
+}
+
+#[test]
+fn a_master_that_comes_back_too_late_takes_away_what_it_left() {
+    isolated(|lab| {
+        let mut pair = Pair::start(lab, 100);
+        pair.first.process().kill();
+        pair.second.wait_state("web", "master");
+        let taken = pair.probes[0].wait_for(&pair.lb2, 0, SOON);
+        assert!(holds(&pair.lb1), "nobody could take them away");
+        pair.restart();
+        until("it has nothing", SOON, || (!holds(&pair.lb1)).then_some(()));
+        assert_eq!(pair.first.wait_state("web", "backup")["times_master"], 0);
+        assert!(holds(&pair.lb2));
+        assert_eq!(claim::who_has(&pair.client, FOUR), [pair.lb2.mac()].into());
+        for probe in &pair.probes {
+            let counts = probe.count(taken, now());
+            assert!(!counts.contains_key(&pair.lb1.number()), "{counts:?}");
+        }
+        assert!(pair.log().contains("is not adopted"), "{}", pair.log());
+    });
+}
+
+#[test]
+fn the_fourth_time_within_a_minute_another_node_is_better() {
+    isolated(|lab| {
+        let mut pair = Pair::start(lab, 1000);
+        for _ in 0..3 {
+            pair.first.process().kill();
+            pair.restart();
+            pair.first.wait_state("web", "master");
+            until("the state is written", SOON, || {
+                let state = std::fs::read_to_string(pair.lb1.directory().join("vipd/state.json")).ok()?;
+                (!state.contains("\"estate\":null")).then_some(())
+            });
+        }
+        pair.first.process().kill();
+        pair.restart();
+        pair.second.wait_state("web", "master");
+        assert!(!holds(&pair.lb1) && holds(&pair.lb2));
+        assert!(pair.log().contains("adopted three times within a minute"), "{}", pair.log());
+    });
+}
+
+#[test]
+fn a_state_file_that_is_broken_is_reported_and_ignored() {
+    isolated(|lab| {
+        let mut pair = Pair::start(lab, 1000);
+        pair.first.process().kill();
+        std::fs::write(pair.lb1.directory().join("vipd/state.json"), "{\"schema\":1").unwrap();
+        pair.restart();
+        assert_eq!(pair.first.wait_state("web", "backup")["times_master"], 0);
+        assert!(pair.log().contains("state.json is ignored: EOF while parsing"), "{}", pair.log());
+        until("it has nothing", SOON, || (!holds(&pair.lb1)).then_some(()));
+    });
+}
+
+#[test]
+fn a_stop_leaves_no_state() {
+    isolated(|lab| {
+        let (host, mut vipd) = alone(lab);
+        let state = host.directory().join("vipd/state.json");
+        until("there is a state file", SOON, || state.exists().then_some(()));
+        assert!(vipd.process().stop().success());
+        assert!(!state.exists() && !holds(&host));
+    });
+}
+
+#[test]
+fn what_is_handed_on_to_nobody_is_resigned_by_the_flush() {
+    isolated(|lab| {
+        let mut pair = Pair::start(lab, 1000);
+        pair.first.process().signal(Signal::SIGUSR2);
+        assert!(pair.first.process().wait(SOON).success());
+        let (_, said, _) = flush(&pair.lb1, &["--after", "success"]);
+        assert!(said.starts_with("nothing removed: ") && holds(&pair.lb1), "{said}");
+        // The new agent could not use its configuration.
+        let directory = pair.lb1.directory().join("vipd");
+        let vipd = programs().vipd;
+        let (directory, vipd) = (directory.to_string_lossy(), vipd.to_string_lossy());
+        let arguments =
+            ["EXIT_STATUS=78", &vipd, "flush", "--runtime-dir", &directory, "--after", "exit-code"];
+        let from = now();
+        let said = pair.lb1.run("env", &arguments);
+        assert!(said.starts_with("resigned to 224.0.0.18 with priority 0\nresigned to ff02::12 "), "{said}");
+        assert!(!holds(&pair.lb1));
+        for probe in &pair.probes {
+            let after = probe.wait_for(&pair.lb2, from, SOON) - from;
+            assert!(after < 1_500_000_000, "{after} ns: Skew_Time is 609 ms");
+        }
     });
 }

@@ -12,7 +12,7 @@ use super::report;
 use super::stamp::Clocks;
 use crate::check::{self, Context, Handle, Settings};
 use crate::engine::settings::{self, CheckSource};
-use crate::proto::health::{Health, Verdict};
+use crate::proto::health::{Health, Settings as Rules, Verdict};
 use crate::sys::clock;
 use crate::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub struct Checks {
     post: Post,
     results: check::Reports,
     table: Mutex<Table>,
+    /// What an earlier agent heard last of checks that have not been started yet.
+    inherited: Mutex<BTreeMap<String, Verdict>>,
 }
 
 #[derive(Default)]
@@ -52,11 +54,21 @@ struct Running {
 pub type Results = mpsc::Receiver<(Arc<Settings>, check::Report)>;
 
 impl Checks {
-    /// No checks yet; verdicts will go to `post`.
-    pub fn new(post: Post) -> (Arc<Self>, Results) {
+    /// No checks yet; verdicts will go to `post`. Those of an earlier agent, which the engine knows, count until there are
+    /// new ones.
+    pub fn new(post: Post, inherited: BTreeMap<String, Verdict>) -> (Arc<Self>, Results) {
         let (results, arriving) = mpsc::channel(RESULTS);
         let context = Context::new(clock::now);
-        (Arc::new(Self { context, post, results, table: Mutex::default() }), arriving)
+        (
+            Arc::new(Self {
+                context,
+                post,
+                results,
+                table: Mutex::default(),
+                inherited: Mutex::new(inherited),
+            }),
+            arriving,
+        )
     }
 
     /// Runs exactly these checks from now on; one that is configured as before goes on undisturbed, and one that is
@@ -86,8 +98,11 @@ impl Checks {
 
     fn started(&self, settings: &Settings, now: Instant) -> Running {
         let settings = Arc::new(settings.clone());
-        let health = Health::new(settings.health(), now);
-        if let Some(verdict) = health.verdict() {
+        let inherited = self.inherited.lock().unwrap_or_else(PoisonError::into_inner).remove(&settings.name);
+        let configured = settings.health();
+        let mut health = Health::new(Rules { initial: inherited.or(configured.initial), ..configured }, now);
+        health.reconfigure(now, configured);
+        if let (Some(verdict), None) = (health.verdict(), inherited) {
             self.tell(&settings.name, verdict, "configured so until the first verdict".to_owned());
         }
         let since = health.verdict().map(|_| now);

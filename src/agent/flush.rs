@@ -1,19 +1,24 @@
 //! Taking away what a dead agent left in the kernel: every address with our mark, then the nftables table.
 //!
 //! In this order, for the table keeps the addresses from answering until they are gone. It needs no configuration: what
-//! is ours carries a mark, wherever it is.
+//! is ours carries a mark, wherever it is. Where the agent's lease still lives, its backups wait for it; they are told
+//! not to.
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::inherit::Found;
 use super::runtime_dir::{self, RuntimeDir};
-use crate::engine::action::Place;
+use super::state;
+use crate::engine::action::{Datagram, Place};
 use crate::engine::event::Refusal;
 use crate::net::IpNet;
 use crate::sys::address::{Addresses, Known};
 use crate::sys::netlink::{BATCH, Failure};
 use crate::sys::nftables::Table;
+use crate::sys::vrrp_socket::VrrpSocket;
 use crate::sys::{capabilities, name_of};
 
 /// What the command line says.
@@ -46,6 +51,8 @@ pub enum Done {
 /// What was taken away.
 #[derive(Debug, Default)]
 pub struct Flushed {
+    /// Whom it was told that the master resigns, once a virtual router.
+    pub resigned: Vec<IpAddr>,
     /// Addresses, each with the name of its link.
     pub addresses: Vec<(IpNet, String)>,
     /// Whether there was a table.
@@ -85,19 +92,38 @@ pub fn run(options: &Options) -> Result<Done, Trouble> {
     }
     // Held to the end: no agent starts while its table is being taken away.
     let _lock = RuntimeDir::lock(&options.runtime_dir)?;
-    if options.after.as_ref().is_some_and(After::is_followed) {
+    let found = Found::look(&options.runtime_dir);
+    if options.after.as_ref().is_some_and(|after| after.is_followed(&found)) {
         return Ok(Done::Left);
     }
+    state::remove(&options.runtime_dir).map_err(refused("remove the state file"))?;
+    let resigned = resign(&found);
     let addresses = remove_addresses()?;
     let table = delete_table()?;
-    Ok(Done::Flushed(Flushed { addresses, table }))
+    Ok(Done::Flushed(Flushed { resigned, addresses, table }))
 }
 
 impl After {
-    /// Whether systemd starts the agent again: after everything but a stop, and a configuration that cannot be used.
-    fn is_followed(&self) -> bool {
-        self.result != "success" && self.status.as_deref() != Some(UNUSABLE)
+    /// Whether an agent follows that may go on with what is there. systemd starts one after everything but a stop, and a
+    /// configuration that cannot be used; and a stop that is the first half of a restart hands everything on. An agent
+    /// that has begun to hand over to another node leaves nothing to go on with.
+    fn is_followed(&self, found: &Found) -> bool {
+        let starts = self.status.as_deref() != Some(UNUSABLE);
+        starts && found.is_something() && (found.handed_on || self.result != "success")
     }
+}
+
+/// Resigns in the name of those whose leases live. Who does not hear it waits as for any dead master.
+fn resign(found: &Found) -> Vec<IpAddr> {
+    let resignations = found.estates().flat_map(|estate| {
+        let lives = |datagram: &&Datagram| estate.leases.contains_key(&datagram.endpoint.family);
+        estate.resignations.iter().filter(lives)
+    });
+    let send = |datagram: &Datagram| {
+        let socket = VrrpSocket::open(datagram.endpoint, &[])?;
+        socket.send(datagram.source, datagram.destination, &datagram.payload)
+    };
+    resignations.filter(|datagram| send(datagram).is_ok()).map(|datagram| datagram.destination).collect()
 }
 
 fn remove_addresses() -> Result<Vec<(IpNet, String)>, Trouble> {
@@ -141,7 +167,8 @@ impl fmt::Display for Flushed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses = self.addresses.iter().map(|(net, link)| format!("removed {net} from {link}"));
         let table = self.table.then(|| "removed the nftables table 'netdev vipd'".to_owned());
-        let lines: Vec<String> = addresses.chain(table).collect();
+        let resigned = self.resigned.iter().map(|to| format!("resigned to {to} with priority 0"));
+        let lines: Vec<String> = resigned.chain(addresses).chain(table).collect();
         f.write_str(if lines.is_empty() { "nothing of an agent's is left" } else { "" })?;
         f.write_str(&lines.join("\n"))
     }
@@ -157,9 +184,33 @@ const UNUSABLE: &str = "78";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::action::InstanceId;
+    use crate::engine::inheritance::{Identity, Inherited};
+    use crate::net::{Family, Vrid};
+    use crate::wire::vrrp::Version;
 
     fn after(result: &str, status: &str) -> After {
         After { result: result.to_owned(), status: Some(status.to_owned()).filter(|s| !s.is_empty()) }
+    }
+
+    /// What an agent left that was master, or had begun to end.
+    fn found(something: bool, handed_on: bool) -> Found {
+        let mut found = Found { handed_on, ..Found::default() };
+        if something {
+            let identity = Identity {
+                interface: "eth0".to_owned(),
+                vrid: Vrid::new(51).unwrap(),
+                version: Version::V3,
+                sources: None,
+                families: vec![Family::Ipv4],
+            };
+            let (name, id) = ("web".to_owned(), InstanceId(1));
+            let adoptions = Vec::new();
+            let inherited =
+                Inherited { identity, name, id, term: 1, stepped_down: false, adoptions, estate: None };
+            found.inheritance.instances.push(inherited);
+        }
+        found
     }
 
     #[test]
@@ -167,22 +218,33 @@ mod tests {
         for (result, status) in
             [("signal", "KILL"), ("watchdog", "ABRT"), ("exit-code", "70"), ("resources", "")]
         {
-            assert!(after(result, status).is_followed(), "{result} {status}");
+            assert!(after(result, status).is_followed(&found(true, false)), "{result} {status}");
         }
     }
 
     #[test]
-    fn nobody_follows_after_a_stop_or_with_a_configuration_that_cannot_be_used() {
-        assert!(!after("success", "0").is_followed());
-        assert!(!after("exit-code", "78").is_followed());
+    fn an_agent_that_was_handing_over_leaves_nothing_to_go_on_with() {
+        assert!(!after("timeout", "KILL").is_followed(&found(false, false)));
+    }
+
+    #[test]
+    fn nobody_follows_after_a_stop_unless_it_is_a_restart() {
+        assert!(!after("success", "0").is_followed(&found(true, false)));
+        assert!(after("success", "0").is_followed(&found(true, true)));
+    }
+
+    #[test]
+    fn nobody_follows_with_a_configuration_that_cannot_be_used() {
+        assert!(!after("exit-code", "78").is_followed(&found(true, true)));
     }
 
     #[test]
     fn what_was_removed_is_said_line_by_line() {
         assert_eq!(Flushed::default().to_string(), "nothing of an agent's is left");
         let addresses = vec![("192.0.2.10/24".parse().unwrap(), "eth0".to_owned())];
-        let flushed = Flushed { addresses, table: true };
-        let text = "removed 192.0.2.10/24 from eth0\nremoved the nftables table 'netdev vipd'";
+        let resigned = vec!["224.0.0.18".parse().unwrap()];
+        let flushed = Flushed { resigned, addresses, table: true };
+        let text = "resigned to 224.0.0.18 with priority 0\nremoved 192.0.2.10/24 from eth0\nremoved the nftables table 'netdev vipd'";
         assert_eq!(Done::Flushed(flushed).to_string(), text);
     }
 }

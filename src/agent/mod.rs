@@ -17,17 +17,20 @@
 //! | [`report`], [`view`] | the report that everybody reads, and how it is made |
 //! | [`history`], [`record`] | what happened, and how it reads |
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
+//! | [`state`], [`inherit`], [`bequeath`] | what one agent leaves to the next: the file, how it is read, how it is kept |
 //! | [`flush`] | taking away what a dead agent left |
 //! | [`systemd`], [`log`], [`stamp`] | what systemd, the log and the calendar are told |
 
 pub mod announce;
 pub mod api;
+pub mod bequeath;
 pub mod checks;
 pub mod connection;
 pub mod flush;
 pub mod gate;
 pub mod heartbeat;
 pub mod history;
+pub mod inherit;
 pub mod log;
 pub mod mail;
 mod perform;
@@ -41,6 +44,7 @@ pub mod run;
 pub mod runtime_dir;
 pub mod service;
 pub mod stamp;
+pub mod state;
 pub mod statuses;
 pub mod systemd;
 pub mod view;

@@ -13,6 +13,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::{Notify, oneshot};
 
 use crate::engine::event::Target;
+use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::Notice;
 use crate::engine::settings::Settings;
 use crate::engine::status::Status;
@@ -43,6 +44,10 @@ pub enum Request {
     Resume(Target),
     /// Somebody wants to know how things stand.
     Status(oneshot::Sender<Status>),
+    /// What would be there for the next agent.
+    Bequest(oneshot::Sender<Inheritance>),
+    /// End, and leave everything as it is.
+    Leave,
     /// Hand everything over and end.
     Shutdown,
     /// Release everything and end.
@@ -54,14 +59,16 @@ impl Request {
     fn replaces(&self, older: &Self) -> bool {
         match (self, older) {
             (Self::Verdict { check, .. }, Self::Verdict { check: other, .. }) => check == other,
-            (Self::Shutdown, Self::Shutdown) | (Self::ShutdownNow, Self::ShutdownNow) => true,
+            (Self::Shutdown, Self::Shutdown)
+            | (Self::ShutdownNow, Self::ShutdownNow)
+            | (Self::Leave, Self::Leave) => true,
             _ => false,
         }
     }
 
     /// Whether the request is accepted however many wait: there is at most one of its like.
     fn is_unrefusable(&self) -> bool {
-        matches!(self, Self::Verdict { .. } | Self::Shutdown | Self::ShutdownNow)
+        matches!(self, Self::Verdict { .. } | Self::Shutdown | Self::ShutdownNow | Self::Leave)
     }
 }
 

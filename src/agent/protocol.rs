@@ -80,6 +80,8 @@ pub(super) struct Protocol {
     deadline: Option<Instant>,
     /// What the timer is armed for.
     armed: Option<Instant>,
+    /// Whether to end and leave everything as it is.
+    leaving: bool,
     /// When a shutdown that does not come to its end is given up.
     give_up_at: Option<Instant>,
     actions: Vec<Action>,
@@ -116,6 +118,7 @@ impl Protocol {
             last_turn: now,
             deadline: None,
             armed: None,
+            leaving: false,
             give_up_at: None,
             actions: Vec::new(),
             buffer: vec![0; DATAGRAM],
@@ -144,7 +147,7 @@ impl Protocol {
     }
 
     fn is_done(&self) -> bool {
-        self.engine.is_idle() || self.give_up_at.is_some_and(|at| at <= self.last_turn)
+        self.leaving || self.engine.is_idle() || self.give_up_at.is_some_and(|at| at <= self.last_turn)
     }
 
     /// Asks `epoll` what is ready; room for everything there is, so that nothing readable stays unseen.
@@ -302,6 +305,8 @@ impl Protocol {
                     // Whoever asked may have gone; nobody else wants the answer.
                     drop(reply.send(self.engine.status(now)));
                 }
+                Request::Bequest(reply) => drop(reply.send(self.engine.bequest())),
+                Request::Leave => self.leaving = true,
                 Request::Shutdown => {
                     self.give_up_at = Some(now + LONGEST_STOP);
                     self.feed(now, Event::Shutdown);

@@ -20,6 +20,8 @@ pub enum Record {
     Started { version: String, pid: u32 },
     /// The agent began to end.
     Stopping,
+    /// The agent ends and leaves everything to the next one.
+    HandedOn,
     /// An instance changed its state.
     Transition { from: Role, to: Role, reason: String },
     /// An effective priority changed.
@@ -122,6 +124,7 @@ impl Record {
         match self {
             Self::Started { .. }
             | Self::Stopping
+            | Self::HandedOn
             | Self::Transition { .. }
             | Self::Priority { .. }
             | Self::Master { .. }
@@ -169,6 +172,7 @@ impl fmt::Display for Record {
         match self {
             Self::Started { version, pid } => write!(f, "vipd {version} started, pid {pid}"),
             Self::Stopping => f.write_str("the agent is stopping"),
+            Self::HandedOn => f.write_str("the agent ends and leaves everything to the next one"),
             Self::Transition { from, to, reason } => {
                 write!(f, "{} -> {}: {reason}", State::from(*from), State::from(*to))
             }

@@ -1,11 +1,11 @@
 //! The agent from start to end: what is opened before the threads exist, which threads there are, in which order they
 //! end.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
 use super::heartbeat::Heartbeats;
+use super::inherit::Found;
 use super::log::{self, Format};
 use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
@@ -66,6 +66,8 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     // Before any thread: it changes the umask for a moment, and nobody shall see two agents at work.
     let mut directory = RuntimeDir::take(&runtime_dir)?;
     let log = log::start(log_format);
+    let found = Found::look(directory.path());
+    let verdicts = found.inheritance.checks.clone();
     let node = nix::unistd::gethostname().map_err(refused("read the host's name"))?;
     let mut heartbeats = Heartbeats::new();
     let pulse = heartbeats.register("protocol");
@@ -88,11 +90,11 @@ pub fn run(options: Options) -> Result<(), Trouble> {
         announcer.clone(),
         pulse_of_gate,
         gate_trouble.clone(),
-        BTreeMap::new(),
+        found.terms,
     );
     let gate = gate.map_err(refused("start the gate thread"))?;
     let parts = protocol::Parts {
-        engine: Engine::new(clock::now(), config.settings.clone()),
+        engine: Engine::inheriting(clock::now(), config.settings.clone(), found.inheritance),
         inbox,
         notices,
         route: mailbox.clone(),
@@ -114,6 +116,7 @@ pub fn run(options: Options) -> Result<(), Trouble> {
         heartbeats,
         protocol: pulse,
         gate: gate_trouble,
+        verdicts,
         lines_dropped,
     };
     let ending = service::run(parts, &mut directory).map_err(refused("run the service thread"))?;
@@ -125,10 +128,13 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     let whole = route.join().is_ok() && whole;
     announcer.stop();
     let whole = announce.join().is_ok() && whole;
-    // What was shut until the addresses were gone is not in anybody's way any more.
-    orders.stop();
+    match ending {
+        Ending::HandedOn => orders.leave(),
+        // What was shut until the addresses were gone is not in anybody's way any more.
+        Ending::Asked | Ending::Unasked | Ending::Stuck => orders.stop(),
+    }
     let whole = gate.join().is_ok() && whole;
-    if ending == Ending::Asked && whole { Ok(()) } else { Err(Trouble::Ended) }
+    if ending != Ending::Unasked && whole { Ok(()) } else { Err(Trouble::Ended) }
 }
 
 fn refused<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Trouble {

@@ -63,6 +63,11 @@ impl RuntimeDir {
         Ok(Self { path: path.to_owned(), control: Some(control), status: Some(status), _lock: lock })
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Keeps agents out of the directory, as long as the lock lives. A directory that does not exist has none.
     pub fn lock(path: &Path) -> Result<Option<Flock<File>>, Trouble> {
         if path.is_dir() { locked(path).map(Some) } else { Ok(None) }

@@ -3,8 +3,9 @@
 //! It runs the checks, records and logs what the engine tells, answers the control API, speaks with systemd and listens
 //! to signals. The end of the protocol thread is the end of this one.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::UnixListener;
@@ -13,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::api::{Access, router};
+use super::bequeath::Bequest;
 use super::checks::{Checks, Results};
 use super::connection::serve;
 use super::gate;
@@ -30,6 +32,7 @@ use super::systemd::Systemd;
 use super::view::{self, Surroundings};
 use crate::config::Config;
 use crate::engine::event::Target;
+use crate::proto::health::Verdict;
 use crate::time::Duration;
 
 /// How long a hand-over may take before everything is released without it.
@@ -57,6 +60,8 @@ pub struct Parts {
     pub protocol: Heartbeat,
     /// What keeps the gate from working.
     pub gate: gate::Trouble,
+    /// What an earlier agent heard last of its checks.
+    pub verdicts: BTreeMap<String, Verdict>,
     /// Counts the log's dropped lines.
     pub lines_dropped: Option<ErrorCounter>,
 }
@@ -66,6 +71,8 @@ pub struct Parts {
 pub enum Ending {
     /// As it was asked to.
     Asked,
+    /// As it was asked to, and everything is for another agent to go on with.
+    HandedOn,
     /// The protocol thread ended by itself.
     Unasked,
     /// The protocol thread was asked to end and does not.
@@ -83,6 +90,7 @@ pub struct Service {
     reloader: Reloader,
     protocol: Heartbeat,
     gate: gate::Trouble,
+    bequest: Bequest,
     lines_dropped: Option<ErrorCounter>,
     systemd: Systemd,
 }
@@ -99,7 +107,7 @@ pub fn run(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
 
 async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
     let mut signals = Signals::new()?;
-    let (service, results, notices, heartbeats) = Service::new(parts);
+    let (service, results, notices, heartbeats) = Service::new(parts, directory.path());
     let service = Arc::new(service);
     for (listener, access) in
         [(directory.control.take(), Access::Everything), (directory.status.take(), Access::Questions)]
@@ -115,9 +123,10 @@ async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
 }
 
 impl Service {
-    fn new(parts: Parts) -> (Self, Results, NoticeReader, Heartbeats) {
-        let Parts { node, path, config, post, notices, heartbeats, protocol, gate, lines_dropped } = parts;
-        let (checks, results) = Checks::new(post.clone());
+    fn new(parts: Parts, directory: &Path) -> (Self, Results, NoticeReader, Heartbeats) {
+        let Parts { node, path, config, post, notices, heartbeats, protocol, gate, verdicts, lines_dropped } =
+            parts;
+        let (checks, results) = Checks::new(post.clone(), verdicts);
         let service = Self {
             node,
             started: Stamp::now(),
@@ -125,6 +134,7 @@ impl Service {
             history: Arc::default(),
             reloader: Reloader::new(path, config, post.clone(), Arc::clone(&checks)),
             checks,
+            bequest: Bequest::new(directory.to_owned(), post.clone()),
             post,
             protocol,
             gate,
@@ -145,6 +155,8 @@ impl Service {
         tokio::spawn(async move { checks.judge(results).await });
         let service = Arc::clone(self);
         tokio::spawn(async move { service.keep_systemd_informed().await });
+        let service = Arc::clone(self);
+        tokio::spawn(async move { service.bequest.keep(&service.history).await });
     }
 
     /// The loop that never waits for anything but all of its causes at once.
@@ -164,16 +176,16 @@ impl Service {
             tokio::select! {
                 batch = notices.next() => match batch {
                     Some(batch) => self.take(batch),
-                    None if end == End::NotYet => return Ending::Unasked,
-                    None => return Ending::Asked,
+                    None => return end.ending(),
                 },
                 wish = signals.next() => match wish {
                     Wish::Reload => self.reload_in_background(),
-                    Wish::End => end = self.end_sooner(end),
+                    Wish::End => end = self.end_sooner(end).await,
+                    Wish::HandOn => end = self.hand_on(end).await,
                 },
                 () = end.due() => match end {
-                    End::Forced(_) => return Ending::Stuck,
-                    End::NotYet | End::Asked(_) => end = self.end_sooner(end),
+                    End::Forced(_) | End::HandingOn(_) => return Ending::Stuck,
+                    End::NotYet | End::Asked(_) => end = self.end_sooner(end).await,
                 },
                 _ = turns.tick() => {
                     own.beat();
@@ -199,18 +211,35 @@ impl Service {
         }
     }
 
-    fn end_sooner(&self, end: End) -> End {
+    async fn end_sooner(&self, end: End) -> End {
         let (request, next) = match end {
             End::NotYet => {
                 self.systemd.stopping();
                 self.record(Stamp::now(), None, Record::Stopping);
+                // Before anything is handed over: should the end be cut short, nobody shall go on with half of it.
+                self.bequest.close().await;
                 (Request::Shutdown, End::Asked(Instant::now() + HAND_OVER))
             }
+            // Whatever has been left by now stays; but it goes no further.
+            End::HandingOn(_) => return end,
             End::Asked(_) | End::Forced(_) => (Request::ShutdownNow, End::Forced(Instant::now() + RELEASE)),
         };
         match self.post.send(request) {
             // Already over; its last notices are about to say so.
             Ok(()) | Err(Refused::Ended | Refused::Full) => next,
+        }
+    }
+
+    /// Ends at once, and leaves everything as it is for another agent to go on with.
+    async fn hand_on(&self, end: End) -> End {
+        if end != End::NotYet {
+            return end;
+        }
+        self.systemd.stopping();
+        self.record(Stamp::now(), None, Record::HandedOn);
+        self.bequest.hand_on().await;
+        match self.post.send(Request::Leave) {
+            Ok(()) | Err(Refused::Ended | Refused::Full) => End::HandingOn(Instant::now() + RELEASE),
         }
     }
 
@@ -353,13 +382,23 @@ enum End {
     NotYet,
     Asked(Instant),
     Forced(Instant),
+    HandingOn(Instant),
 }
 
 impl End {
     async fn due(self) {
         match self {
             Self::NotYet => std::future::pending().await,
-            Self::Asked(at) | Self::Forced(at) => sleep_until(at).await,
+            Self::Asked(at) | Self::Forced(at) | Self::HandingOn(at) => sleep_until(at).await,
+        }
+    }
+
+    /// What the end of the protocol thread means now.
+    fn ending(self) -> Ending {
+        match self {
+            Self::NotYet => Ending::Unasked,
+            Self::Asked(_) | Self::Forced(_) => Ending::Asked,
+            Self::HandingOn(_) => Ending::HandedOn,
         }
     }
 }
@@ -369,12 +408,14 @@ impl End {
 enum Wish {
     Reload,
     End,
+    HandOn,
 }
 
 struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    hand_on: Signal,
 }
 
 impl Signals {
@@ -383,6 +424,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hand_on: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -391,6 +433,7 @@ impl Signals {
             _ = self.hangup.recv() => Wish::Reload,
             _ = self.terminate.recv() => Wish::End,
             _ = self.interrupt.recv() => Wish::End,
+            _ = self.hand_on.recv() => Wish::HandOn,
         }
     }
 }

@@ -11,14 +11,16 @@
 //!
 //! The lease is what makes this safe: who adopts it is, to everybody else, the agent that went silent a moment ago. A
 //! lease that is over has let somebody else begin, and is never adopted. Nor is the fourth within a minute: an
-//! agent that keeps falling is better replaced by another node.
+//! agent that keeps falling is better replaced by another node. What is not adopted although its lease lives is resigned
+//! with priority 0, so that nobody waits for it.
 
 use alloc::vec::Vec;
 
 use super::Engine;
-use super::action::{Action, Datagram, Place, Placement};
+use super::action::{Action, Datagram, Endpoint, Place, Placement};
 use super::inheritance::{Estate, Identity, Inheritance, Inherited};
 use super::instance::Instance;
+use super::member::Member;
 use super::notice::{Reason, State, What};
 use super::world::World;
 use crate::proto::vrrp::Input;
@@ -73,6 +75,7 @@ impl Instance {
         self.gates.go_on_from(inherited.term);
         self.adoptions = inherited.adoptions;
         self.estate = inherited.estate;
+        self.plan();
     }
 
     /// Whether it may still go on where the earlier agent stopped.
@@ -85,7 +88,10 @@ impl Instance {
         let Some(estate) = self.estate.take() else { return };
         let found = match self.judge_estate(now, &estate, world) {
             Ok(found) => found,
-            Err(why) => return self.tell(now, What::NotAdopted { why }, out),
+            Err(why) => {
+                self.estate = Some(estate);
+                return self.renounce(now, why, out);
+            }
         };
         self.holding.inherit(&found);
         for member in &mut self.members {
@@ -152,11 +158,28 @@ impl Instance {
         self.renounce(now, if late { "its lease is about to end" } else { "something is in the way" }, out);
     }
 
-    /// Gives it up.
+    /// Gives it up: it is another node's turn.
     pub(super) fn renounce(&mut self, now: Instant, why: &'static str, out: &mut Vec<Action>) {
-        if self.estate.take().is_some() {
+        if let Some(estate) = self.estate.take() {
             self.tell(now, What::NotAdopted { why }, out);
+            self.renounced = Some(estate).filter(|estate| estate.leases.values().any(|end| *end > now));
         }
+    }
+
+    /// Nobody will go on as the master that others may still wait for: as soon as that can be said, it is.
+    pub(super) fn resign_for_the_dead(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let Some(mut estate) = self.renounced.take() else { return };
+        estate.leases.retain(|_, end| *end > now);
+        estate.resignations.retain(|datagram| {
+            let Endpoint { link, family } = datagram.endpoint;
+            let speaks = |m: &Member| m.family == family && m.voice.is_some_and(|voice| voice.link == link);
+            let (speaks, lives) = (self.members.iter().any(speaks), estate.leases.contains_key(&family));
+            if speaks && lives {
+                out.push(Action::Send(datagram.clone()));
+            }
+            !speaks && lives
+        });
+        self.renounced = Some(estate).filter(|estate| !estate.resignations.is_empty());
     }
 
     /// Nothing is in the way: goes on as master.

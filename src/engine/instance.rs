@@ -59,6 +59,8 @@ pub(super) struct Instance {
     pub(super) gates: Gates,
     /// What an earlier agent held, as long as it is not decided whether it is adopted.
     pub(super) estate: Option<Estate>,
+    /// What was given up although its lease lives, until others have been told.
+    pub(super) renounced: Option<Estate>,
     /// When it was last adopted.
     pub(super) adoptions: Vec<Instant>,
     /// When something is due, as of the last time it came to rest.
@@ -90,6 +92,7 @@ impl Instance {
             announcing: Announcing::default(),
             gates: Gates::new(),
             estate: None,
+            renounced: None,
             adoptions: Vec::new(),
             due: Some(start_at),
             settings,
@@ -297,6 +300,7 @@ impl Instance {
             member.take_heart(now);
             member.joining &= runs;
         }
+        self.resign_for_the_dead(now, out);
         let obstacle = self.obstacle(world);
         if world.seen && self.is_heir() {
             self.check_estate(now, obstacle.as_ref(), out);

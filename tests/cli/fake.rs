@@ -21,6 +21,8 @@ use vipd::agent::service::{self, Ending, Parts};
 use vipd::config;
 use vipd::engine::action::InstanceId;
 use vipd::engine::event::Target;
+use vipd::engine::inheritance::Inheritance;
+use vipd::engine::inheritance::Inheritance;
 use vipd::engine::notice::{Notice, Reason, State, What};
 use vipd::engine::settings::Effect;
 use vipd::engine::status::{
@@ -99,6 +101,7 @@ impl Agent {
             protocol: heartbeats.register("protocol"),
             heartbeats,
             gate: vipd::agent::gate::Trouble::default(),
+            verdicts: std::collections::BTreeMap::new(),
             lines_dropped: None,
         };
         let mut directory = RuntimeDir::take(&dir).unwrap();
@@ -204,6 +207,7 @@ fn pretend(mut inbox: Inbox, shared: &Shared, ordered: &Sender<Request>, notices
                     status.at = clock::now();
                     drop(answer.send(status));
                 }
+                Request::Bequest(answer) => drop(answer.send(Inheritance::default())),
                 other => drop(ordered.send(other)),
             }
         }

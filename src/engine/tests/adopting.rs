@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::driver::*;
 use crate::engine::action::Action;
-use crate::engine::event::{Event, Gated, Gating, Picture, Target};
+use crate::engine::event::{Change, Event, Gated, Gating, Picture, Target};
 use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::{Reason, State, What};
 use crate::engine::settings::{Effect, Instance, Settings};
@@ -43,7 +43,7 @@ fn next(host: &Host, settings: Settings, left: Duration) -> (Host, Vec<Action>) 
 
 fn refuses(actions: &[Action], why: &'static str) {
     assert_eq!(notices(actions)[0], What::NotAdopted { why });
-    assert_eq!(adverts(actions), []);
+    assert!(adverts(actions).iter().all(|advert| advert.priority == Priority::RESIGN));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_lease_with_less_than_a_quarter_interval_left_is_not_adopted() {
     refuses(&actions, "its lease is about to end");
     assert_eq!(
         outline(&actions),
-        ["shut 192.0.2.10/32", "shut 192.0.2.10/32", "remove 192.0.2.10/32", "forget"]
+        ["shut 192.0.2.10/32", "shut 192.0.2.10/32", "remove 192.0.2.10/32", "IPv4 advert 0", "forget"]
     );
     assert_eq!((heir.state(), heir.held()), (State::Backup, [""; 0].map(Into::into).into()));
     let (heir, _) = next(&master, only(instance(100)), ms(251));
@@ -245,6 +245,23 @@ fn an_heir_yields_to_a_better_master_that_answers() {
     let (mut heir, _) = next(&master, only(instance(100)), SECOND);
     let actions = heir.hear(&advert(200));
     assert_eq!(outline(&actions), ["IPv4 advert 100", "shut 192.0.2.10/32", "remove 192.0.2.10/32"]);
+}
+
+#[test]
+fn what_is_not_adopted_although_its_lease_lives_is_resigned_once() {
+    let master = Host::master(only(dual(100)));
+    let two = Instance { addresses: nets(&["192.0.2.11/24"]), ..instance(100) };
+    let (mut heir, actions) = next(&master, only(two), SECOND);
+    refuses(&actions, "its addresses are not configured any more");
+    assert_eq!(adverts(&actions).len(), 1, "it has no voice in IPv6 any more");
+    assert_eq!(adverts(&heir.pass(SECOND)), []);
+    let mut silent = picture();
+    silent.links[0].up = false;
+    let mut heir = Host::heir(master.now, only(dual(100)), left_by(&master, SECOND));
+    assert_eq!(adverts(&heir.give(Event::Picture(silent))), []);
+    heir.pass(ms(500));
+    assert_eq!(adverts(&heir.change(Change::Link(link(ETH0, "eth0")))).len(), 2, "as soon as it can be said");
+    assert_eq!(heir.state(), State::Backup);
 }
 
 #[test]

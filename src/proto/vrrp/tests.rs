@@ -199,7 +199,7 @@ fn a_router_that_runs_is_not_adopted() {
 }
 
 #[test]
-fn nothing_but_start_and_adopt_has_an_effect_in_init() {
+fn nothing_but_start_has_an_effect_in_init() {
     let inputs = [
         Input::Tick,
         Input::Advert(heard(after(1), 0)),

@@ -1,0 +1,93 @@
+//! Keeping the state file true: the engine is asked what it would leave whenever something happened, and what is new is
+//! written. No advert is an occasion.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::history::{ENTRIES, History};
+use super::post::{Post, Request};
+use super::state::{self, State};
+use crate::sys::clock;
+
+/// The state file of this agent.
+#[derive(Debug)]
+pub struct Bequest {
+    directory: PathBuf,
+    post: Post,
+    /// What the file says; nothing any more once it has been closed.
+    file: Mutex<Contents>,
+}
+
+#[derive(Debug)]
+enum Contents {
+    Unknown,
+    Known(State),
+    /// The last word has been said.
+    Closed,
+}
+
+impl Bequest {
+    /// In this runtime directory, from the engine behind `post`.
+    pub fn new(directory: PathBuf, post: Post) -> Self {
+        Self { directory, post, file: Mutex::new(Contents::Unknown) }
+    }
+
+    /// Writes what is new whenever something happened; never ends.
+    pub async fn keep(&self, history: &Arc<History>) {
+        let mut follower = history.follow(0);
+        loop {
+            follower.next(ENTRIES).await;
+            self.renew(false).await;
+            // Whatever else happens right now is written together.
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The agent ends, and another one is to go on with everything.
+    pub async fn hand_on(&self) {
+        self.renew(true).await;
+    }
+
+    /// The agent ends, and leaves nothing.
+    pub async fn close(&self) {
+        *self.file.lock().await = Contents::Closed;
+        if let Err(error) = state::remove(&self.directory) {
+            tracing::warn!(%error, "cannot remove the state file");
+        }
+    }
+
+    async fn renew(&self, handed_on: bool) {
+        let mut file = self.file.lock().await;
+        if matches!(*file, Contents::Closed) {
+            return;
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = self.post.send(Request::Bequest(answer));
+        // Without an answer the file says what was true last; the lease will tell whether it still is.
+        let (Ok(()), Ok(Ok(inheritance))) = (asked, timeout(PATIENCE, answered).await) else { return };
+        let state = State { inheritance, handed_on };
+        let is_known = matches!(&*file, Contents::Known(known) if *known == state);
+        if !is_known {
+            match self.write(&state) {
+                Ok(()) => *file = Contents::Known(state),
+                Err(error) => tracing::warn!(%error, "cannot write the state file"),
+            }
+        }
+        if handed_on {
+            *file = Contents::Closed;
+        }
+    }
+
+    fn write(&self, state: &State) -> io::Result<()> {
+        state::write(&self.directory, &clock::boot_id()?, state)
+    }
+}
+
+/// How long the engine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(10);
