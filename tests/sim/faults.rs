@@ -88,11 +88,12 @@ impl World {
         }
         machine.serial += 1;
         drop(machine.kernel.take_reports());
-        machine.process = Some(Process::new(machine.serial, clock, machine.settings.clone(), seed));
+        let left = machine.inherit(clock, self.bug);
+        machine.process = Some(Process::new(machine.serial, clock, machine.settings.clone(), left, seed));
         let verdicts: Vec<(String, Verdict)> =
             machine.health.iter().filter(|(name, _)| *name == PROBE).map(|(n, v)| (n.clone(), *v)).collect();
         let delay = self.nodes[node].settings.startup_delay;
-        self.watch.started(self.now + delay, node);
+        self.watch.started(self.now, delay, node);
         self.dump(node, false);
         for (check, verdict) in verdicts {
             self.request(node, Duration::from_millis(100), Request::Verdict(check, verdict));
@@ -133,6 +134,7 @@ impl World {
         let now = self.now;
         let Some(process) = &mut self.nodes[node].process else { return };
         if process.stopping.replace(now).is_none() {
+            self.nodes[node].state = None;
             self.request(node, Duration::from_micros(100), Request::Shutdown);
         }
     }

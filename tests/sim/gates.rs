@@ -41,9 +41,30 @@ impl Gates {
         self.fitted.values().any(ran_out)
     }
 
-    /// Nothing is known any more: an agent's first order replaces what another one left.
-    pub(crate) fn replace(&mut self) {
-        self.fitted.clear();
+    /// Nothing is known any more: an agent's first order replaces what another one left, but for leases of these terms.
+    pub(crate) fn replace(&mut self, inherited: &BTreeMap<RouterId, u64>) {
+        self.fitted.retain(|router, fitted| {
+            fitted.gate.lease.is_some_and(|lease| inherited.get(router) == Some(&lease.term))
+        });
+    }
+
+    /// When a router's lease ends, if it lives.
+    pub(crate) fn lease(&self, router: RouterId) -> Option<Instant> {
+        match self.fitted.get(&router)?.lit {
+            Lit::Until(end) if self.now < end => Some(end),
+            Lit::Until(_) | Lit::Dark | Lit::Steady | Lit::Over(_) => None,
+        }
+    }
+
+    /// A lease that is over begins again.
+    pub(crate) fn revive(&mut self, router: RouterId) {
+        let now = self.now;
+        if let Some(fitted) = self.fitted.get_mut(&router)
+            && let Some(lease) = fitted.gate.lease
+        {
+            fitted.gate.passage = Passage::Open;
+            fitted.lit = Lit::Until(now + lease.extension);
+        }
     }
 
     /// Does as ordered, and says what passes.

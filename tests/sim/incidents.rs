@@ -88,7 +88,8 @@ impl Draw<'_> {
         let node = self.random.index(self.nodes.len());
         let instance = self.instance();
         match self.random.below(20) {
-            0 | 1 => self.both(Fault::Crash(node), Fault::Start(node)),
+            0 => self.both(Fault::Crash(node), Fault::Start(node)),
+            1 => self.comes_back(node, instance),
             2 | 3 => self.both(Fault::Stop(node), Fault::Start(node)),
             4 | 5 => {
                 let workers = self.random.chance(500);
@@ -129,6 +130,15 @@ impl Draw<'_> {
                 self.at(at, Fault::Dump(node));
             }
         }
+    }
+
+    /// A crash, and a start before the lease is over, or a little later.
+    fn comes_back(&mut self, node: usize, instance: usize) {
+        let (begins, _) = self.span();
+        let lease = self.nodes[node].settings.instances[instance].interval * 3;
+        let ends = begins + self.random.duration(Duration::from_millis(1), lease * 6 / 5);
+        self.at(begins, Fault::Crash(node));
+        self.at(ends.min(self.length * 99 / 100).max(begins), Fault::Start(node));
     }
 
     /// Two sides, the client on one of them; or one direction between two nodes.

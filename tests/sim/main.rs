@@ -66,8 +66,17 @@ fn every_promise_is_kept_whatever_the_seed() {
         println!("seed {seed}: {what}\n    SIM_SEED={seed} cargo test --test sim -- --nocapture");
     }
     assert!(outcome.failures.is_empty(), "{} of {seeds} seeds failed", outcome.failures.len());
-    for what in ["takes", "hand-overs", "crashes", "freezes", "partitions", "refusals", "repairs", "reloads"]
-    {
+    for what in [
+        "takes",
+        "hand-overs",
+        "crashes",
+        "freezes",
+        "partitions",
+        "refusals",
+        "repairs",
+        "reloads",
+        "adoptions",
+    ] {
         let count = outcome.counts.get(what).copied().unwrap_or_default();
         assert!(count >= seeds / 20, "{count} {what} in {seeds} seeds prove nothing");
     }

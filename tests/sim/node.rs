@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use vipd::engine::Engine;
-use vipd::engine::action::{Endpoint, Generation};
+use vipd::engine::action::{Endpoint, Generation, RouterId};
 use vipd::engine::event::{Change, Claim, Gated, Held, Opened, Picture, Target};
+use vipd::engine::inheritance::Inheritance;
 use vipd::engine::notice::State;
 use vipd::engine::settings::{Instance, Settings};
-use vipd::net::Mac;
+use vipd::net::{Family, Mac};
 use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
 
 use crate::kernel::Kernel;
 use crate::network::Shared;
+use crate::planted::Bug;
 use crate::random::Random;
 use crate::workers::{Gatekeeper, Route};
 
@@ -35,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) workers_frozen: bool,
     /// How many processes it has had.
     pub(crate) serial: u32,
+    /// Its state file.
+    pub(crate) state: Option<Inheritance>,
 }
 
 impl Node {
@@ -50,6 +54,7 @@ impl Node {
             frozen: false,
             workers_frozen: false,
             serial: 0,
+            state: None,
         }
     }
 
@@ -72,6 +77,49 @@ impl Node {
     pub(crate) fn owner_of(&self, address: IpAddr) -> Option<&Instance> {
         let mut instances = self.settings.instances.iter();
         instances.find(|i| i.addresses.iter().any(|net| net.address() == address))
+    }
+
+    /// What the state file says, with the leases that live, and their terms.
+    pub(crate) fn inherit(
+        &mut self,
+        clock: Instant,
+        bug: Option<Bug>,
+    ) -> (Inheritance, BTreeMap<RouterId, u64>) {
+        self.kernel.gates.advance(clock);
+        let (mut left, mut terms) = (self.state.clone().unwrap_or_default(), BTreeMap::new());
+        for inherited in &mut left.instances {
+            let Some(estate) = &mut inherited.estate else { continue };
+            for family in [Family::Ipv4, Family::Ipv6] {
+                let router = RouterId { instance: inherited.id, family };
+                if bug.is_some_and(Bug::revives) && self.kernel.gates.lease(router).is_none() {
+                    self.kernel.gates.revive(router);
+                }
+                if let Some(end) = self.kernel.gates.lease(router) {
+                    estate.leases.insert(family, end);
+                    terms.insert(router, inherited.term);
+                }
+            }
+        }
+        if terms.is_empty() {
+            left.checks.clear();
+        }
+        (left, terms)
+    }
+
+    /// Writes the state file.
+    pub(crate) fn write_state(&mut self, bug: Option<Bug>) {
+        let Some(process) = self.process.as_mut().filter(|p| p.stopping.is_none()) else { return };
+        if !std::mem::take(&mut process.has_news) {
+            return;
+        }
+        let mut state = process.engine.bequest();
+        if bug.is_some_and(Bug::forgets_nothing) {
+            let old = self.state.take().unwrap_or_default().instances;
+            for new in state.instances.iter_mut().filter(|new| new.estate.is_none()) {
+                new.estate = old.iter().find(|old| old.id == new.id).and_then(|old| old.estate.clone());
+            }
+        }
+        self.state = Some(state);
     }
 
     /// Whether its agent runs and gets time.
@@ -143,15 +191,25 @@ pub(crate) struct Process {
     pub(crate) stepped_down: BTreeSet<u8>,
     /// By virtual router identifier.
     pub(crate) standing: BTreeMap<u8, Standing>,
+    /// Something was told that the state file may not say yet.
+    pub(crate) has_news: bool,
     /// Turns in a row without time passing, for nothing but the deadline.
     pub(crate) idle_turns: u32,
 }
 
 impl Process {
-    pub(crate) fn new(serial: u32, clock: Instant, settings: Settings, seed: u64) -> Self {
+    pub(crate) fn new(
+        serial: u32,
+        clock: Instant,
+        settings: Settings,
+        (inheritance, terms): (Inheritance, BTreeMap<RouterId, u64>),
+        seed: u64,
+    ) -> Self {
+        let stepped_down = inheritance.instances.iter().filter(|inherited| inherited.stepped_down);
+        let stepped_down = stepped_down.map(|inherited| inherited.identity.vrid.get()).collect();
         Self {
             serial,
-            engine: Engine::new(clock, settings),
+            engine: Engine::inheriting(clock, settings, inheritance),
             sockets: BTreeMap::new(),
             listening: BTreeMap::new(),
             reports: VecDeque::new(),
@@ -160,12 +218,13 @@ impl Process {
             claims: VecDeque::new(),
             requests: VecDeque::new(),
             route: Route::new(Random::new(seed, 10)),
-            gate: Gatekeeper::new(Random::new(seed, 11)),
+            gate: Gatekeeper::new(Random::new(seed, 11), terms),
             armed: None,
             wake_at: None,
             stopping: None,
-            stepped_down: BTreeSet::new(),
+            stepped_down,
             standing: BTreeMap::new(),
+            has_news: false,
             idle_turns: 0,
         }
     }

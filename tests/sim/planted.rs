@@ -66,6 +66,10 @@ pub(crate) enum Bug {
     ResignsForNothing,
     /// The operator's commands are not heard.
     Deaf,
+    /// What an earlier process left is adopted although its lease is over.
+    AdoptsLate,
+    /// What an earlier process held once is adopted whoever holds it now.
+    AdoptsAnothers,
 }
 
 const ALL: &[(Bug, &[&str])] = &[
@@ -92,6 +96,8 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::DeafToKernel, &["a stop ends in time", TRUTH]),
     (Bug::Restless, &["the engine never spins"]),
     (Bug::ResignsForNothing, &[RESIGNS]),
+    (Bug::AdoptsLate, &[ADOPTED]),
+    (Bug::AdoptsAnothers, &[ADOPTED]),
     (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
 
@@ -107,6 +113,7 @@ const DARK: &str = "an address is dark no longer than Master_Down_Interval";
 const BEST: &str = "the best router holds in the end";
 const TRUTH: &str = "status tells the truth";
 const TOGETHER: &str = "families move together";
+const ADOPTED: &str = "what is adopted was answered for";
 const RESIGNS: &str = "priority 0 is sent only when leaving";
 
 /// What a bug may know of the node it sits in.
@@ -123,6 +130,16 @@ impl Bug {
 
     pub(crate) fn hears_silence_first(self) -> bool {
         self == Self::SilenceFirst
+    }
+
+    /// Whether a lease that is over begins again when a process starts.
+    pub(crate) fn revives(self) -> bool {
+        matches!(self, Self::AdoptsLate | Self::AdoptsAnothers)
+    }
+
+    /// Whether the state file says of what was ever held that it still is.
+    pub(crate) fn forgets_nothing(self) -> bool {
+        self == Self::AdoptsAnothers
     }
 
     pub(crate) fn restarts(self) -> bool {

@@ -22,6 +22,9 @@ use crate::world::World;
 impl World {
     /// One turn of a node's agent.
     pub(crate) fn turn(&mut self, node: usize) {
+        // The file is a turn late: what happens in this one it does not say if the agent dies now.
+        let bug = self.bug;
+        self.nodes[node].write_state(bug);
         let Some(process) = &mut self.nodes[node].process else { return };
         let idle = !process.has_mail();
         let late = process.armed.map_or(Duration::ZERO, |armed| self.now.since(armed));
@@ -186,6 +189,10 @@ impl World {
                 Action::Tell(notice) => {
                     self.trace.line(self.now, || format!("n{node} tells {}", describe(&notice)));
                     self.watch.told(&notice);
+                    if let Some(process) = &mut self.nodes[node].process {
+                        process.has_news = true;
+                    }
+                    oracles::told(self, node, &notice);
                     if matches!(notice.what, What::Transition { .. } | What::Reloaded { .. }) {
                         self.watch.look_again = true;
                     }

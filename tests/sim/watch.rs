@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use vipd::engine::action::KernelWork;
 use vipd::engine::event::{Change, Event};
-use vipd::engine::notice::Notice;
+use vipd::engine::notice::{Notice, Reason};
 use vipd::net::Family;
 use vipd::time::{Duration, Instant};
 use vipd::wire::vrrp::{self, Advert};
@@ -96,6 +96,8 @@ pub(crate) struct Watch {
     /// When a master last learned of a rival, and whether that was not the first in a while, by node and virtual
     /// router identifier.
     quarrels: BTreeMap<(usize, u8), (Instant, bool)>,
+    /// When the process of each node began.
+    pub(crate) began: Vec<Instant>,
     /// The states that the oracles have seen.
     pub(crate) standing: Vec<BTreeMap<u8, Standing>>,
     /// The greatest generation of each kind of order, by node.
@@ -135,6 +137,7 @@ impl Watch {
             heard: BTreeMap::new(),
             heard_resignation: BTreeMap::new(),
             cause: none.clone(),
+            began: none.clone(),
             command: none,
             stall: vec![None; nodes],
             beaten: BTreeMap::new(),
@@ -184,8 +187,10 @@ impl Watch {
         self.upset.iter().copied().max().unwrap_or_default()
     }
 
-    pub(crate) fn started(&mut self, now: Instant, node: usize) {
+    pub(crate) fn started(&mut self, now: Instant, delay: Duration, node: usize) {
         self.forget(node);
+        self.began[node] = now;
+        let now = now + delay;
         self.upset(now, node);
     }
 
@@ -310,6 +315,8 @@ impl Watch {
     pub(crate) fn told(&mut self, notice: &Notice) {
         use vipd::engine::notice::What;
         let name = match notice.what {
+            What::Transition { reason: Reason::Adopted { .. }, .. } => "adoptions",
+            What::NotAdopted { .. } => "refused adoptions",
             What::Transition { .. } => "transitions",
             What::Rival { .. } => "rivals",
             What::HandedOver { .. } => "hand-overs",

@@ -187,13 +187,15 @@ pub(crate) struct Gatekeeper {
     own: bool,
     /// What is installed and is announced when it passes.
     pub(crate) barred: Vec<Placement>,
+    /// Leases of an earlier process that may live.
+    inherited: BTreeMap<RouterId, u64>,
     /// When its present step ends.
     pub(crate) step_at: Option<Instant>,
 }
 
 impl Gatekeeper {
-    pub(crate) fn new(random: Random) -> Self {
-        Self { random, orders: BTreeMap::new(), own: false, barred: Vec::new(), step_at: None }
+    pub(crate) fn new(random: Random, inherited: BTreeMap<RouterId, u64>) -> Self {
+        Self { random, orders: BTreeMap::new(), own: false, barred: Vec::new(), inherited, step_at: None }
     }
 
     /// Puts an order into the mailbox.
@@ -207,7 +209,8 @@ impl Gatekeeper {
     pub(crate) fn step(&mut self, now: Instant, kernel: &mut Kernel) -> Vec<Gated> {
         let orders = std::mem::take(&mut self.orders);
         if !orders.is_empty() && !std::mem::replace(&mut self.own, true) {
-            kernel.gates.replace();
+            self.inherited.retain(|router, _| orders.contains_key(router));
+            kernel.gates.replace(&self.inherited);
         }
         let answer = |gate: &Gate, state| Gated { router: gate.router, generation: gate.generation, state };
         let mut gated: Vec<Gated> =

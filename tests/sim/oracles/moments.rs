@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use vipd::engine::action::{Datagram, KernelWork, Passage, Place};
-use vipd::engine::notice::State;
+use vipd::engine::notice::{Notice, Reason, State, What};
 use vipd::engine::settings::{Instance, Preempt};
 use vipd::engine::status::{InstanceStatus, Status};
 use vipd::net::Family;
@@ -106,6 +106,26 @@ fn nothing_is_given_up_without_cause(world: &mut World, node: usize, places: &[P
             let what = format!("n{node} gives {vip} up although nothing happened to it");
             return world.breaks("nothing is given up without cause", what);
         }
+    }
+}
+
+/// A node tells something.
+pub(crate) fn told(world: &mut World, node: usize, notice: &Notice) {
+    let What::Transition { reason: Reason::Adopted { .. }, .. } = notice.what else { return };
+    let name = notice.about.as_ref().map(|(_, name)| name);
+    let instance = world.nodes[node].settings.instances.iter().find(|i| Some(&i.name) == name).cloned();
+    for vip in addresses(instance.as_ref()) {
+        what_is_adopted_was_answered_for(world, node, vip);
+    }
+}
+
+/// Who adopts an address answers for it since before its process began, without a gap. One that is new was nobody's.
+fn what_is_adopted_was_answered_for(world: &mut World, node: usize, vip: IpAddr) {
+    let began = world.watch.began[node];
+    let since = world.watch.answers.get(&vip).and_then(|answers| answers[node]);
+    if world.nodes[node].kernel.answers(vip) && since.is_some_and(|since| since >= began) {
+        let what = format!("n{node} adopts {vip}, for which it answers since {since:?}");
+        world.breaks("what is adopted was answered for", what);
     }
 }
 
