@@ -134,16 +134,23 @@ fn six() -> IpAddr {
 
 /// The agent of a master ends and comes back within its lease: nobody notices.
 fn comes_back(lab: &Lab, end: impl Fn(&mut Vipd)) {
+    goes_on(lab, |pair| {
+        end(&mut pair.first);
+        pair.restart();
+    });
+}
+
+/// Whatever becomes of the master's agent: nobody notices.
+fn goes_on(lab: &Lab, change: impl Fn(&mut Pair)) {
     let mut pair = Pair::start(lab, 1000);
     let sniffer = Sniffer::on(&pair.client);
     let source = IpAddr::from(pair.lb1.ipv4());
     let before = pair.second.instance("web")["since"].clone();
-    let usual = Probe::start(&pair.client, pair.lb1.ipv4().into());
+    let usual = Probe::start(&pair.client, source);
     usual.wait_for(&pair.lb1, 0, SOON);
     let from = now();
     sniffer.wait_advert("an advert of lb1", SOON, from, |advert| advert.source == source);
-    end(&mut pair.first);
-    pair.restart();
+    change(&mut pair);
     let adopted = pair.first.wait_state("web", "master");
     assert!(adopted["reason"].as_str().unwrap().starts_with("adopted from "), "{adopted}");
     assert_eq!(claim::who_has(&pair.client, FOUR), [pair.lb1.mac()].into());
@@ -164,6 +171,58 @@ fn comes_back(lab: &Lab, end: impl Fn(&mut Vipd)) {
     assert!(longest < 1_500_000_000, "{longest} ns without an advert");
     let peer = pair.second.instance("web");
     assert_eq!((&peer["state"], &peer["since"]), (&"backup".into(), &before), "{peer}");
+}
+
+#[test]
+fn an_upgrade_in_place_is_not_missed_and_keeps_the_process() {
+    isolated(|lab| {
+        goes_on(lab, |pair| {
+            let pid = pair.first.status()["agent"]["pid"].clone();
+            let (done, said, complaint) = pair.first.vipctl(&["upgrade"]);
+            assert!(done && said.ends_with(" goes on\n"), "{said}{complaint}");
+            assert_eq!(pair.first.status()["agent"]["pid"], pid);
+            assert_eq!(pair.first.pid().to_string(), pid.to_string());
+            assert_eq!(pair.first.process().ended(), None);
+        });
+    });
+}
+
+#[test]
+fn a_program_that_fails_its_self_check_is_refused_and_the_old_one_goes_on() {
+    isolated(|lab| {
+        let host = lab.host("lb1");
+        let installed = host.directory().join("installed");
+        std::fs::copy(env!("CARGO_BIN_EXE_vipd"), &installed).unwrap();
+        let programs = Programs::at(&installed, env!("CARGO_BIN_EXE_vipctl"));
+        let vipd = Vipd::start(&host, &programs, &node(150, 100));
+        vipd.wait_state("web", "master");
+        let before = vipd.instance("web")["since"].clone();
+        // Put in its place, as packages do.
+        let new = host.directory().join("new");
+        for (script, says) in [
+            ("#!/bin/sh\necho it is of another kind >&2\nexit 1\n", "it is of another kind"),
+            ("#!/bin/sh\nexit 3\n", "exit status: 3"),
+            ("no program\n", "cannot run "),
+        ] {
+            std::fs::write(&new, script).unwrap();
+            std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::rename(&new, &installed).unwrap();
+            let (done, _, complaint) = vipd.vipctl(&["upgrade"]);
+            assert!(!done && complaint.contains(says), "{complaint}");
+            assert_eq!(vipd.instance("web")["since"], before);
+        }
+        assert!(vipd.log().contains("upgrade refused, this program goes on: "), "{}", vipd.log());
+        // With a configuration that it cannot use the new one would not come up.
+        std::fs::copy(env!("CARGO_BIN_EXE_vipd"), &new).unwrap();
+        std::fs::rename(&new, &installed).unwrap();
+        let good = std::fs::read_to_string(vipd.file()).unwrap();
+        std::fs::write(vipd.file(), "instances: 1\n").unwrap();
+        let (done, _, complaint) = vipd.vipctl(&["upgrade"]);
+        assert!(!done && complaint.contains("the configuration cannot be used"), "{complaint}");
+        std::fs::write(vipd.file(), good).unwrap();
+        assert!(vipd.vipctl(&["upgrade"]).0);
+        assert!(vipd.wait_state("web", "master")["reason"].as_str().unwrap().starts_with("adopted from "));
+    });
 }
 
 #[test]

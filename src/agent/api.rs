@@ -125,11 +125,13 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
         Access::Everything => questions
             .route("/reload", post(reload))
             .route("/step-down", post(step_down))
-            .route("/resume", post(resume)),
+            .route("/resume", post(resume))
+            .route("/upgrade", post(upgrade)),
         Access::Questions => questions
             .route("/reload", post(only_questions))
             .route("/step-down", post(only_questions))
-            .route("/resume", post(only_questions)),
+            .route("/resume", post(only_questions))
+            .route("/upgrade", post(only_questions)),
     };
     all.fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -208,6 +210,13 @@ async fn resume(
     Ok(Json(Accepted { sequence, warnings: Vec::new() }).into_response())
 }
 
+async fn upgrade(State(shared): State<Shared>, Extension(by): Extension<Peer>) -> Result<Response, Failure> {
+    let sequence = shared.service.asked("upgrade".to_owned(), None, by);
+    let checked = shared.service.upgrade().await;
+    checked.map_err(|why| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, why.to_string()))?;
+    Ok(Json(Accepted { sequence, warnings: Vec::new() }).into_response())
+}
+
 async fn only_questions() -> Failure {
     Failure::new(StatusCode::FORBIDDEN, "this socket only answers questions; orders go to vipd.sock")
 }
@@ -215,7 +224,7 @@ async fn only_questions() -> Failure {
 async fn unknown_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "no such path; there are GET /status, /events and /version, POST /reload, /step-down and /resume",
+        "no such path; there are GET /status, /events and /version, POST /reload, /step-down, /resume and /upgrade",
     )
 }
 

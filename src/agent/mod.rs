@@ -18,6 +18,7 @@
 //! | [`history`], [`record`] | what happened, and how it reads |
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
 //! | [`state`], [`inherit`], [`bequeath`] | what one agent leaves to the next: the file, how it is read, how it is kept |
+//! | [`upgrade`] | another program in this one's place |
 //! | [`flush`] | taking away what a dead agent left |
 //! | [`systemd`], [`log`], [`stamp`] | what systemd, the log and the calendar are told |
 
@@ -47,4 +48,5 @@ pub mod stamp;
 pub mod state;
 pub mod statuses;
 pub mod systemd;
+pub mod upgrade;
 pub mod view;

@@ -62,6 +62,8 @@ pub enum Record {
     Reloaded { started: u32, stopped: u32, changed: u32 },
     /// A new configuration was refused.
     ReloadRefused { why: String },
+    /// Another program was not given this one's place.
+    UpgradeRefused { why: String },
     /// Somebody asked for a change.
     Asked { what: String, by: Peer },
     /// Events were lost before they could be recorded.
@@ -151,6 +153,7 @@ impl Record {
             | Self::LeaseOver
             | Self::GateLost { .. }
             | Self::ReloadRefused { .. }
+            | Self::UpgradeRefused { .. }
             | Self::Lost { .. } => Level::WARN,
             Self::Stuck { .. } => Level::ERROR,
         }
@@ -211,6 +214,7 @@ impl fmt::Display for Record {
                 "new configuration: {started} instances started, {stopped} stopped, {changed} changed in place"
             ),
             Self::ReloadRefused { why } => write!(f, "new configuration refused, the old one stays: {why}"),
+            Self::UpgradeRefused { why } => write!(f, "upgrade refused, this program goes on: {why}"),
             Self::Asked { what, by } => write!(f, "{what} asked for by {by}"),
             Self::Lost { count } => write!(f, "{count} events were lost"),
             Self::Stuck { threads } => {

@@ -9,6 +9,7 @@ use super::inherit::Found;
 use super::log::{self, Format};
 use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
+use super::upgrade::Program;
 use super::{announce, gate, mail, post, protocol, route};
 use crate::config;
 use crate::engine::Engine;
@@ -53,8 +54,9 @@ pub enum Trouble {
     Stuck,
 }
 
-/// Runs the agent until it is asked to end. The calling thread becomes the service thread.
-pub fn run(options: Options) -> Result<(), Trouble> {
+/// Runs the agent until it is asked to end. The calling thread becomes the service thread. Returns the program that
+/// this process is to become, if that was asked for.
+pub fn run(options: Options) -> Result<Option<Program>, Trouble> {
     let Options { config: path, runtime_dir, log_format } = options;
     // Before any thread: the set belongs to the thread, and scripts shall have none of it.
     capabilities::keep_from_children().map_err(refused("keep the capabilities from scripts"))?;
@@ -66,6 +68,7 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     // Before any thread: it changes the umask for a moment, and nobody shall see two agents at work.
     let mut directory = RuntimeDir::take(&runtime_dir)?;
     let log = log::start(log_format);
+    let program = Program::own(&path, &runtime_dir).ok();
     let found = Found::look(directory.path());
     let verdicts = found.inheritance.checks.clone();
     let node = nix::unistd::gethostname().map_err(refused("read the host's name"))?;
@@ -117,6 +120,7 @@ pub fn run(options: Options) -> Result<(), Trouble> {
         protocol: pulse,
         gate: gate_trouble,
         verdicts,
+        program: program.clone(),
         lines_dropped,
     };
     let ending = service::run(parts, &mut directory).map_err(refused("run the service thread"))?;
@@ -129,12 +133,16 @@ pub fn run(options: Options) -> Result<(), Trouble> {
     announcer.stop();
     let whole = announce.join().is_ok() && whole;
     match ending {
-        Ending::HandedOn => orders.leave(),
+        Ending::HandedOn | Ending::Upgrade => orders.leave(),
         // What was shut until the addresses were gone is not in anybody's way any more.
         Ending::Asked | Ending::Unasked | Ending::Stuck => orders.stop(),
     }
     let whole = gate.join().is_ok() && whole;
-    if ending != Ending::Unasked && whole { Ok(()) } else { Err(Trouble::Ended) }
+    if ending != Ending::Unasked && whole {
+        Ok(program.filter(|_| ending == Ending::Upgrade))
+    } else {
+        Err(Trouble::Ended)
+    }
 }
 
 fn refused<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Trouble {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -29,6 +30,7 @@ use super::runtime_dir::RuntimeDir;
 use super::stamp::{Clocks, Stamp};
 use super::statuses::{Statuses, Unknown};
 use super::systemd::Systemd;
+use super::upgrade::{self, Program};
 use super::view::{self, Surroundings};
 use crate::config::Config;
 use crate::engine::event::Target;
@@ -39,6 +41,8 @@ use crate::time::Duration;
 const HAND_OVER: Duration = Duration::from_secs(2);
 /// How long that release may take before the process ends without it; the protocol thread itself gives up earlier.
 const RELEASE: Duration = Duration::from_secs(5);
+/// How long an answer may need to be on its way.
+const ANSWER: Duration = Duration::from_millis(20);
 /// How often this thread turns at least.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -62,6 +66,8 @@ pub struct Parts {
     pub gate: gate::Trouble,
     /// What an earlier agent heard last of its checks.
     pub verdicts: BTreeMap<String, Verdict>,
+    /// The program that runs, if it is known.
+    pub program: Option<Program>,
     /// Counts the log's dropped lines.
     pub lines_dropped: Option<ErrorCounter>,
 }
@@ -73,6 +79,8 @@ pub enum Ending {
     Asked,
     /// As it was asked to, and everything is for another agent to go on with.
     HandedOn,
+    /// The same, and this process is to become that agent.
+    Upgrade,
     /// The protocol thread ended by itself.
     Unasked,
     /// The protocol thread was asked to end and does not.
@@ -91,6 +99,8 @@ pub struct Service {
     protocol: Heartbeat,
     gate: gate::Trouble,
     bequest: Bequest,
+    program: Option<Program>,
+    upgrade: Notify,
     lines_dropped: Option<ErrorCounter>,
     systemd: Systemd,
 }
@@ -124,8 +134,19 @@ async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
 
 impl Service {
     fn new(parts: Parts, directory: &Path) -> (Self, Results, NoticeReader, Heartbeats) {
-        let Parts { node, path, config, post, notices, heartbeats, protocol, gate, verdicts, lines_dropped } =
-            parts;
+        let Parts {
+            node,
+            path,
+            config,
+            post,
+            notices,
+            heartbeats,
+            protocol,
+            gate,
+            verdicts,
+            program,
+            lines_dropped,
+        } = parts;
         let (checks, results) = Checks::new(post.clone(), verdicts);
         let service = Self {
             node,
@@ -135,6 +156,8 @@ impl Service {
             reloader: Reloader::new(path, config, post.clone(), Arc::clone(&checks)),
             checks,
             bequest: Bequest::new(directory.to_owned(), post.clone()),
+            program,
+            upgrade: Notify::new(),
             post,
             protocol,
             gate,
@@ -183,8 +206,9 @@ impl Service {
                     Wish::End => end = self.end_sooner(end).await,
                     Wish::HandOn => end = self.hand_on(end).await,
                 },
+                () = self.upgrade.notified() => end = self.hand_on(end).await.upgrading(),
                 () = end.due() => match end {
-                    End::Forced(_) | End::HandingOn(_) => return Ending::Stuck,
+                    End::Forced(_) | End::HandingOn(_) | End::Upgrading(_) => return Ending::Stuck,
                     End::NotYet | End::Asked(_) => end = self.end_sooner(end).await,
                 },
                 _ = turns.tick() => {
@@ -221,7 +245,7 @@ impl Service {
                 (Request::Shutdown, End::Asked(Instant::now() + HAND_OVER))
             }
             // Whatever has been left by now stays; but it goes no further.
-            End::HandingOn(_) => return end,
+            End::HandingOn(_) | End::Upgrading(_) => return end,
             End::Asked(_) | End::Forced(_) => (Request::ShutdownNow, End::Forced(Instant::now() + RELEASE)),
         };
         match self.post.send(request) {
@@ -345,6 +369,25 @@ impl Service {
         outcome
     }
 
+    /// Has the program that is there now take this one's place, or says why it cannot. It does so when the answer to
+    /// whoever asked is on its way.
+    pub async fn upgrade(self: &Arc<Self>) -> Result<(), upgrade::Refused> {
+        let program = self.program.as_ref().ok_or_else(|| upgrade::Refused::NotRunnable {
+            path: PathBuf::from("the program"),
+            why: io::ErrorKind::NotFound.into(),
+        })?;
+        if let Err(why) = program.check().await {
+            self.record(Stamp::now(), None, Record::UpgradeRefused { why: why.to_string() });
+            return Err(why);
+        }
+        let service = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(ANSWER).await;
+            service.upgrade.notify_one();
+        });
+        Ok(())
+    }
+
     /// Asks the engine to have these instances elsewhere.
     pub fn step_down(&self, target: Target) -> Result<(), Refused> {
         let sent = self.post.send(Request::StepDown(target));
@@ -383,13 +426,16 @@ enum End {
     Asked(Instant),
     Forced(Instant),
     HandingOn(Instant),
+    Upgrading(Instant),
 }
 
 impl End {
     async fn due(self) {
         match self {
             Self::NotYet => std::future::pending().await,
-            Self::Asked(at) | Self::Forced(at) | Self::HandingOn(at) => sleep_until(at).await,
+            Self::Asked(at) | Self::Forced(at) | Self::HandingOn(at) | Self::Upgrading(at) => {
+                sleep_until(at).await;
+            }
         }
     }
 
@@ -399,6 +445,15 @@ impl End {
             Self::NotYet => Ending::Unasked,
             Self::Asked(_) | Self::Forced(_) => Ending::Asked,
             Self::HandingOn(_) => Ending::HandedOn,
+            Self::Upgrading(_) => Ending::Upgrade,
+        }
+    }
+
+    /// The same end for an upgrade, unless another one has begun.
+    fn upgrading(self) -> Self {
+        match self {
+            Self::HandingOn(at) => Self::Upgrading(at),
+            Self::NotYet | Self::Asked(_) | Self::Forced(_) | Self::Upgrading(_) => self,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Exit;
 use super::client::{Client, Lines, Trouble};
@@ -15,6 +15,11 @@ use crate::agent::history::Line;
 use crate::agent::record::Record;
 use crate::agent::report::{Report, Role};
 use crate::time::Duration;
+
+/// How long a new program may take until it answers.
+const UPGRADE: Duration = Duration::from_secs(10);
+/// How often it is asked.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long to wait for a successor beyond two adverts, within which the agent itself gives up.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -36,6 +41,38 @@ pub(super) async fn reload(client: &Client, force: bool) -> Exit {
             exit
         }
     }
+}
+
+/// Has another program go on, and waits until it answers.
+pub(super) async fn upgrade(client: &Client) -> Exit {
+    match upgraded(client).await {
+        Ok(Some(version)) => {
+            say(&format!("vipd {version} goes on\n"));
+            Exit::Ok
+        }
+        Ok(None) => {
+            complain("The new program does not answer.");
+            Exit::Unavailable
+        }
+        Err(trouble) => failed(&trouble),
+    }
+}
+
+/// The version of the agent that goes on, if one does in time.
+async fn upgraded(client: &Client) -> Result<Option<String>, Trouble> {
+    let (before, _) = client.report().await?;
+    order(client, "/upgrade", &()).await?;
+    let until = Instant::now() + UPGRADE;
+    while Instant::now() < until {
+        match client.report().await {
+            Ok((after, _)) if after.agent.started != before.agent.started => {
+                return Ok(Some(after.agent.version));
+            }
+            // Nobody listens between the two.
+            Ok(_) | Err(_) => sleep(PAUSE).await,
+        }
+    }
+    Ok(None)
 }
 
 /// Takes a step-down back.

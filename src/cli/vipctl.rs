@@ -62,6 +62,8 @@ enum Command {
     StepDown(Which),
     /// Takes a step-down back.
     Resume(Which),
+    /// Has the program that is installed now go on in the place of the running one, without a gap.
+    Upgrade,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +113,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::Check { file, json } => check::run(&file, json),
         Command::Reload { force } => orders::reload(client, force).await,
         Command::StepDown(which) => orders::step_down(client, &which.into()).await,
+        Command::Upgrade => orders::upgrade(client).await,
         Command::Resume(which) => orders::resume(client, &which.into()).await,
     }
 }

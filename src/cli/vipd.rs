@@ -1,6 +1,6 @@
 //! `vipd`: its arguments; everything else is the agent's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -10,7 +10,7 @@ use super::output::{complain, say};
 use crate::agent::flush::{self, After};
 use crate::agent::log::Format;
 use crate::agent::run::{self, Options, Trouble};
-use crate::agent::runtime_dir;
+use crate::agent::{runtime_dir, upgrade};
 
 /// Keeps virtual IP addresses alive with VRRP. Runs in the foreground and logs to stderr.
 #[derive(Debug, Parser)]
@@ -27,6 +27,9 @@ struct Arguments {
     /// How log lines look.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     log_format: Format,
+    /// Says whether this program could go on in the place of a running agent, and ends.
+    #[arg(long)]
+    self_check: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,15 +48,33 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(exit) => return exit.into(),
     };
-    let Arguments { command, config, runtime_dir, log_format } = arguments;
+    let Arguments { command, config, runtime_dir, log_format, self_check } = arguments;
     if let Some(Command::Flush { after }) = command {
         return flush(runtime_dir, after).into();
     }
+    if self_check {
+        return checked(&config, &runtime_dir).into();
+    }
     match run::run(Options { config, runtime_dir, log_format }) {
-        Ok(()) => Exit::Ok.into(),
+        Ok(None) => Exit::Ok.into(),
+        Ok(Some(program)) => {
+            let error = program.become_it();
+            complain(&format!("vipd: cannot become the new program: {error}"));
+            Exit::Os.into()
+        }
         Err(trouble) => {
             complain(&format!("vipd: {trouble}"));
             exit(&trouble).into()
+        }
+    }
+}
+
+fn checked(config: &Path, runtime_dir: &Path) -> Exit {
+    match upgrade::self_check(config, runtime_dir) {
+        Ok(()) => Exit::Ok,
+        Err(unfit) => {
+            complain(&format!("vipd: {unfit}"));
+            Exit::Configuration
         }
     }
 }

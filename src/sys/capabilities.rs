@@ -11,6 +11,16 @@ pub fn keep_from_children() -> io::Result<()> {
     Ok(rustix::thread::clear_ambient_capability_set()?)
 }
 
+/// Undoes [`keep_from_children`] for the calling thread, which is about to become another program: what an unprivileged
+/// process may hand on, it hands on. Root's programs have everything anyway.
+pub fn hand_on() -> io::Result<()> {
+    let sets = rustix::thread::capabilities(None)?;
+    for capability in sets.inheritable & sets.permitted {
+        rustix::thread::configure_capability_in_ambient_set(capability, true)?;
+    }
+    Ok(())
+}
+
 /// The capabilities that the agent cannot do without and the calling thread does not have. Asked at the start, because
 /// later each thing would fail on its own, in words that name no remedy.
 pub fn missing() -> io::Result<Vec<&'static str>> {

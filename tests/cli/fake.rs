@@ -102,6 +102,7 @@ impl Agent {
             heartbeats,
             gate: vipd::agent::gate::Trouble::default(),
             verdicts: std::collections::BTreeMap::new(),
+            program: None,
             lines_dropped: None,
         };
         let mut directory = RuntimeDir::take(&dir).unwrap();

@@ -99,7 +99,7 @@ fn the_manual_knows_every_command_and_option() {
     }
     let page = manual("vipctl.8");
     let dir = scratch();
-    for command in ["status", "events", "check", "reload", "step-down", "resume"] {
+    for command in ["status", "events", "check", "reload", "step-down", "resume", "upgrade"] {
         assert!(page.contains(&format!(".Ss {command}\n")), "{command}");
         let known = options(&help(vipctl(&dir, &[command])));
         for option in known.iter().filter(|option| *option != "help" && *option != "version") {
@@ -111,5 +111,5 @@ fn the_manual_knows_every_command_and_option() {
     let names =
         commands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     let names: Vec<_> = names.filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(names, ["status", "events", "check", "reload", "step-down", "resume"]);
+    assert_eq!(names, ["status", "events", "check", "reload", "step-down", "resume", "upgrade"]);
 }
