@@ -150,18 +150,22 @@ fn goes_on(lab: &Lab, change: impl Fn(&mut Pair)) {
     usual.wait_for(&pair.lb1, 0, SOON);
     let from = now();
     sniffer.wait_advert("an advert of lb1", SOON, from, |advert| advert.source == source);
+    let changed = now();
     change(&mut pair);
     let adopted = pair.first.wait_state("web", "master");
     assert!(adopted["reason"].as_str().unwrap().starts_with("adopted from "), "{adopted}");
     assert_eq!(claim::who_has(&pair.client, FOUR), [pair.lb1.mac()].into());
-    let answered = now();
     // Adverts go on as before, and the lease with them.
     lab::wait::observe(Duration::from_secs(4));
     let to = now();
     for (probe, address) in pair.probes.iter().zip([FOUR, six()]) {
         let gap = probe.longest_gap(from, to);
-        println!("{address}: {gap:?}, back after {} ms", (answered - from) / 1_000_000);
         let usual = usual.longest_gap(from, to);
+        let after = gap.from.saturating_sub(changed) / 1_000_000;
+        println!(
+            "{address}: {:?} without an answer, {after} ms after it began; {:?} usually",
+            gap.length, usual.length
+        );
         assert!(gap.length < usual.length + HARDLY, "{gap:?}, and {usual:?} for the host's own address");
         assert_eq!(probe.count(from, to).into_keys().collect::<Vec<_>>(), [pair.lb1.number()]);
     }
@@ -184,6 +188,36 @@ fn an_upgrade_in_place_is_not_missed_and_keeps_the_process() {
             assert_eq!(pair.first.pid().to_string(), pid.to_string());
             assert_eq!(pair.first.process().ended(), None);
         });
+    });
+}
+
+/// As the unit runs it: another user, with two ambient capabilities.
+#[test]
+fn an_unprivileged_agent_keeps_its_rights_through_an_upgrade() {
+    isolated(|lab| {
+        let host = lab.host("lb1");
+        let (installed, wrapper) = (host.directory().join("installed"), host.directory().join("wrapper"));
+        std::fs::copy(env!("CARGO_BIN_EXE_vipd"), &installed).unwrap();
+        let rights = "+net_admin,+net_raw";
+        let script = format!(
+            "#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all,{rights} \\\n\
+             --ambient-caps=-all,{rights} --bounding-set=-all,{rights} --no-new-privs {} \"$@\"\n",
+            installed.display()
+        );
+        std::fs::write(&wrapper, script).unwrap();
+        std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::create_dir_all(host.directory().join("vipd")).unwrap();
+        std::os::unix::fs::chown(host.directory().join("vipd"), Some(65534), Some(65534)).unwrap();
+        let programs = Programs::at(&wrapper, env!("CARGO_BIN_EXE_vipctl"));
+        let vipd = Vipd::start(&host, &programs, &node(150, 1000));
+        vipd.wait_state("web", "master");
+        for _ in 0..2 {
+            let (done, _, complaint) = vipd.vipctl(&["upgrade"]);
+            assert!(done, "{complaint}");
+            assert!(
+                vipd.wait_state("web", "master")["reason"].as_str().unwrap().starts_with("adopted from ")
+            );
+        }
     });
 }
 

@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use super::history::{ENTRIES, History};
 use super::post::{Post, Request};
-use super::state::{self, State};
+use super::state;
+use crate::engine::inheritance::Inheritance;
 use crate::sys::clock;
 
 /// The state file of this agent.
@@ -26,7 +27,7 @@ pub struct Bequest {
 #[derive(Debug)]
 enum Contents {
     Unknown,
-    Known(State),
+    Known(Inheritance),
     /// The last word has been said.
     Closed,
 }
@@ -70,7 +71,7 @@ impl Bequest {
         let asked = self.post.send(Request::Bequest(answer));
         // Without an answer the file says what was true last; the lease will tell whether it still is.
         let (Ok(()), Ok(Ok(inheritance))) = (asked, timeout(PATIENCE, answered).await) else { return };
-        let state = State { inheritance, handed_on };
+        let state = Inheritance { handed_on, ..inheritance };
         let is_known = matches!(&*file, Contents::Known(known) if *known == state);
         if !is_known {
             match self.write(&state) {
@@ -83,7 +84,7 @@ impl Bequest {
         }
     }
 
-    fn write(&self, state: &State) -> io::Result<()> {
+    fn write(&self, state: &Inheritance) -> io::Result<()> {
         state::write(&self.directory, &clock::boot_id()?, state)
     }
 }

@@ -109,7 +109,7 @@ impl After {
     /// that has begun to hand over to another node leaves nothing to go on with.
     fn is_followed(&self, found: &Found) -> bool {
         let starts = self.status.as_deref() != Some(UNUSABLE);
-        starts && found.is_something() && (found.handed_on || self.result != "success")
+        starts && found.is_something() && (found.inheritance.handed_on || self.result != "success")
     }
 }
 
@@ -195,7 +195,8 @@ mod tests {
 
     /// What an agent left that was master, or had begun to end.
     fn found(something: bool, handed_on: bool) -> Found {
-        let mut found = Found { handed_on, ..Found::default() };
+        let mut found = Found::default();
+        found.inheritance.handed_on = handed_on;
         if something {
             let identity = Identity {
                 interface: "eth0".to_owned(),

@@ -20,16 +20,13 @@ pub struct Found {
     pub inheritance: Inheritance,
     /// Their terms.
     pub terms: BTreeMap<RouterId, u64>,
-    /// Whether the earlier agent ended so that another one can go on.
-    pub handed_on: bool,
 }
 
 impl Found {
     /// Looks in a runtime directory and in the kernel.
     pub fn look(directory: &Path) -> Self {
-        let Some(state) = state_in(directory) else { return Self::default() };
-        let mut found =
-            Self { inheritance: state.inheritance, terms: BTreeMap::new(), handed_on: state.handed_on };
+        let Some(inheritance) = state_in(directory) else { return Self::default() };
+        let mut found = Self { inheritance, terms: BTreeMap::new() };
         // Where nftables is not to be had there are no leases.
         if let Ok(mut table) = Table::open() {
             for instance in &mut found.inheritance.instances {
@@ -54,7 +51,7 @@ impl Found {
     }
 }
 
-fn state_in(directory: &Path) -> Option<state::State> {
+fn state_in(directory: &Path) -> Option<Inheritance> {
     let read = clock::boot_id().map_err(state::Unusable::from);
     match read.and_then(|boot_id| state::read(directory, &boot_id, clock::now())) {
         Ok(state) => state,

@@ -1,18 +1,24 @@
 //! The agent from start to end: what is opened before the threads exist, which threads there are, in which order they
 //! end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
+use super::announce::Announcer;
 use super::heartbeat::Heartbeats;
 use super::inherit::Found;
 use super::log::{self, Format};
+use super::mail::{AnswerSender, Mailbox};
 use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
 use super::upgrade::Program;
 use super::{announce, gate, mail, post, protocol, route};
 use crate::config;
 use crate::engine::Engine;
+use crate::engine::action::RouterId;
 use crate::sys::{capabilities, clock};
 
 /// What the command line says.
@@ -77,32 +83,18 @@ pub fn run(options: Options) -> Result<Option<Program>, Trouble> {
     let (post, inbox) = post::requests().map_err(refused("open the way to the protocol thread"))?;
     let (notices, reader) = post::notices();
 
-    let mailbox = mail::Mailbox::new();
     let (answering, answers) = mail::answers().map_err(refused("open the way to the protocol thread"))?;
-    let announcer = announce::Announcer::default();
-    let announce = announce::spawn(announcer.clone(), heartbeats.register("announce"));
-    let announce = announce.map_err(refused("start the announce thread"))?;
-    let pulse_of_route = heartbeats.register("route").count();
-    let route = route::spawn(mailbox.clone(), answering.clone(), announcer.clone(), pulse_of_route);
-    let route = route.map_err(refused("start the route thread"))?;
-    let (orders, gate_trouble) = (mail::Mailbox::new(), gate::Trouble::default());
-    let pulse_of_gate = heartbeats.register("gate");
-    let gate = gate::spawn(
-        orders.clone(),
-        answering,
-        announcer.clone(),
-        pulse_of_gate,
-        gate_trouble.clone(),
-        found.terms,
-    );
-    let gate = gate.map_err(refused("start the gate thread"))?;
+    let gate_trouble = gate::Trouble::default();
+    let workers = Workers::start(&answering, &mut heartbeats, &gate_trouble, found.terms)?;
+    // The workers have the others: once they have ended, nobody answers any more.
+    drop(answering);
     let parts = protocol::Parts {
         engine: Engine::inheriting(clock::now(), config.settings.clone(), found.inheritance),
         inbox,
         notices,
-        route: mailbox.clone(),
-        announcer: announcer.clone(),
-        gate: orders.clone(),
+        route: workers.mailbox.clone(),
+        announcer: workers.announcer.clone(),
+        gate: workers.orders.clone(),
         answers,
         heartbeat: pulse.clone(),
     };
@@ -128,20 +120,61 @@ pub fn run(options: Options) -> Result<Option<Program>, Trouble> {
         return Err(Trouble::Stuck);
     }
     let whole = protocol.join().is_ok();
-    mailbox.stop();
-    let whole = route.join().is_ok() && whole;
-    announcer.stop();
-    let whole = announce.join().is_ok() && whole;
-    match ending {
-        Ending::HandedOn | Ending::Upgrade => orders.leave(),
-        // What was shut until the addresses were gone is not in anybody's way any more.
-        Ending::Asked | Ending::Unasked | Ending::Stuck => orders.stop(),
-    }
-    let whole = gate.join().is_ok() && whole;
+    let leaving = matches!(ending, Ending::HandedOn | Ending::Upgrade);
+    let whole = workers.end(leaving) && whole;
     if ending != Ending::Unasked && whole {
         Ok(program.filter(|_| ending == Ending::Upgrade))
     } else {
         Err(Trouble::Ended)
+    }
+}
+
+/// The threads that may wait for the kernel, and the ways to them.
+struct Workers {
+    mailbox: Arc<Mailbox>,
+    route: JoinHandle<()>,
+    announcer: Announcer,
+    announce: JoinHandle<()>,
+    orders: Arc<Mailbox>,
+    gate: JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts them; leases of these terms may live.
+    fn start(
+        answering: &AnswerSender,
+        heartbeats: &mut Heartbeats,
+        trouble: &gate::Trouble,
+        terms: BTreeMap<RouterId, u64>,
+    ) -> Result<Self, Trouble> {
+        let announcer = Announcer::default();
+        let announce = announce::spawn(announcer.clone(), heartbeats.register("announce"));
+        let announce = announce.map_err(refused("start the announce thread"))?;
+        let mailbox = Mailbox::new();
+        let pulse = heartbeats.register("route").count();
+        let route = route::spawn(mailbox.clone(), answering.clone(), announcer.clone(), pulse);
+        let route = route.map_err(refused("start the route thread"))?;
+        let orders = Mailbox::new();
+        let pulse = heartbeats.register("gate");
+        let (to, announces) = (answering.clone(), announcer.clone());
+        let gate = gate::spawn(orders.clone(), to, announces, pulse, trouble.clone(), terms);
+        let gate = gate.map_err(refused("start the gate thread"))?;
+        Ok(Self { mailbox, route, announcer, announce, orders, gate })
+    }
+
+    /// Ends them in order, when the protocol thread has ended. Says whether all was well.
+    fn end(self, leaving: bool) -> bool {
+        self.mailbox.stop();
+        let whole = self.route.join().is_ok();
+        self.announcer.stop();
+        let whole = self.announce.join().is_ok() && whole;
+        if leaving {
+            self.orders.leave();
+        } else {
+            // What was shut until the addresses were gone is not in anybody's way any more.
+            self.orders.stop();
+        }
+        self.gate.join().is_ok() && whole
     }
 }
 

@@ -18,15 +18,6 @@ use crate::proto::health::Verdict;
 use crate::time::{Duration, Instant};
 use crate::wire::vrrp::Version;
 
-/// What the file says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
-    /// What is left.
-    pub inheritance: Inheritance,
-    /// Whether the agent ended so that another one can go on.
-    pub handed_on: bool,
-}
-
 /// Why there is no state although there is a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
@@ -51,7 +42,7 @@ pub enum Unusable {
 }
 
 /// Reads the state that was left in a runtime directory; none if there is no file.
-pub fn read(directory: &Path, boot_id: &str, now: Instant) -> Result<Option<State>, Unusable> {
+pub fn read(directory: &Path, boot_id: &str, now: Instant) -> Result<Option<Inheritance>, Unusable> {
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -69,8 +60,8 @@ pub fn read(directory: &Path, boot_id: &str, now: Instant) -> Result<Option<Stat
 }
 
 /// Puts the state in the place of what was there, whole or not at all.
-pub fn write(directory: &Path, boot_id: &str, state: &State) -> io::Result<()> {
-    let text = serde_json::to_vec(&Written::from_state(boot_id, state))?;
+pub fn write(directory: &Path, boot_id: &str, state: &Inheritance) -> io::Result<()> {
+    let text = serde_json::to_vec(&Written::from_inheritance(boot_id, state))?;
     let new = directory.join(format!("{NAME}.new"));
     let written = create(&new).and_then(|mut file| file.write_all(&text));
     written.and_then(|()| fs::rename(&new, directory.join(NAME)))
@@ -93,7 +84,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-fn decode(text: &[u8], boot_id: &str, now: Instant) -> Result<State, Unusable> {
+fn decode(text: &[u8], boot_id: &str, now: Instant) -> Result<Inheritance, Unusable> {
     // The schema first: what follows may be of another shape.
     let Versioned { schema } = serde_json::from_slice(text)?;
     if schema != SCHEMA {
@@ -103,7 +94,7 @@ fn decode(text: &[u8], boot_id: &str, now: Instant) -> Result<State, Unusable> {
     if written.boot_id != boot_id {
         return Err(Unusable::OtherBoot);
     }
-    written.into_state(now).map_err(Unusable::Nonsense)
+    written.into_inheritance(now).map_err(Unusable::Nonsense)
 }
 
 #[derive(Deserialize)]
@@ -169,18 +160,18 @@ struct WrittenDatagram {
 }
 
 impl Written {
-    fn from_state(boot_id: &str, state: &State) -> Self {
-        let checks = state.inheritance.checks.iter();
+    fn from_inheritance(boot_id: &str, state: &Inheritance) -> Self {
+        let checks = state.checks.iter();
         Self {
             schema: SCHEMA,
             boot_id: boot_id.to_owned(),
             handed_on: state.handed_on,
-            instances: state.inheritance.instances.iter().map(WrittenInstance::from_inherited).collect(),
+            instances: state.instances.iter().map(WrittenInstance::from_inherited).collect(),
             checks: checks.map(|(name, verdict)| (name.clone(), *verdict == Verdict::Up)).collect(),
         }
     }
 
-    fn into_state(self, now: Instant) -> Result<State, &'static str> {
+    fn into_inheritance(self, now: Instant) -> Result<Inheritance, &'static str> {
         let numbers: BTreeSet<u32> = self.instances.iter().map(|instance| instance.number).collect();
         if numbers.len() < self.instances.len() || numbers.range(1..LAST_NUMBER).count() < numbers.len() {
             return Err("an instance's number");
@@ -188,8 +179,8 @@ impl Written {
         let instances = self.instances.into_iter().map(|instance| instance.into_inherited(now));
         let verdict = |up| if up { Verdict::Up } else { Verdict::Down };
         let checks = self.checks.into_iter().map(|(name, up)| (name, verdict(up))).collect();
-        let inheritance = Inheritance { instances: instances.collect::<Result<_, _>>()?, checks };
-        Ok(State { inheritance, handed_on: self.handed_on })
+        let instances = instances.collect::<Result<_, _>>()?;
+        Ok(Inheritance { instances, checks, handed_on: self.handed_on })
     }
 }
 

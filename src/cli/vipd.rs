@@ -36,7 +36,7 @@ struct Arguments {
 enum Command {
     /// Removes what a dead agent left in the kernel. Reads no configuration, and touches nothing of others.
     Flush {
-        /// Only if no agent follows: $SERVICE_RESULT, with $EXIT_STATUS in the environment, as systemd sets them.
+        /// Only if no agent follows; RESULT is how the service ended, in systemd's words.
         #[arg(long, value_name = "RESULT")]
         after: Option<String>,
     },

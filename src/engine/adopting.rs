@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The lease is what makes this safe: who adopts it is, to everybody else, the agent that went silent a moment ago. A
-//! lease that is over has let somebody else begin, and is never adopted. Nor is the fourth within a minute: an
-//! agent that keeps falling is better replaced by another node. What is not adopted although its lease lives is resigned
+//! lease that is over has let somebody else begin, and is never adopted. Nor is the fourth within a minute, unless it was
+//! handed on: an agent that keeps falling is better replaced by another node. What is not adopted although its lease lives is resigned
 //! with priority 0, so that nobody waits for it.
 
 use alloc::vec::Vec;
@@ -26,6 +26,19 @@ use super::world::World;
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
+/// What an earlier agent left to an instance.
+#[derive(Debug, Default)]
+pub(super) struct Heritage {
+    /// What it held, as long as it is not decided whether it is adopted.
+    estate: Option<Estate>,
+    /// What was given up although its lease lives, until others have been told.
+    renounced: Option<Estate>,
+    /// Whether that agent ended on purpose.
+    handed_on: bool,
+    /// When it was last adopted from an agent that fell.
+    adoptions: Vec<Instant>,
+}
+
 impl Engine {
     /// What is there for the next agent on this host, should this one end now.
     pub fn bequest(&self) -> Inheritance {
@@ -33,6 +46,7 @@ impl Engine {
         Inheritance {
             instances: instances.map(Instance::bequeath).collect(),
             checks: self.world.verdicts.of_probes(),
+            handed_on: false,
         }
     }
 
@@ -59,9 +73,9 @@ impl Instance {
             id: self.id,
             term: self.gates.term(),
             stepped_down: self.stepped_down,
-            adoptions: self.adoptions.clone(),
+            adoptions: self.heritage.adoptions.clone(),
             // What is not decided yet is still there for the next one.
-            estate: self.estate.clone().or_else(|| holds.then(estate)),
+            estate: self.heritage.estate.clone().or_else(|| holds.then(estate)),
         }
     }
 
@@ -69,27 +83,28 @@ impl Instance {
         self.members.iter().flat_map(|member| member.resignation(&self.settings, self.id)).collect()
     }
 
-    /// Takes over what was left to it.
-    pub(super) fn inherit(&mut self, inherited: Inherited) {
+    /// Takes over what was left to it, if it was by an agent that handed it on, or by one that fell.
+    pub(super) fn inherit(&mut self, inherited: Inherited, handed_on: bool) {
+        self.heritage.handed_on = handed_on;
         self.stepped_down = inherited.stepped_down;
         self.gates.go_on_from(inherited.term);
-        self.adoptions = inherited.adoptions;
-        self.estate = inherited.estate;
+        self.heritage.adoptions = inherited.adoptions;
+        self.heritage.estate = inherited.estate;
         self.plan();
     }
 
     /// Whether it may still go on where the earlier agent stopped.
     pub(super) fn is_heir(&self) -> bool {
-        self.estate.is_some()
+        self.heritage.estate.is_some()
     }
 
     /// Looks whether everything is as it was left. Then it stays so until the sockets are there, and otherwise not.
     fn claim_estate(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
-        let Some(estate) = self.estate.take() else { return };
+        let Some(estate) = self.heritage.estate.take() else { return };
         let found = match self.judge_estate(now, &estate, world) {
             Ok(found) => found,
             Err(why) => {
-                self.estate = Some(estate);
+                self.heritage.estate = Some(estate);
                 return self.renounce(now, why, out);
             }
         };
@@ -99,7 +114,7 @@ impl Instance {
             member.inherit(until, estate.interval);
         }
         self.skip_startup_delay();
-        self.estate = Some(estate);
+        self.heritage.estate = Some(estate);
     }
 
     /// What of its addresses is there, or why none of it is to stay.
@@ -113,7 +128,10 @@ impl Instance {
         if !self.is_leased() || !self.members.iter().all(|member| leased(member.family)) {
             return Err("no lease of it is in force");
         }
-        if self.adoptions.iter().filter(|at| now.since(**at) < ADOPTIONS_WITHIN).count() >= ADOPTIONS {
+        if !self.heritage.handed_on
+            && self.heritage.adoptions.iter().filter(|at| now.since(**at) < ADOPTIONS_WITHIN).count()
+                >= ADOPTIONS
+        {
             return Err("it was adopted three times within a minute");
         }
         // Until its second advert the addresses would be dark, and others might take over.
@@ -144,7 +162,7 @@ impl Instance {
 
     /// When it has to have come to a decision.
     pub(super) fn estate_deadline(&self) -> Option<Instant> {
-        self.estate.as_ref().map(|estate| self.estate_lapses(estate))
+        self.heritage.estate.as_ref().map(|estate| self.estate_lapses(estate))
     }
 
     /// Gives up what cannot be adopted any more.
@@ -160,15 +178,16 @@ impl Instance {
 
     /// Gives it up: it is another node's turn.
     pub(super) fn renounce(&mut self, now: Instant, why: &'static str, out: &mut Vec<Action>) {
-        if let Some(estate) = self.estate.take() {
+        if let Some(estate) = self.heritage.estate.take() {
             self.tell(now, What::NotAdopted { why }, out);
-            self.renounced = Some(estate).filter(|estate| estate.leases.values().any(|end| *end > now));
+            self.heritage.renounced =
+                Some(estate).filter(|estate| estate.leases.values().any(|end| *end > now));
         }
     }
 
     /// Nobody will go on as the master that others may still wait for: as soon as that can be said, it is.
     pub(super) fn resign_for_the_dead(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let Some(mut estate) = self.renounced.take() else { return };
+        let Some(mut estate) = self.heritage.renounced.take() else { return };
         estate.leases.retain(|_, end| *end > now);
         estate.resignations.retain(|datagram| {
             let Endpoint { link, family } = datagram.endpoint;
@@ -179,16 +198,18 @@ impl Instance {
             }
             !speaks && lives
         });
-        self.renounced = Some(estate).filter(|estate| !estate.resignations.is_empty());
+        self.heritage.renounced = Some(estate).filter(|estate| !estate.resignations.is_empty());
     }
 
     /// Nothing is in the way: goes on as master.
     pub(super) fn adopt(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let Some(estate) = self.estate.take() else { return };
+        let Some(estate) = self.heritage.estate.take() else { return };
         let left = estate.leases.values().min().map_or(Duration::ZERO, |end| end.since(now));
         self.reason = Reason::Adopted { left };
-        self.adoptions.retain(|at| now.since(*at) < ADOPTIONS_WITHIN);
-        self.adoptions.push(now);
+        self.heritage.adoptions.retain(|at| now.since(*at) < ADOPTIONS_WITHIN);
+        if !self.heritage.handed_on {
+            self.heritage.adoptions.push(now);
+        }
         self.pass(now, Input::Adopt, out);
     }
 }

@@ -20,6 +20,8 @@ pub struct Inheritance {
     pub instances: Vec<Inherited>,
     /// The last word of each check that is a probe.
     pub checks: BTreeMap<String, Verdict>,
+    /// Whether the agent ended on purpose, so that another one can go on.
+    pub handed_on: bool,
 }
 
 /// One instance.
@@ -35,7 +37,7 @@ pub struct Inherited {
     pub term: u64,
     /// Whether the operator had asked it to step down.
     pub stepped_down: bool,
-    /// When it was last adopted itself, the oldest first.
+    /// When it was last adopted itself from an agent that fell, the oldest first.
     pub adoptions: Vec<Instant>,
     /// What it held; none if it was not master.
     pub estate: Option<Estate>,

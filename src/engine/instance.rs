@@ -9,12 +9,12 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::action::{Action, Endpoint, InstanceId, Placement};
+use super::adopting::Heritage;
 use super::announcing::Announcing;
 use super::gating::Gates;
 use super::handover::{Ending, Handover, Otherwise};
 use super::hear::Accepted;
 use super::holding::Holding;
-use super::inheritance::Estate;
 use super::is_news;
 use super::member::{Member, Voice, listed};
 use super::notice::{Discard, Notice, Reason, State, What};
@@ -57,12 +57,7 @@ pub(super) struct Instance {
     pub(super) holds: bool,
     pub(super) announcing: Announcing,
     pub(super) gates: Gates,
-    /// What an earlier agent held, as long as it is not decided whether it is adopted.
-    pub(super) estate: Option<Estate>,
-    /// What was given up although its lease lives, until others have been told.
-    pub(super) renounced: Option<Estate>,
-    /// When it was last adopted.
-    pub(super) adoptions: Vec<Instant>,
+    pub(super) heritage: Heritage,
     /// When something is due, as of the last time it came to rest.
     due: Option<Instant>,
 }
@@ -91,9 +86,7 @@ impl Instance {
             holds: false,
             announcing: Announcing::default(),
             gates: Gates::new(),
-            estate: None,
-            renounced: None,
-            adoptions: Vec::new(),
+            heritage: Heritage::default(),
             due: Some(start_at),
             settings,
         }

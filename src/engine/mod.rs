@@ -111,18 +111,18 @@ impl Engine {
         for instance in settings.instances {
             let identity = Identity::of(&instance);
             let found = left.iter().position(|inherited| inherited.identity.is_same(&identity));
-            engine.add(now, instance, found.map(|at| left.remove(at)));
+            engine.add(now, instance, found.map(|at| (left.remove(at), inheritance.handed_on)));
         }
         engine
     }
 
-    fn add(&mut self, now: Instant, settings: settings::Instance, inherited: Option<Inherited>) {
+    fn add(&mut self, now: Instant, settings: settings::Instance, left: Option<(Inherited, bool)>) {
         let start_at = self.started + self.startup_delay;
-        let id = inherited.as_ref().map_or(InstanceId(self.next_id), |inherited| inherited.id);
+        let id = left.as_ref().map_or(InstanceId(self.next_id), |(inherited, _)| inherited.id);
         self.next_id = self.next_id.max(id.0 + 1);
         let mut instance = Instance::new(id, now, start_at, settings);
-        if let Some(inherited) = inherited {
-            instance.inherit(inherited);
+        if let Some((inherited, handed_on)) = left {
+            instance.inherit(inherited, handed_on);
         }
         self.instances.push(instance);
     }

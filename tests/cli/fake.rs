@@ -22,7 +22,6 @@ use vipd::config;
 use vipd::engine::action::InstanceId;
 use vipd::engine::event::Target;
 use vipd::engine::inheritance::Inheritance;
-use vipd::engine::inheritance::Inheritance;
 use vipd::engine::notice::{Notice, Reason, State, What};
 use vipd::engine::settings::Effect;
 use vipd::engine::status::{

@@ -28,7 +28,7 @@ impl Scratch {
         fs::read_to_string(self.0.join(NAME)).unwrap()
     }
 
-    fn read(&self) -> Result<Option<State>, Unusable> {
+    fn read(&self) -> Result<Option<Inheritance>, Unusable> {
         read(&self.0, BOOT, NOW)
     }
 }
@@ -39,7 +39,7 @@ impl Drop for Scratch {
     }
 }
 
-fn state() -> State {
+fn state() -> Inheritance {
     let id = InstanceId(3);
     let link = LinkIndex(7);
     let place = |net: &str| Place { link, net: net.parse().unwrap() };
@@ -72,7 +72,7 @@ fn state() -> State {
         estate: Some(estate),
     };
     let checks = BTreeMap::from([("disk".to_owned(), Verdict::Down), ("nginx".to_owned(), Verdict::Up)]);
-    State { inheritance: Inheritance { instances: vec![inherited], checks }, handed_on: true }
+    Inheritance { instances: vec![inherited], checks, handed_on: true }
 }
 
 fn written(name: &str) -> Scratch {
@@ -86,7 +86,7 @@ fn what_is_written_is_read_again_and_for_our_own_user_alone() {
     let scratch = written("whole");
     assert_eq!(scratch.read().unwrap(), Some(state()));
     assert_eq!(fs::metadata(scratch.0.join(NAME)).unwrap().permissions().mode() & 0o777, 0o600);
-    write(&scratch.0, BOOT, &State { handed_on: false, ..state() }).unwrap();
+    write(&scratch.0, BOOT, &Inheritance { handed_on: false, ..state() }).unwrap();
     assert!(!scratch.read().unwrap().unwrap().handed_on);
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1, "nothing temporary stays");
 }
@@ -121,7 +121,7 @@ fn noise_is_no_state() {
         b"{}",
         b"{\"schema\":1}",
         b"{\"schema\":\"1\"}",
-        &[b'['; 100_000],
+        "[".repeat(10_000).as_bytes(),
     ] {
         scratch.put(text);
         assert!(matches!(scratch.read(), Err(Unusable::Malformed(_))), "{:?}", String::from_utf8_lossy(text));

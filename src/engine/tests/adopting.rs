@@ -193,6 +193,20 @@ fn the_fourth_adoption_within_a_minute_is_refused() {
 }
 
 #[test]
+fn what_is_handed_on_is_adopted_however_often() {
+    let mut host = Host::master(only(instance(100)));
+    for _ in 0..10 {
+        let inheritance = Inheritance { handed_on: true, ..left_by(&host, SECOND) };
+        let mut heir = Host::heir(host.now, only(instance(100)), inheritance);
+        heir.kernel = host.kernel.clone();
+        heir.give(Event::Picture(as_left(&host)));
+        assert_eq!(heir.state(), State::Master);
+        host = heir;
+    }
+    assert_eq!(next(&host, only(instance(100)), SECOND).0.state(), State::Master);
+}
+
+#[test]
 fn a_backup_leaves_nothing_to_adopt_but_keeps_that_it_was_stepped_down() {
     let mut backup = Host::started(only(instance(100)));
     backup.hear(&advert(200));
