@@ -12,8 +12,8 @@ use lab::{Agent, Host, Lab, Node, Probe, Router, Sniffer, Vipd, claim, isolated,
 use nix::sys::signal::Signal;
 
 const SOON: Duration = Duration::from_secs(15);
-/// What a client may notice, beyond what a busy machine makes it notice of anything.
-const HARDLY: Duration = Duration::from_millis(20);
+/// So many answers of a thousand each second a client may miss, beyond what a busy machine makes it miss of anything.
+const HARDLY: usize = 20;
 const FOUR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 100));
 
 fn programs() -> Programs {
@@ -140,17 +140,21 @@ fn comes_back(lab: &Lab, end: impl Fn(&mut Vipd)) {
     });
 }
 
+/// How often an agent changed its state.
+fn transitions(vipd: &Vipd) -> usize {
+    vipd.log().matches(" -> ").count()
+}
+
 /// Whatever becomes of the master's agent: nobody notices.
 fn goes_on(lab: &Lab, change: impl Fn(&mut Pair)) {
     let mut pair = Pair::start(lab, 1000);
     let sniffer = Sniffer::on(&pair.client);
     let source = IpAddr::from(pair.lb1.ipv4());
-    let before = pair.second.instance("web")["since"].clone();
+    let before = transitions(&pair.second);
     let usual = Probe::start(&pair.client, source);
     usual.wait_for(&pair.lb1, 0, SOON);
     let from = now();
     sniffer.wait_advert("an advert of lb1", SOON, from, |advert| advert.source == source);
-    let changed = now();
     change(&mut pair);
     let adopted = pair.first.wait_state("web", "master");
     assert!(adopted["reason"].as_str().unwrap().starts_with("adopted from "), "{adopted}");
@@ -158,15 +162,18 @@ fn goes_on(lab: &Lab, change: impl Fn(&mut Pair)) {
     // Adverts go on as before, and the lease with them.
     lab::wait::observe(Duration::from_secs(4));
     let to = now();
+    // A millisecond without an answer may be the machine's: what was asked late is answered late. What is lost is not.
+    let lost = |probe: &Probe| {
+        let asked = usize::try_from((to - from) / 1_000_000).unwrap();
+        asked.saturating_sub(probe.between(from, to).len())
+    };
     for (probe, address) in pair.probes.iter().zip([FOUR, six()]) {
-        let gap = probe.longest_gap(from, to);
-        let usual = usual.longest_gap(from, to);
-        let after = gap.from.saturating_sub(changed) / 1_000_000;
+        let (gap, machine) = (probe.longest_gap(from, to), usual.longest_gap(from, to));
         println!(
-            "{address}: {:?} without an answer, {after} ms after it began; {:?} usually",
-            gap.length, usual.length
+            "{address}: {:?} without an answer, {:?} for the host's own address",
+            gap.length, machine.length
         );
-        assert!(gap.length < usual.length + HARDLY, "{gap:?}, and {usual:?} for the host's own address");
+        assert!(lost(probe) < lost(&usual) + HARDLY, "{} answers are lost; {gap:?}", lost(probe));
         assert_eq!(probe.count(from, to).into_keys().collect::<Vec<_>>(), [pair.lb1.number()]);
     }
     let adverts = sniffer.adverts(source);
@@ -174,7 +181,7 @@ fn goes_on(lab: &Lab, change: impl Fn(&mut Pair)) {
     let longest = adverts.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap();
     assert!(longest < 1_500_000_000, "{longest} ns without an advert");
     let peer = pair.second.instance("web");
-    assert_eq!((&peer["state"], &peer["since"]), (&"backup".into(), &before), "{peer}");
+    assert_eq!((&peer["state"], transitions(&pair.second)), (&"backup".into(), before), "{peer}");
 }
 
 #[test]
@@ -228,9 +235,9 @@ fn a_program_that_fails_its_self_check_is_refused_and_the_old_one_goes_on() {
         let installed = host.directory().join("installed");
         std::fs::copy(env!("CARGO_BIN_EXE_vipd"), &installed).unwrap();
         let programs = Programs::at(&installed, env!("CARGO_BIN_EXE_vipctl"));
-        let vipd = Vipd::start(&host, &programs, &node(150, 100));
+        let vipd = Vipd::start(&host, &programs, &node(150, 1000));
         vipd.wait_state("web", "master");
-        let before = vipd.instance("web")["since"].clone();
+        let before = transitions(&vipd);
         // Put in its place, as packages do.
         let new = host.directory().join("new");
         for (script, says) in [
@@ -243,7 +250,7 @@ fn a_program_that_fails_its_self_check_is_refused_and_the_old_one_goes_on() {
             std::fs::rename(&new, &installed).unwrap();
             let (done, _, complaint) = vipd.vipctl(&["upgrade"]);
             assert!(!done && complaint.contains(says), "{complaint}");
-            assert_eq!(vipd.instance("web")["since"], before);
+            assert_eq!(transitions(&vipd), before);
         }
         assert!(vipd.log().contains("upgrade refused, this program goes on: "), "{}", vipd.log());
         // With a configuration that it cannot use the new one would not come up.
