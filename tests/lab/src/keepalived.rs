@@ -28,6 +28,11 @@ impl Keepalived {
         fs::write(&file, configuration(node)).expect("write keepalived.conf");
         let path = |name: &str| host.directory().join(name).to_string_lossy().into_owned();
         let (pid, vrrp) = (path("keepalived.pid"), path("vrrp.pid"));
+        for stale in [&pid, &vrrp] {
+            // Left by one that was killed. Its child is a zombie, which nobody here buries as an init would, and
+            // which keepalived takes for a running daemon.
+            drop(fs::remove_file(stale));
+        }
         let arguments = ["-n", "-l", "--vrrp", "-f", &file.to_string_lossy(), "-p", &pid, "-r", &vrrp];
         let process = host.spawn("keepalived", "keepalived", &arguments, &[("TMPDIR", &path(""))]);
         Self { process, file }
