@@ -24,20 +24,25 @@ use crate::wait;
 pub fn who_has(host: &Host, address: IpAddr) -> BTreeSet<MacAddr> {
     let sniffer = Sniffer::on(host);
     let asked = wait::now();
-    match address {
-        IpAddr::V4(target) => send(host, MacAddr::broadcast(), EtherTypes::Arp, &arp_request(host, target)),
-        IpAddr::V6(target) => {
-            let [.., d, e, f] = target.octets();
-            let mac = MacAddr::new(0x33, 0x33, 0xff, d, e, f);
-            send(host, mac, EtherTypes::Ipv6, &solicitation(host, target));
-        }
-    }
+    let (destination, ethertype, payload) = question(host, address);
+    send(host, destination, ethertype, &payload);
     wait::observe(Duration::from_millis(100));
     sniffer.look(|frames| {
         let answers =
             frames.iter().filter(|frame| frame.at > asked).filter_map(super::frame::Frame::answered);
         answers.filter(|(about, _)| *about == address).map(|(_, mac)| mac).collect()
     })
+}
+
+/// The question to the whole segment who has `address`, as `host` asks it: destination, type and payload.
+pub fn question(host: &Host, address: IpAddr) -> (MacAddr, EtherType, Vec<u8>) {
+    match address {
+        IpAddr::V4(target) => (MacAddr::broadcast(), EtherTypes::Arp, arp_request(host, target)),
+        IpAddr::V6(target) => {
+            let [.., d, e, f] = target.octets();
+            (MacAddr::new(0x33, 0x33, 0xff, d, e, f), EtherTypes::Ipv6, solicitation(host, target))
+        }
+    }
 }
 
 fn arp_request(host: &Host, target: std::net::Ipv4Addr) -> Vec<u8> {

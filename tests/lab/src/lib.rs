@@ -1,6 +1,6 @@
 //! The lab: real processes in real network namespaces, all on one Ethernet switch.
 //!
-//! The integration tests, `scripts/demo` and `scripts/bench` stand on it. It knows nothing of vipd's own
+//! The integration tests, `scripts/demo`, `scripts/bench` and `scripts/chaos` stand on it. It knows nothing of vipd's own
 //! code: frames are decoded by another decoder, agents are driven through their files, their command line
 //! and their signals, so what is measured here is what an operator would see.
 //!
@@ -12,6 +12,7 @@
 //! | `sniffer`, `frame` | what was on the wire, when |
 //! | `probe`, `http`, `claim` | what a client saw: who answered, for how long nobody did |
 //! | `agent`, `vipd`, `keepalived`, `frr` | one description of a virtual router, three programs that run it |
+//! | `contender` | which of them is measured, and where |
 //! | `nginx` | the service that the addresses lead to |
 //! | `usage` | processor time and memory of a process tree |
 //! | `wait` | a condition with a bound, the only kind of waiting |
@@ -25,6 +26,7 @@
 
 pub mod agent;
 pub mod claim;
+pub mod contender;
 pub mod frame;
 pub mod frr;
 pub mod http;
@@ -38,9 +40,10 @@ pub mod sniffer;
 pub mod usage;
 pub mod vipd;
 pub mod wait;
-mod worker;
+pub mod worker;
 
 pub use agent::{Agent, Node, Router};
+pub use contender::Kind;
 pub use http::HttpProbe;
 pub use isolation::{enter, isolated, isolated_as_root};
 pub use keepalived::Keepalived;
@@ -48,6 +51,7 @@ pub use network::{Host, Lab};
 pub use nginx::Nginx;
 pub use probe::Probe;
 pub use process::Process;
-pub use sniffer::Sniffer;
+pub use sniffer::{Sniffer, Tap};
 pub use vipd::Vipd;
 pub use wait::{now, until};
+pub use worker::Worker;

@@ -90,18 +90,13 @@ impl Lab {
         let peer = ["peer", "name", "eth0", "address", &mac, "netns", name];
         self.switch.run("ip", &[&["link", "add", "name", name, "type", "veth"], &peer[..]].concat());
         self.switch.run("ip", &["link", "set", "dev", name, "master", "lan", "up"]);
-        let script = format!(
-            "link set lo up\nlink set eth0 addrgenmode none\naddr add 192.0.2.{number}/24 dev eth0\n\
-             addr add 2001:db8::{number:x}/64 dev eth0\naddr add fe80::{number:x}/64 dev eth0\nlink set eth0 up\n"
-        );
+        namespace.run("ip", &["link", "set", "lo", "up"]);
         let directory = self.directory.join(name);
         fs::create_dir_all(&directory).expect("make the host's directory");
-        let file = directory.join("ip");
-        fs::write(&file, script).expect("write the host's addresses");
-        namespace.run("ip", &["-batch", &file.to_string_lossy()]);
         let switch = Arc::clone(&self.switch);
         let host =
             Host { inner: Arc::new(Inner { name: name.to_owned(), number, namespace, switch, directory }) };
+        host.set_up();
         host.wait_plugged();
         host
     }
@@ -198,35 +193,63 @@ impl Host {
         Process::new(format!("{name} on {}", self.name()), child, log)
     }
 
+    /// Runs `work` on a thread that lives in the switch, where the host's port bears the host's name.
+    pub fn beside_the_switch<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.inner.switch.inside(work)
+    }
+
     /// Cuts the host off: the switch drops its frames in both directions, the carrier stays.
     pub fn cut(&self) {
-        self.filter(&["iifname", "oifname"]);
+        self.filter(&["iifname", "oifname"], "");
     }
 
     /// The switch drops what the host sends; it still hears the others.
     pub fn mute(&self) {
-        self.filter(&["iifname"]);
+        self.filter(&["iifname"], "");
     }
 
     /// The switch drops what is sent to the host; the others still hear it.
     pub fn deafen(&self) {
-        self.filter(&["oifname"]);
+        self.filter(&["oifname"], "");
     }
 
-    /// Ends [`Host::cut`], [`Host::mute`] and [`Host::deafen`].
+    /// The switch drops so many of a hundred frames, 99 at most, in each direction, at random.
+    pub fn lose(&self, percent: u8) {
+        self.filter(&["iifname", "oifname"], &format!("numgen random mod 100 < {percent}"));
+    }
+
+    /// The switch drops the adverts that the host sends, and only these.
+    pub fn hush(&self) {
+        self.filter(&["iifname"], "meta l4proto 112");
+    }
+
+    /// Ends [`Host::cut`], [`Host::mute`], [`Host::deafen`], [`Host::lose`] and [`Host::hush`].
     pub fn heal(&self) {
-        self.filter(&[]);
+        self.filter(&[], "");
     }
 
-    /// Drops frames that enter or leave the switch at this host's port. In the forward hook, so that the sender
+    /// Drops frames that enter or leave the switch at this host's port, all or those that `what` matches. In the forward hook, so that the sender
     /// notices nothing; in a table that exists only while something is dropped, so that it costs nobody anything.
-    fn filter(&self, drops: &[&str]) {
+    fn filter(&self, drops: &[&str], what: &str) {
         let (name, table) = (self.name(), format!("table bridge lab_{}", self.name()));
-        let rules = drops.iter().map(|at| format!("{at} \"{name}\" drop")).collect::<Vec<_>>().join("; ");
+        let rules =
+            drops.iter().map(|at| format!("{at} \"{name}\" {what} drop")).collect::<Vec<_>>().join("; ");
         let chain = format!("chain forward {{ type filter hook forward priority 0; {rules}; }}");
         let now = if drops.is_empty() { String::new() } else { format!("{table} {{ {chain}; }}") };
         let transaction = format!("add {table}; delete {table}; {now}");
         self.inner.switch.run("nft", &[&transaction]);
+    }
+
+    /// Sets `eth0` up with the host's own addresses, whatever was done to it.
+    pub fn set_up(&self) {
+        let (ipv4, ipv6, link_local) = (self.ipv4(), self.ipv6(), self.link_local());
+        let script = format!(
+            "link set eth0 addrgenmode none\naddr replace {ipv4}/24 dev eth0\naddr replace {ipv6}/64 dev eth0\n\
+             addr replace {link_local}/64 dev eth0\nlink set eth0 up\n"
+        );
+        let file = self.directory().join("ip");
+        fs::write(&file, script).expect("write the host's addresses");
+        self.run("ip", &["-batch", &file.to_string_lossy()]);
     }
 
     /// Takes the carrier away, as when the cable is pulled.

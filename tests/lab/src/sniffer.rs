@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::cmsg_space;
+use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use pnet::util::MacAddr;
@@ -26,30 +27,91 @@ pub struct Sniffer {
     _worker: Worker,
 }
 
+/// A packet socket that takes copies of all frames, each with the kernel's receive stamp.
+#[derive(Debug)]
+pub struct Tap {
+    socket: Socket,
+    /// The only interface that is listened at; 0: all.
+    interface: usize,
+}
+
 /// `ETH_P_ALL`.
 const EVERYTHING: u16 = 3;
 /// `PACKET_OUTGOING`: our own frame on its way out.
 const OUTGOING: u8 = 4;
 
+impl Tap {
+    /// Listens to what arrives at `host`.
+    pub fn on(host: &Host) -> Self {
+        Self { socket: host.inside(open), interface: 0 }
+    }
+
+    /// Listens to what `host` sends, at its port of the switch: what the switch then drops included, and stamped
+    /// when the host lets go of it.
+    pub fn at_port(host: &Host) -> Self {
+        host.beside_the_switch(|| {
+            let index = if_nametoindex(host.name()).expect("the host has a port");
+            Self { socket: open(), interface: usize::try_from(index).expect("an index fits") }
+        })
+    }
+
+    /// Takes all that has come.
+    pub fn drain(&self, mut each: impl FnMut(u64, &[u8])) {
+        let mut buffer = [0; 2048];
+        let mut space = cmsg_space!(TimeSpec);
+        loop {
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+            let Ok(message) = recvmsg::<LinkAddr>(fd, &mut parts, Some(&mut space), flags) else {
+                return;
+            };
+            let wanted = |from: LinkAddr| {
+                from.pkttype() != OUTGOING && (self.interface == 0 || from.ifindex() == self.interface)
+            };
+            if !message.address.is_some_and(wanted) {
+                continue;
+            }
+            let mut controls = message.cmsgs().into_iter().flatten();
+            let stamp = controls.find_map(|control| match control {
+                ControlMessageOwned::ScmTimestampns(stamp) => Some(wait::nanos(&stamp)),
+                _ => None,
+            });
+            let length = message.bytes.min(2048);
+            if let Some(stamp) = stamp {
+                each(stamp, &buffer[..length]);
+            }
+        }
+    }
+}
+
+/// A packet socket in the network of the calling thread.
+fn open() -> Socket {
+    let protocol = Protocol::from(i32::from(EVERYTHING.to_be()));
+    let socket =
+        Socket::new(Domain::PACKET, Type::RAW.cloexec(), Some(protocol)).expect("open a packet socket");
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true).expect("ask for time stamps");
+    if setsockopt(&socket, sockopt::RcvBufForce, &(32 << 20)).is_err() {
+        setsockopt(&socket, sockopt::RcvBuf, &(4 << 20)).expect("enlarge the receive buffer");
+    }
+    socket
+}
+
 impl Sniffer {
     /// Starts capturing what arrives at `host`. Sniff on a receiver's side: the sender does not know what the
     /// switch drops.
     pub fn on(host: &Host) -> Self {
-        let socket = host.inside(|| {
-            let protocol = Protocol::from(i32::from(EVERYTHING.to_be()));
-            Socket::new(Domain::PACKET, Type::RAW.cloexec(), Some(protocol)).expect("open a packet socket")
-        });
-        setsockopt(&socket, sockopt::ReceiveTimestampns, &true).expect("ask for time stamps");
-        if setsockopt(&socket, sockopt::RcvBufForce, &(32 << 20)).is_err() {
-            setsockopt(&socket, sockopt::RcvBuf, &(4 << 20)).expect("enlarge the receive buffer");
-        }
+        let tap = Tap::on(host);
         let frames = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&frames);
         let worker = Worker::repeat("sniffer", move || {
             // Looks now and then instead of being woken: waking costs the sender's processor, and the frames have
             // their stamps.
             wait::observe(Duration::from_millis(2));
-            drain(&socket, &into);
+            tap.drain(|at, bytes| {
+                if let Some(frame) = Frame::read(at, bytes) {
+                    into.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
+                }
+            });
         });
         Self { frames, _worker: worker }
     }
@@ -136,29 +198,5 @@ impl Sniffer {
             }
         });
         File::create(file).and_then(|mut f| f.write_all(&out)).expect("write the capture file");
-    }
-}
-
-/// Takes all that has come, and keeps what the lab understands.
-fn drain(socket: &Socket, into: &Mutex<Vec<Frame>>) {
-    let mut buffer = [0; 2048];
-    let mut space = cmsg_space!(TimeSpec);
-    loop {
-        let mut parts = [IoSliceMut::new(&mut buffer)];
-        let flags = MsgFlags::MSG_DONTWAIT;
-        let Ok(message) = recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) else {
-            return;
-        };
-        let ours = message.address.is_some_and(|from| from.pkttype() == OUTGOING);
-        let mut controls = message.cmsgs().into_iter().flatten();
-        let stamp = controls.find_map(|control| match control {
-            ControlMessageOwned::ScmTimestampns(stamp) => Some(wait::nanos(&stamp)),
-            _ => None,
-        });
-        let length = message.bytes.min(2048);
-        let frame = stamp.filter(|_| !ours).and_then(|stamp| Frame::read(stamp, &buffer[..length]));
-        if let Some(frame) = frame {
-            into.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
-        }
     }
 }

@@ -6,14 +6,14 @@ use std::thread::JoinHandle;
 
 /// A running thread.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub struct Worker {
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
     /// Starts a thread that repeats `step`, which may wait for 50 ms at most.
-    pub(crate) fn repeat(name: &str, mut step: impl FnMut() + Send + 'static) -> Self {
+    pub fn repeat(name: &str, mut step: impl FnMut() + Send + 'static) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let end = Arc::clone(&ended);
         let run = move || {

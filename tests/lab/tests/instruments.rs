@@ -9,7 +9,7 @@ use lab::frr::Frr;
 use lab::network::holders;
 use lab::probe::Echo;
 use lab::{
-    Agent, Host, HttpProbe, Keepalived, Lab, Nginx, Node, Probe, Router, Sniffer, claim, isolated,
+    Agent, Host, HttpProbe, Keepalived, Lab, Nginx, Node, Probe, Router, Sniffer, Tap, claim, isolated,
     isolated_as_root, now, until,
 };
 use pnet::util::MacAddr;
@@ -40,6 +40,47 @@ fn a_cut_host_is_silent_keeps_its_carrier_and_is_heard_again_when_healed() {
         a.plug();
         until("the carrier is back", SOON, || {
             a.run("ip", &["link", "show", "eth0"]).contains("LOWER_UP").then_some(())
+        });
+    });
+}
+
+#[test]
+fn a_tap_at_the_port_hears_what_the_switch_drops_and_nobody_else() {
+    isolated(|lab: &Lab| {
+        let (a, b) = (lab.host("a"), lab.host("b"));
+        let (at_port, at_b) = (Tap::at_port(&a), Tap::on(&b));
+        let from = |host: &Host| host.mac().octets();
+        let ask = || claim::who_has(&a, b.ipv4().into());
+        a.mute();
+        // What either said before.
+        at_port.drain(|_, _| ());
+        at_b.drain(|_, _| ());
+        assert!(ask().is_empty());
+        let heard = |tap: &Tap, mac: [u8; 6]| {
+            let mut count = 0;
+            tap.drain(|_, bytes| count += usize::from(bytes[6..12] == mac));
+            count
+        };
+        assert!(heard(&at_port, from(&a)) > 0);
+        assert_eq!(heard(&at_b, from(&a)), 0, "muted");
+        a.lose(50);
+        until("one of several questions is answered", SOON, || (!ask().is_empty()).then_some(()));
+        // The answer left the switch by this port and did not come in by it.
+        assert!(heard(&at_b, from(&a)) > 0 && heard(&at_port, from(&b)) == 0);
+        a.heal();
+    });
+}
+
+#[test]
+fn an_interface_that_lost_its_addresses_is_set_up_again() {
+    isolated(|lab: &Lab| {
+        let (a, b) = (lab.host("a"), lab.host("b"));
+        a.run("ip", &["address", "flush", "dev", "eth0"]);
+        a.run("ip", &["link", "set", "dev", "eth0", "down"]);
+        a.set_up();
+        until("it answers by both families", SOON, || {
+            let answers = |address: IpAddr| !claim::who_has(&b, address).is_empty();
+            (answers(a.ipv4().into()) && answers(a.ipv6().into())).then_some(())
         });
     });
 }

@@ -5,35 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lab::probe::Echo;
-use lab::vipd::Programs;
-use lab::{Agent, Host, Keepalived, Lab, Node, Sniffer, Vipd, until, wait};
-
-/// Which agent is measured.
-#[derive(Clone, Debug)]
-pub(crate) enum Kind {
-    /// vipd.
-    Vipd(Programs),
-    /// Debian's keepalived.
-    Keepalived,
-}
-
-impl Kind {
-    /// Its name.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Vipd(_) => "vipd",
-            Self::Keepalived => "keepalived",
-        }
-    }
-
-    /// Starts it.
-    pub(crate) fn start(&self, host: &Host, node: &Node) -> Box<dyn Agent> {
-        match self {
-            Self::Vipd(programs) => Box::new(Vipd::start(host, programs, node)),
-            Self::Keepalived => Box::new(Keepalived::start(host, node)),
-        }
-    }
-}
+use lab::{Agent, Host, Kind, Lab, Node, Sniffer, until, wait};
 
 /// Two load balancers and a client on one switch.
 pub(crate) struct Bed {
@@ -118,23 +90,4 @@ impl Pair {
 pub(crate) fn phase(round: usize, interval: Duration) {
     let golden = u32::try_from(round * 618 % 1000).expect("less than 1000");
     wait::observe(interval * golden / 1000);
-}
-
-/// Where and with what this was measured.
-pub(crate) fn surroundings(kinds: &[Kind]) -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let said = std::process::Command::new("keepalived").arg("--version").output();
-    let said = said.map(|o| String::from_utf8_lossy(&o.stderr).into_owned()).unwrap_or_default();
-    let keepalived = said.split_whitespace().nth(1).unwrap_or("?").to_owned();
-    let ours = kinds.iter().find_map(|kind| match kind {
-        Kind::Vipd(programs) => Some(lab::vipd::version(programs)),
-        Kind::Keepalived => None,
-    });
-    format!(
-        "Linux {}, {cores} cores, load {}; {}; keepalived {keepalived}.",
-        read("/proc/sys/kernel/osrelease"),
-        read("/proc/loadavg").split(' ').next().unwrap_or("?"),
-        ours.unwrap_or_else(|| "no vipd".to_owned()),
-    )
 }

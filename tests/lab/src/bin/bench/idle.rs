@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use lab::usage::{Usage, of_tree};
-use lab::{Node, Router, wait};
+use lab::{Kind, Node, Router, wait};
 
-use crate::bed::{Bed, Kind, Pair};
+use crate::bed::{Bed, Pair};
 use crate::table::{Table, Target};
 
 /// The highest number of virtual routers measured on one interface.

@@ -19,8 +19,9 @@ mod table;
 
 use std::time::Duration;
 
-use bed::{Bed, Kind};
+use bed::Bed;
 use lab::vipd::Programs;
+use lab::{Kind, contender};
 use table::Table;
 
 /// What the command line asks for.
@@ -65,7 +66,7 @@ fn main() {
     if wanted("idle") {
         idle::measure(&bed, &kinds, Duration::from_secs(if options.quick { 5 } else { 30 }), &mut table);
     }
-    println!("\n{}", table.markdown(&bed::surroundings(&kinds)));
+    println!("\n{}", table.markdown(&contender::surroundings(&kinds)));
     if kinds.len() == 2 && !options.quick && table.failed() {
         std::process::exit(1);
     }

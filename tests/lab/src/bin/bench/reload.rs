@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lab::{Node, Probe, Router, until, wait};
+use lab::{Kind, Node, Probe, Router, until, wait};
 
-use crate::bed::{Bed, Kind, SOON, phase};
+use crate::bed::{Bed, SOON, phase};
 use crate::table::{Table, Target};
 
 const INTERVAL: Duration = Duration::from_millis(100);

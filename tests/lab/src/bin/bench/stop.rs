@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lab::{Node, Probe, Router, wait};
+use lab::{Kind, Node, Probe, Router, wait};
 
-use crate::bed::{Bed, Kind, SOON, phase};
+use crate::bed::{Bed, SOON, phase};
 use crate::table::{Table, Target};
 
 fn node(priority: u8) -> Node {
