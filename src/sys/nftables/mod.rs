@@ -87,6 +87,8 @@ pub struct Table {
     generation: u32,
     /// The terms whose leases have run out.
     over: BTreeMap<RouterId, u64>,
+    /// Whose lease was looked at last.
+    looked: Option<RouterId>,
     /// The terms of an earlier agent's leases, in the table as that agent left it.
     inherited: BTreeMap<RouterId, u64>,
 }
@@ -108,6 +110,7 @@ impl Table {
             doubtful: true,
             generation,
             over,
+            looked: None,
             inherited,
         })
     }
@@ -300,15 +303,20 @@ impl Table {
         !self.doubtful && self.standing.routers.get(&id).is_some_and(|router| router.light != Light::Dark)
     }
 
-    /// The routers whose leases ran out although they are wanted.
+    /// Routers whose leases ran out although they are wanted. Each call looks at some, one after the other: each costs
+    /// a question to the kernel, and who was late and may have lost a lease orders it anew, which looks at once.
     pub fn expired(&mut self) -> Result<Vec<RouterId>, Failure> {
         let leased = |(id, router): (&RouterId, &Router)| match router.light {
             Light::Leased { term } => Some((*id, term, router.links.clone())),
             Light::Dark | Light::Steady => None,
         };
-        let leased: Vec<_> = self.standing.routers.iter().filter_map(leased).collect();
+        let routers = || self.standing.routers.iter();
+        let later = routers().filter(|(id, _)| Some(**id) > self.looked);
+        let earlier = routers().filter(|(id, _)| Some(**id) <= self.looked);
+        let leased: Vec<_> = later.chain(earlier).filter_map(leased).take(LOOKS).collect();
         let mut expired = Vec::new();
         for (id, term, on) in leased {
+            self.looked = Some(id);
             if self.remaining(id, &on)?.is_none() {
                 self.over.insert(id, term);
                 if let Some(router) = self.standing.routers.get_mut(&id) {
@@ -443,6 +451,9 @@ fn expiration(answer: &NfTablesMessage) -> Option<Duration> {
 }
 
 const BOTH: &[Hook] = &[Hook::Ingress, Hook::Egress];
+
+/// How many leases one look is for.
+const LOOKS: usize = 16;
 
 /// A lease that ends by so much later than it should is left alone: kernels count in ticks.
 const SLACK: Duration = Duration::from_millis(4);

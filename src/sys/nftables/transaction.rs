@@ -13,8 +13,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload, ParseableParametrized,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, ParseableParametrized,
 };
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
@@ -38,6 +38,9 @@ const RECEIVE_BUFFER: usize = 64 << 10;
 /// Smaller than any default send buffer.
 const ROOM: usize = 64 << 10;
 
+/// Room for a batch's beginning or end.
+const BATCH_END: usize = 32;
+
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 /// What nfnetlink puts before the attributes: the family, a version and an identifier.
 const HEADER: usize = 4;
@@ -52,32 +55,40 @@ pub(super) struct Netfilter {
     incoming: Vec<u8>,
 }
 
-/// The messages of a transaction, in order.
+/// The messages of a transaction, in order, as they are sent: there may be thousands. They have their numbers when it
+/// is committed.
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
-    messages: Vec<(NfTablesMessage, u16)>,
+    bytes: Vec<u8>,
+    count: usize,
     ids: u32,
 }
 
 impl Transaction {
     /// Makes something that may exist already.
     pub(super) fn make(&mut self, message: NfTablesMessage) {
-        self.messages.push((message, NLM_F_CREATE));
+        self.push(message, NLM_F_CREATE);
     }
 
     /// Puts a rule at the end of its chain.
     pub(super) fn append(&mut self, message: NfTablesMessage) {
-        self.messages.push((message, NLM_F_CREATE | NLM_F_APPEND));
+        self.push(message, NLM_F_CREATE | NLM_F_APPEND);
     }
 
     /// Deletes something that must exist.
     pub(super) fn delete(&mut self, message: NfTablesMessage) {
-        self.messages.push((message, 0));
+        self.push(message, 0);
     }
 
     /// Puts another one's messages at the end.
     pub(super) fn extend(&mut self, other: Self) {
-        self.messages.extend(other.messages);
+        self.bytes.extend(other.bytes);
+        self.count += other.count;
+    }
+
+    fn push(&mut self, message: NfTablesMessage, flags: u16) {
+        push(&mut self.bytes, ours(message), flags, 0);
+        self.count += 1;
     }
 
     /// A number for a set that is made: another one for each.
@@ -87,12 +98,12 @@ impl Transaction {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.count == 0
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.messages.len()
+        self.count
     }
 }
 
@@ -118,7 +129,7 @@ impl Netfilter {
             return Ok(());
         }
         let first = self.sequence.wrapping_add(1);
-        let bytes = self.encode(transaction);
+        let bytes = self.number(transaction);
         // The last message but one is acknowledged: only the end of the batch comes after it.
         let acknowledged = self.sequence.wrapping_sub(1);
         self.make_room(bytes.len());
@@ -126,28 +137,29 @@ impl Netfilter {
         self.answer(first, acknowledged)
     }
 
-    fn encode(&mut self, Transaction { messages, .. }: Transaction) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.push(&mut bytes, batch(ControlMessage::BatchBegin), 0);
-        let count = messages.len();
-        for (at, (message, flags)) in messages.into_iter().enumerate() {
-            let flags = flags | if at + 1 == count { NLM_F_ACK } else { 0 };
-            self.push(&mut bytes, ours(message), flags);
+    /// The batch: each message with the next number, the last but one to be acknowledged.
+    fn number(&mut self, Transaction { bytes: mut messages, count, .. }: Transaction) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(messages.len() + 2 * BATCH_END);
+        push(&mut bytes, batch(ControlMessage::BatchBegin), 0, self.next());
+        let mut rest = messages.as_mut_slice();
+        for at in 0..count {
+            let number = self.next();
+            let mut buffer = NetlinkBuffer::new(&mut *rest);
+            buffer.set_sequence_number(number);
+            if at + 1 == count {
+                buffer.set_flags(buffer.flags() | NLM_F_ACK);
+            }
+            let length = (buffer.length() as usize).next_multiple_of(4);
+            rest = &mut rest[length..];
         }
-        self.push(&mut bytes, batch(ControlMessage::BatchEnd), 0);
+        bytes.extend(messages);
+        push(&mut bytes, batch(ControlMessage::BatchEnd), 0, self.next());
         bytes
     }
 
-    fn push(&mut self, bytes: &mut Vec<u8>, message: NetfilterMessage, flags: u16) {
+    fn next(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | flags;
-        header.sequence_number = self.sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
-        message.finalize();
-        let at = bytes.len();
-        bytes.resize(at + message.buffer_len().next_multiple_of(4), 0);
-        message.serialize(&mut bytes[at..]);
+        self.sequence
     }
 
     /// A transaction is sent in one piece, however long. Should there be no room, sending it says so.
@@ -189,7 +201,7 @@ impl Netfilter {
     ) -> Result<(), Failure> {
         let mut bytes = Vec::new();
         // Acknowledged: then there is an end to wait for, whatever the answer.
-        self.push(&mut bytes, ours(question), if dump { NLM_F_DUMP } else { NLM_F_ACK });
+        push(&mut bytes, ours(question), if dump { NLM_F_DUMP } else { NLM_F_ACK }, self.next());
         self.socket.send(&bytes, 0)?;
         loop {
             self.receive()?;
@@ -225,6 +237,18 @@ impl Netfilter {
             }
         }
     }
+}
+
+/// Appends a message with that number.
+fn push(bytes: &mut Vec<u8>, message: NetfilterMessage, flags: u16, number: u32) {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | flags;
+    header.sequence_number = number;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+    message.finalize();
+    let at = bytes.len();
+    bytes.resize(at + message.buffer_len().next_multiple_of(4), 0);
+    message.serialize(&mut bytes[at..]);
 }
 
 fn ours(message: NfTablesMessage) -> NetfilterMessage {

@@ -40,8 +40,8 @@ pub(crate) struct Report {
     pub(crate) broken: usize,
 }
 
-/// Runs the faults of a seed on one agent.
-pub(crate) fn run(hosts: &Hosts, kind: &Kind, seed: u64, faults: usize) -> Report {
+/// Runs the faults of a seed on one agent; with `patient`, being slow breaks no promise.
+pub(crate) fn run(hosts: &Hosts, kind: &Kind, seed: u64, faults: usize, patient: bool) -> Report {
     let mut site = Site::new(hosts, kind, VRIDS.len(), USUAL);
     let mut report = Report::default();
     site.start(0);
@@ -64,6 +64,11 @@ pub(crate) fn run(hosts: &Hosts, kind: &Kind, seed: u64, faults: usize) -> Repor
             }
         }
         let mut found = judge(&record, &site.diary, episode, begun, wait::now(), site.lowest_priority());
+        if patient {
+            found.slow.iter().for_each(|slow| println!("     slow: {slow}"));
+        } else {
+            found.broken.append(&mut found.slow);
+        }
         found.broken.append(&mut site.left);
         if !settled {
             found.broken.push(format!("not settled after {PATIENCE:?}"));

@@ -39,9 +39,10 @@ struct Options {
     seed: u64,
     faults: usize,
     keepalived: bool,
+    quick: bool,
 }
 
-const USAGE: &str = "usage: chaos [--seed S] [--faults N] [--keepalived]
+const USAGE: &str = "usage: chaos [--seed S] [--faults N] [--keepalived] [--quick]
        chaos dark [--rounds N] [--quick] [--tight]
 
 Breaks things under a pair of vipd in network namespaces, and fails if two nodes answer for an address, or nobody does,
@@ -49,6 +50,7 @@ for longer than promised. The same seed gives the same faults.
   --seed S       which faults; 1 by default
   --faults N     how many; 200 by default
   --keepalived   the same with keepalived afterwards, for comparison only
+  --quick        20 faults, unless --faults follows; agents that are slow are shown and not judged
 dark: the master is killed or stopped, N times each (50 by default), with vipd and with keepalived.
   --quick        three rounds
   --tight        10 ms adverts and priorities 254 and 253, instead of 100 ms, 150 and 100: the backup that waits least
@@ -79,7 +81,9 @@ fn main() {
         figures.broken
     } else {
         let kinds = &kinds[..=usize::from(options.keepalived)];
-        let run = |kind: &Kind| (kind.name(), campaign::run(&hosts, kind, options.seed, options.faults));
+        let run = |kind: &Kind| {
+            (kind.name(), campaign::run(&hosts, kind, options.seed, options.faults, options.quick))
+        };
         let reports: Vec<_> = kinds.iter().map(run).collect();
         let seed = options.seed;
         println!("\n{}\nSeed {seed}.\n\n{}", contender::surroundings(kinds), campaign::markdown(&reports));
@@ -92,15 +96,22 @@ fn main() {
 }
 
 fn options() -> Options {
-    let mut options =
-        Options { dark: false, manner: site::USUAL, rounds: 50, seed: 1, faults: 200, keepalived: false };
+    let mut options = Options {
+        dark: false,
+        manner: site::USUAL,
+        rounds: 50,
+        seed: 1,
+        faults: 200,
+        keepalived: false,
+        quick: false,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|number| number.parse::<usize>().ok());
         match argument.as_str() {
             "dark" => options.dark = true,
             "--tight" => options.manner = site::TIGHT,
-            "--quick" => options.rounds = 3,
+            "--quick" => (options.quick, options.rounds, options.faults) = (true, 3, 20),
             "--keepalived" => options.keepalived = true,
             "--rounds" => options.rounds = number().unwrap_or_else(|| misused(&argument)),
             "--faults" => options.faults = number().unwrap_or_else(|| misused(&argument)),
