@@ -133,7 +133,8 @@ async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
 }
 
 impl Service {
-    fn new(parts: Parts, directory: &Path) -> (Self, Results, NoticeReader, Heartbeats) {
+    /// A service, and what its thread reads in turn.
+    pub fn new(parts: Parts, directory: &Path) -> (Self, Results, NoticeReader, Heartbeats) {
         let Parts {
             node,
             path,

@@ -272,7 +272,7 @@ fn split(datagram: &[u8]) -> Option<(RawMessage<'_>, &[u8])> {
 }
 
 /// What an error message (with error 0: an acknowledgement) or the end of a dump says.
-pub(super) fn outcome(message: &RawMessage<'_>) -> Result<(), Failure> {
+pub fn outcome(message: &RawMessage<'_>) -> Result<(), Failure> {
     let code = message.payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
     match code {
         0 => Ok(()),
