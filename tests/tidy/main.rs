@@ -5,6 +5,7 @@
 //! `tests/purity`; the length of functions is clippy's.
 
 mod floors;
+mod fuzz;
 mod ledger;
 mod rules;
 mod source;
@@ -82,6 +83,12 @@ fn test_names_are_sentences() {
 #[test]
 fn every_must_of_rfc_9568_names_its_tests_or_says_why_not() {
     let found = ledger::untruths(&source::tree());
+    assert!(found.is_empty(), "{} found:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn every_fuzz_target_is_built_and_has_seeds() {
+    let found = fuzz::omissions(&source::tree());
     assert!(found.is_empty(), "{} found:\n{}", found.len(), found.join("\n"));
 }
 
