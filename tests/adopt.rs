@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::net::IpAddr;
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use lab::network::holders;
@@ -195,6 +196,36 @@ fn an_upgrade_in_place_is_not_missed_and_keeps_the_process() {
             assert_eq!(pair.first.pid().to_string(), pid.to_string());
             assert_eq!(pair.first.process().ended(), None);
         });
+    });
+}
+
+#[test]
+fn to_systemd_an_upgrade_is_a_reload_and_feeds_the_watchdog() {
+    isolated(|lab| {
+        let host = lab.host("lb1");
+        let (socket, wrapper) = (host.directory().join("notify"), host.directory().join("wrapper"));
+        let systemd = UnixDatagram::bind(&socket).unwrap();
+        systemd.set_read_timeout(Some(SOON)).unwrap();
+        let (told, vipd) = (socket.display(), env!("CARGO_BIN_EXE_vipd"));
+        let script = format!("#!/bin/sh\nNOTIFY_SOCKET={told} WATCHDOG_USEC=3600000000 exec {vipd} \"$@\"\n");
+        std::fs::write(&wrapper, script).unwrap();
+        std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let hear = || {
+            let mut buffer = [0; 256];
+            let length = systemd.recv(&mut buffer).unwrap();
+            String::from_utf8_lossy(&buffer[..length]).into_owned()
+        };
+        let programs = Programs::at(&wrapper, env!("CARGO_BIN_EXE_vipctl"));
+        let vipd = Vipd::start(&host, &programs, &node(150, 1000));
+        assert!(hear().starts_with("STATUS="));
+        assert!(hear().starts_with("READY=1"));
+        assert!(hear().starts_with("WATCHDOG=1"));
+        vipd.wait_state("web", "master");
+        assert!(vipd.vipctl(&["upgrade"]).0);
+        let heard = std::iter::repeat_with(hear).filter(|said| !said.starts_with("STATUS="));
+        let heard: Vec<String> = heard.take(3).collect();
+        assert!(heard[0].starts_with("RELOADING=1\nMONOTONIC_USEC="), "{heard:?}");
+        assert!(heard[1].starts_with("READY=1") && heard[2].starts_with("WATCHDOG=1"), "{heard:?}");
     });
 }
 

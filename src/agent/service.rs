@@ -205,9 +205,9 @@ impl Service {
                 wish = signals.next() => match wish {
                     Wish::Reload => self.reload_in_background(),
                     Wish::End => end = self.end_sooner(end).await,
-                    Wish::HandOn => end = self.hand_on(end).await,
+                    Wish::HandOn => end = self.hand_on(end, End::HandingOn).await,
                 },
-                () = self.upgrade.notified() => end = self.hand_on(end).await.upgrading(),
+                () = self.upgrade.notified() => end = self.hand_on(end, End::Upgrading).await,
                 () = end.due() => match end {
                     End::Forced(_) | End::HandingOn(_) | End::Upgrading(_) => return Ending::Stuck,
                     End::NotYet | End::Asked(_) => end = self.end_sooner(end).await,
@@ -256,15 +256,21 @@ impl Service {
     }
 
     /// Ends at once, and leaves everything as it is for another agent to go on with.
-    async fn hand_on(&self, end: End) -> End {
+    async fn hand_on(&self, end: End, next: fn(Instant) -> End) -> End {
         if end != End::NotYet {
             return end;
         }
-        self.systemd.stopping();
+        let next = next(Instant::now() + RELEASE);
+        // A service that says it is stopping is killed when TimeoutStopSec= is over, whichever program it is by then.
+        if matches!(next, End::Upgrading(_)) {
+            self.systemd.reloading();
+        } else {
+            self.systemd.stopping();
+        }
         self.record(Stamp::now(), None, Record::HandedOn);
         self.bequest.hand_on().await;
         match self.post.send(Request::Leave) {
-            Ok(()) | Err(Refused::Ended | Refused::Full) => End::HandingOn(Instant::now() + RELEASE),
+            Ok(()) | Err(Refused::Ended | Refused::Full) => next,
         }
     }
 
@@ -291,6 +297,8 @@ impl Service {
                     self.systemd.status(&report.tally());
                     if !ready {
                         self.systemd.ready();
+                        // The program before this one may have fed it long ago.
+                        self.systemd.feed_watchdog();
                         ready = true;
                     }
                 }
@@ -447,14 +455,6 @@ impl End {
             Self::Asked(_) | Self::Forced(_) => Ending::Asked,
             Self::HandingOn(_) => Ending::HandedOn,
             Self::Upgrading(_) => Ending::Upgrade,
-        }
-    }
-
-    /// The same end for an upgrade, unless another one has begun.
-    fn upgrading(self) -> Self {
-        match self {
-            Self::HandingOn(at) => Self::Upgrading(at),
-            Self::NotYet | Self::Asked(_) | Self::Forced(_) | Self::Upgrading(_) => self,
         }
     }
 }
