@@ -73,6 +73,27 @@ fn a_flush_removes_what_a_dead_agent_left_and_nothing_else() {
     });
 }
 
+/// An agent that comes up, fails and is started again may be stopped while none runs.
+#[test]
+fn a_flush_before_an_agent_that_cannot_adopt_any_more_leaves_only_what_it_was_told() {
+    isolated(|lab| {
+        let host = lab.host("lb1");
+        let mut vipd = Vipd::start(&host, &programs(), &node(150, 100));
+        vipd.wait_state("web", "master");
+        let state = host.directory().join("vipd/state.json");
+        until("there is a state file", SOON, || state.exists().then_some(()));
+        vipd.process().kill();
+        let said = until("its lease is over", SOON, || {
+            let (done, said, _) = flush(&host, &["--after", "exit-code"]);
+            (done && !said.starts_with("nothing removed: ")).then_some(said)
+        });
+        assert!(said.starts_with("removed ") && said.ends_with("'netdev vipd'\n"), "{said}");
+        assert!(!holds(&host) && state.exists());
+        assert!(flush(&host, &[]).0);
+        assert!(!state.exists());
+    });
+}
+
 #[test]
 fn a_flush_refuses_beside_a_live_agent() {
     isolated(|lab| {

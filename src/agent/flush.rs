@@ -94,9 +94,13 @@ pub fn run(options: &Options) -> Result<Done, Trouble> {
     let _lock = RuntimeDir::lock(&options.runtime_dir)?;
     let found = Found::look(&options.runtime_dir);
     if options.after.as_ref().is_some_and(|after| after.is_followed(&found)) {
-        return Ok(Done::Left);
+        // Without a lease that lives nothing is adopted. What was told to the agent beforehand is still of use.
+        if found.estates().next().is_some() {
+            return Ok(Done::Left);
+        }
+    } else {
+        state::remove(&options.runtime_dir).map_err(refused("remove the state file"))?;
     }
-    state::remove(&options.runtime_dir).map_err(refused("remove the state file"))?;
     let resigned = resign(&found);
     let addresses = remove_addresses()?;
     let table = delete_table()?;
