@@ -69,11 +69,7 @@ fn preempt(instance: &Instance, findings: &Findings) {
     if let Some(delay) = instance.preempt_delay.as_ref().filter(|_| !preempt.value) {
         findings.error(&delay.spot, "there is nothing to delay with 'preempt: false'; remove one of them");
     }
-    if let Some(priority) = instance.priority.as_ref().filter(|priority| priority.value.is_owner()) {
-        findings.warn(
-            &priority.spot,
-            "255 is for the owner, whose interface has the addresses without vipd; if this one has not, write 254 or less",
-        );
+    if instance.priority.as_ref().is_some_and(|priority| priority.value.is_owner()) {
         let delayed = instance.preempt_delay.as_ref().filter(|delay| delay.value > Duration::ZERO);
         // RFC 9568, 6.1: the owner preempts whatever Preempt_Mode says.
         let spot = if preempt.value { delayed.map(|delay| &delay.spot) } else { Some(&preempt.spot) };

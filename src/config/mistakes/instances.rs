@@ -97,7 +97,6 @@ fn a_wrong_value_of_an_instance_is_met_with_a_right_one() {
         (
             more("priority: 255\npreempt: false"),
             &[
-                "6:15: instances.web.priority: warning: 255 is for the owner, whose interface has the addresses without vipd; if this one has not, write 254 or less",
                 "7:14: instances.web.preempt: warning: with priority 255, the owner's, it takes over at once in any case",
             ],
         ),
@@ -297,7 +296,6 @@ fn a_track_names_a_check_and_can_do_what_it_says() {
         (
             tracking("priority: 255\ntrack: { nginx: -60, uplink: fault }"),
             &[
-                "6:15: instances.web.priority: warning: 255 is for the owner, whose interface has the addresses without vipd; if this one has not, write 254 or less",
                 "7:14: instances.web.track.nginx: warning: a weight never moves an owner's priority of 255; write fault",
             ],
         ),
