@@ -27,8 +27,7 @@ use crate::wire::{arp, ndp};
 /// How long a turn may wait for work: the thread must show that it is alive.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// How many frames of one kind are sent in one turn: as many as are installed in one batch. Whoever wants to remove
-/// an address may have to wait for them.
+/// How many frames of one kind are sent in one turn: whoever wants to remove an address may have to wait for them.
 const BURST: usize = 32;
 
 /// The stack needs little, and all of it may be locked in memory.
@@ -75,8 +74,12 @@ impl Announcer {
 
     /// Asks for what is in the kernel as of now. Each address waits here once at most.
     pub fn installed(&self, instance: InstanceId, placements: &[Placement]) {
-        self.lock().install(instance, placements);
-        self.0.filled.notify_one();
+        let mut queue = self.lock();
+        queue.install(instance, placements);
+        // What waits for its gate is nothing to wake up for.
+        if !queue.installed.is_empty() {
+            self.0.filled.notify_one();
+        }
     }
 
     /// The gate of a virtual router is about to be changed: what is installed from now on waits.
@@ -215,6 +218,10 @@ impl Queue {
     }
 
     fn forget(&mut self, places: &[Place]) {
+        let nothing_barred = self.barred.values().all(|barred| barred.installed.is_empty());
+        if self.installed.is_empty() && self.bursts.is_empty() && nothing_barred {
+            return;
+        }
         let places: BTreeSet<_> = places.iter().collect();
         self.installed.retain(|placement| !places.contains(&placement.place));
         for barred in self.barred.values_mut() {

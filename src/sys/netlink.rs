@@ -214,16 +214,21 @@ impl Netlink {
     }
 
     fn receive(&mut self) -> io::Result<()> {
-        loop {
-            self.incoming.clear();
-            match self.socket.recv(&mut self.incoming, 0) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(io::Error::from_raw_os_error(nix::libc::ETIMEDOUT));
-                }
-                Err(error) => return Err(error),
+        receive(&self.socket, &mut self.incoming)
+    }
+}
+
+/// Reads the next datagram. Without one for as long as the socket waits, the answer has been lost: `ETIMEDOUT`.
+pub(super) fn receive(socket: &Socket, incoming: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        incoming.clear();
+        match socket.recv(incoming, 0) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::Error::from_raw_os_error(nix::libc::ETIMEDOUT));
             }
+            Err(error) => return Err(error),
         }
     }
 }

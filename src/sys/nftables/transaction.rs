@@ -28,7 +28,7 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 
-use crate::sys::netlink::{Failure, NLMSG_DONE, NLMSG_ERROR, messages, outcome};
+use crate::sys::netlink::{Failure, NLMSG_DONE, NLMSG_ERROR, messages, outcome, receive};
 
 /// An answer that is not there by then, after `send` has returned, has been lost.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -225,17 +225,7 @@ impl Netfilter {
     }
 
     fn receive(&mut self) -> io::Result<()> {
-        loop {
-            self.incoming.clear();
-            match self.socket.recv(&mut self.incoming, 0) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(Errno::ETIMEDOUT.into());
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        receive(&self.socket, &mut self.incoming)
     }
 }
 
