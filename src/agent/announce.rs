@@ -74,12 +74,7 @@ impl Announcer {
 
     /// Asks for what is in the kernel as of now. Each address waits here once at most.
     pub fn installed(&self, instance: InstanceId, placements: &[Placement]) {
-        let mut queue = self.lock();
-        queue.install(instance, placements);
-        // What waits for its gate is nothing to wake up for.
-        if !queue.installed.is_empty() {
-            self.0.filled.notify_one();
-        }
+        self.change(|queue| queue.install(instance, placements));
     }
 
     /// The gate of a virtual router is about to be changed: what is installed from now on waits.
@@ -89,14 +84,21 @@ impl Announcer {
 
     /// That gate is open now, if no newer order is on its way.
     pub fn unbar(&self, router: RouterId, generation: Generation) {
-        self.lock().unbar(router, generation);
-        self.0.filled.notify_one();
+        self.change(|queue| queue.unbar(router, generation));
     }
 
     /// That virtual router is gated no longer.
     pub fn free(&self, router: RouterId) {
-        self.lock().free(router);
-        self.0.filled.notify_one();
+        self.change(|queue| queue.free(router));
+    }
+
+    /// What waits for its gate is nothing to wake up for.
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = self.lock();
+        change(&mut queue);
+        if !queue.installed.is_empty() {
+            self.0.filled.notify_one();
+        }
     }
 
     /// Nobody may be told of these from now on, except by the frames that are being sent at this moment.

@@ -23,8 +23,9 @@ use crate::engine::event::{Gated, Gating};
 use crate::sys::clock;
 use crate::sys::netlink::Failure;
 use crate::sys::nftables::{Gates, Table};
+use crate::time::Instant;
 
-/// How long a turn may wait for work: the thread must show that it is alive, and see that the table is.
+/// The thread looks at the table so often, and shows that it is alive.
 const IDLE: Duration = Duration::from_millis(500);
 
 /// How long the engine may take to say what its leases still are.
@@ -71,7 +72,7 @@ pub fn spawn(
         }
         while !keeper.stopping {
             heartbeat.beat();
-            keeper.collect(IDLE);
+            keeper.collect(keeper.look_at.since(clock::now()));
             keeper.turn();
         }
         if !keeper.leaving {
@@ -94,6 +95,8 @@ struct Keeper {
     fresh: BTreeSet<RouterId>,
     /// Whether the table is known to be as wanted.
     settled: bool,
+    /// When to look at the table again.
+    look_at: Instant,
     stopping: bool,
     /// Everything is for another agent to go on with.
     leaving: bool,
@@ -115,6 +118,7 @@ impl Keeper {
             wanted,
             fresh,
             settled: true,
+            look_at: clock::now(),
             stopping: false,
             leaving: false,
         }
@@ -137,10 +141,18 @@ impl Keeper {
     }
 
     fn turn(&mut self) {
-        // Closing comes before all questions.
         if !self.settled {
             self.settle();
         }
+        // Never between an order and what waits for it: looking takes longer than most changes.
+        let now = clock::now();
+        if now >= self.look_at {
+            self.look();
+            self.look_at = now + IDLE;
+        }
+    }
+
+    fn look(&mut self) {
         let loss = match &mut self.table {
             Ok(table) => table.loss(),
             Err(_) => return,

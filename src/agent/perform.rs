@@ -9,8 +9,12 @@ use crate::sys::vrrp_socket::VrrpSocket;
 
 impl Protocol {
     /// Performs and removes all actions; `None` if every advert went out, else the failures.
+    ///
+    /// In their order, but for two things. The gate comes first: it closes at once, and it opens while the advert is
+    /// sent, which takes the kernel all the way to the receivers. And telling comes last: it may wait.
     pub(super) fn perform(&mut self, actions: &mut Vec<Action>) -> Option<Vec<Event<'static>>> {
-        let (mut failed, mut gates) = (Vec::new(), Vec::new());
+        self.order_gates(actions);
+        let (mut failed, mut told) = (Vec::new(), Vec::new());
         for action in actions.drain(..) {
             match action {
                 Action::Send(datagram) => failed.extend(self.send(&datagram)),
@@ -27,22 +31,33 @@ impl Protocol {
                     self.route.hold(hold);
                 }
                 Action::Kernel(KernelWork::Announce(announcement)) => self.announcer.announce(announcement),
-                Action::Kernel(KernelWork::Gate(gate)) => {
-                    if gate.places.is_empty() {
-                        self.announcer.free(gate.router);
-                    } else {
-                        self.announcer.bar(gate.router, gate.generation);
-                    }
-                    gates.push(gate);
-                }
-                Action::Tell(notice) => self.notices.push(notice),
+                // Ordered above.
+                Action::Kernel(KernelWork::Gate(_)) => {}
+                Action::Tell(notice) => told.push(notice),
             }
         }
-        // Together: what one event changes for many instances takes one transaction.
-        if !gates.is_empty() {
-            self.gate.gate(gates);
+        for notice in told {
+            self.notices.push(notice);
         }
         (!failed.is_empty()).then_some(failed)
+    }
+
+    /// All together: what one event changes for many instances takes one transaction.
+    fn order_gates(&self, actions: &mut Vec<Action>) {
+        let gates = actions.extract_if(.., |action| matches!(action, Action::Kernel(KernelWork::Gate(_))));
+        let mut ordered = Vec::new();
+        for action in gates {
+            let Action::Kernel(KernelWork::Gate(gate)) = action else { continue };
+            if gate.places.is_empty() {
+                self.announcer.free(gate.router);
+            } else {
+                self.announcer.bar(gate.router, gate.generation);
+            }
+            ordered.push(gate);
+        }
+        if !ordered.is_empty() {
+            self.gate.gate(ordered);
+        }
     }
 
     fn send(&self, datagram: &Datagram) -> Option<Event<'static>> {

@@ -129,7 +129,9 @@ impl Table {
     /// begins or is cut only for a `fresh` order: what an older one says of it may not be true any more.
     pub fn settle(&mut self, gates: &Gates, fresh: &BTreeSet<RouterId>) -> Result<(), Failure> {
         let places = gates.values().flat_map(|gate| &gate.places);
-        let links = standing::names(places.map(|place| place.link));
+        // A link that is another by now is seen by the next look for a loss.
+        let known = if self.doubtful { &BTreeMap::new() } else { &self.standing.links };
+        let links = standing::names(places.map(|place| place.link), known);
         if links.is_empty() {
             return if self.standing.links.is_empty() && !self.doubtful { Ok(()) } else { self.delete() };
         }

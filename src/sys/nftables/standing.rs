@@ -109,10 +109,14 @@ fn rank(passage: Passage) -> u8 {
     }
 }
 
-/// The names of those links that exist, without the loopback.
-pub(super) fn names(links: impl Iterator<Item = LinkIndex>) -> BTreeMap<LinkIndex, String> {
+/// The names of those links that exist, without the loopback. Who is in `known` is not asked again.
+pub(super) fn names(
+    links: impl Iterator<Item = LinkIndex>,
+    known: &BTreeMap<LinkIndex, String>,
+) -> BTreeMap<LinkIndex, String> {
     let links: BTreeSet<_> = links.filter(|link| *link != LOOPBACK).collect();
-    links.into_iter().filter_map(|link| Some((link, name_of(link)?))).collect()
+    let name = |link| Some((link, known.get(&link).cloned().or_else(|| name_of(link))?));
+    links.into_iter().filter_map(name).collect()
 }
 
 /// What a link is called, if it is there.
@@ -158,7 +162,7 @@ mod tests {
     #[test]
     fn the_loopback_is_never_gated() {
         let (_, gate) = gate(1, Passage::Shut, &["192.0.2.10/32"]);
-        let links = names([LOOPBACK].into_iter());
+        let links = names([LOOPBACK].into_iter(), &BTreeMap::new());
         assert!(links.is_empty());
         assert!(links_of(&gate, &links).is_empty());
     }
