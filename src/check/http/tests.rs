@@ -95,9 +95,16 @@ async fn ask(scheme: &str, server: Server, change: impl FnOnce(&mut Settings)) -
     let mut settings = Settings::new(url.parse().unwrap());
     change(&mut settings);
     let (requests, mut seen) = mpsc::channel(8);
+    let patience = patience(matches!(server, Server::Stops(_)));
     let server = serve(listener, server, requests);
-    let report = tokio::select! { report = once(settings, 400) => report, () = server => unreachable!() };
+    let report =
+        tokio::select! { report = once(settings, patience) => report, () = server => unreachable!() };
     (report, seen.try_recv().ok())
+}
+
+/// How long an answer may take, in milliseconds: only what never answers is to be given up.
+fn patience(hangs: bool) -> u64 {
+    if hangs { 400 } else { 60_000 }
 }
 
 async fn once(settings: Settings, timeout_ms: u64) -> Report {
@@ -315,7 +322,9 @@ async fn handshake_with(bytes: &'static [u8], change: impl FnOnce(&mut Settings)
         stream.write_all(bytes).await.unwrap();
         std::future::pending::<()>().await;
     };
-    let report = tokio::select! { report = once(settings, 400) => report, () = server => unreachable!() };
+    let patience = patience(bytes.is_empty());
+    let report =
+        tokio::select! { report = once(settings, patience) => report, () = server => unreachable!() };
     report.outcome.unwrap_err()
 }
 
