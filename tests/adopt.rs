@@ -206,16 +206,28 @@ fn goes_on(lab: &Lab, change: impl Fn(&mut Pair)) {
     assert_eq!((&peer["state"], transitions(&pair.second)), (&"backup".into(), before), "{peer}");
 }
 
+/// The kernel's numbers of the raw sockets of protocol 112.
+fn protocol_sockets(host: &Host) -> Vec<String> {
+    let tables = host.run("cat", &["/proc/self/net/raw", "/proc/self/net/raw6"]);
+    let rows = tables.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row.get(1).is_some_and(|local| local.ends_with(":0070")))
+        .map(|row| row[9].to_owned())
+        .collect()
+}
+
 #[test]
 fn an_upgrade_in_place_is_not_missed_and_keeps_the_process() {
     isolated(|lab| {
         goes_on(lab, |pair| {
             let pid = pair.first.status()["agent"]["pid"].clone();
+            let sockets = protocol_sockets(&pair.lb1);
+            assert_eq!(sockets.len(), 2);
             let (done, said, complaint) = pair.first.vipctl(&["upgrade"]);
             assert!(done && said.ends_with(" goes on\n"), "{said}{complaint}");
             assert_eq!(pair.first.status()["agent"]["pid"], pid);
             assert_eq!(pair.first.pid().to_string(), pid.to_string());
             assert_eq!(pair.first.process().ended(), None);
+            assert_eq!(protocol_sockets(&pair.lb1), sockets, "they are in their groups all the time");
         });
     });
 }

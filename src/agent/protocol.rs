@@ -89,10 +89,13 @@ pub(super) struct Protocol {
 }
 
 /// Starts the thread. Sockets that concern the whole agent are opened here, so that a lack of privileges ends the
-/// start and not the thread.
-pub fn spawn(parts: Parts) -> io::Result<JoinHandle<()>> {
+/// start and not the thread. What the thread returns is the sockets that it had at its end.
+pub fn spawn(parts: Parts) -> io::Result<JoinHandle<Vec<VrrpSocket>>> {
     let mut protocol = Protocol::new(parts)?;
-    std::thread::Builder::new().name("protocol".to_owned()).stack_size(STACK).spawn(move || protocol.run())
+    std::thread::Builder::new().name("protocol".to_owned()).stack_size(STACK).spawn(move || {
+        protocol.run();
+        protocol.sockets.into_values().collect()
+    })
 }
 
 impl Protocol {

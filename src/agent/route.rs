@@ -5,8 +5,9 @@
 //! A turn takes what is new from the mailbox and does one batch of one instance's work, so that nobody waits for
 //! anybody else's thousand addresses, and a step-down overtakes a take that is not finished.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -16,12 +17,13 @@ use nix::errno::Errno;
 
 use super::announce::Announcer;
 use super::mail::{Answer, AnswerSender, Mailbox, Slots};
-use crate::engine::action::{Hold, Listen, Place, Placement};
+use crate::engine::action::{Endpoint, Hold, Listen, Place, Placement};
 use crate::engine::event::{Held, Opened, Refusal};
 use crate::sys::address::{Addresses, Known};
-use crate::sys::name_of;
 use crate::sys::netlink::BATCH;
 use crate::sys::vrrp_socket::VrrpSocket;
+use crate::sys::{clock, name_of};
+use crate::time::Instant;
 
 /// How long a turn may wait for work: the thread must show that it is alive.
 const IDLE: Duration = Duration::from_millis(500);
@@ -30,19 +32,31 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Each further batch is twice the one before.
 const FIRST_BATCH: usize = 16;
 
+/// Within this time a socket that is there already has been asked for, or nobody needs it any more.
+const CLAIMED: Duration = Duration::from_secs(10);
+
 /// The stack needs little, and all of it may be locked in memory.
 const STACK: usize = 256 << 10;
 
 /// Starts the thread. It ends when everything asked for before [`Mailbox::stop`] is done; `heartbeat` grows with
-/// every turn, at least once in half a second unless the kernel keeps it waiting.
+/// every turn, at least once in half a second unless the kernel keeps it waiting. The sockets that are `there` already
+/// are taken before new ones are opened.
 pub fn spawn(
     mailbox: Arc<Mailbox>,
     answers: AnswerSender,
     announcer: Announcer,
     heartbeat: Arc<AtomicU64>,
+    there: Vec<VrrpSocket>,
 ) -> io::Result<JoinHandle<()>> {
-    let mut route =
-        Route { addresses: Addresses::open()?, answers, announcer, jobs: VecDeque::new(), dump: false };
+    let mut route = Route {
+        addresses: Addresses::open()?,
+        answers,
+        announcer,
+        jobs: VecDeque::new(),
+        dump: false,
+        there: there.into_iter().map(|socket| (socket.endpoint(), socket)).collect(),
+        there_until: clock::now() + CLAIMED,
+    };
     Builder::new().name("route".into()).stack_size(STACK).spawn(move || {
         let mut stop = false;
         while !(stop && route.jobs.is_empty()) {
@@ -60,6 +74,9 @@ struct Route {
     announcer: Announcer,
     jobs: VecDeque<Job>,
     dump: bool,
+    /// Sockets of the program before this one, until they are asked for.
+    there: BTreeMap<Endpoint, VrrpSocket>,
+    there_until: Instant,
 }
 
 /// A `Hold` in work: what is left of it.
@@ -88,6 +105,9 @@ impl Route {
             self.listen(&listen);
         }
         drop(slots.closing);
+        if clock::now() >= self.there_until {
+            self.there.clear();
+        }
         self.dump |= slots.dump;
         // Not before the addresses are in: a picture takes as long as a batch or two.
         if self.dump && self.jobs.is_empty() {
@@ -127,7 +147,7 @@ impl Route {
     fn listen(&mut self, listen: &Listen) {
         let opened = match &listen.groups {
             None => Ok(None),
-            Some(groups) => VrrpSocket::open(listen.endpoint, groups).map(Some),
+            Some(groups) => self.open(listen.endpoint, groups).map(Some),
         };
         let (socket, refused) = match opened {
             Ok(socket) => (socket, None),
@@ -135,6 +155,13 @@ impl Route {
         };
         let opened = Opened { endpoint: listen.endpoint, generation: listen.generation, refused };
         self.answers.send(Answer::Opened { opened, socket });
+    }
+
+    fn open(&mut self, endpoint: Endpoint, groups: &[IpAddr]) -> io::Result<VrrpSocket> {
+        match self.there.remove(&endpoint) {
+            Some(socket) if socket.prepare(groups).is_ok() => Ok(socket),
+            Some(_) | None => VrrpSocket::open(endpoint, groups),
+        }
     }
 
     /// A picture that cannot be taken now is taken in a later turn.

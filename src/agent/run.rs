@@ -14,12 +14,13 @@ use super::log::{self, Format};
 use super::mail::{AnswerSender, Mailbox};
 use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
-use super::upgrade::Program;
+use super::upgrade::{Program, Successor};
 use super::{announce, gate, mail, post, protocol, route};
 use crate::config;
 use crate::engine::Engine;
 use crate::engine::action::RouterId;
-use crate::sys::{capabilities, clock};
+use crate::sys::vrrp_socket::VrrpSocket;
+use crate::sys::{capabilities, clock, handed};
 
 /// What the command line says.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ pub enum Trouble {
 
 /// Runs the agent until it is asked to end. The calling thread becomes the service thread. Returns the program that
 /// this process is to become, if that was asked for.
-pub fn run(options: Options) -> Result<Option<Program>, Trouble> {
+pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
     let Options { config: path, runtime_dir, log_format } = options;
     // Before any thread: the set belongs to the thread, and scripts shall have none of it.
     capabilities::keep_from_children().map_err(refused("keep the capabilities from scripts"))?;
@@ -76,6 +77,7 @@ pub fn run(options: Options) -> Result<Option<Program>, Trouble> {
     let log = log::start(log_format);
     let program = Program::own(&path, &runtime_dir).ok();
     let found = Found::look(directory.path());
+    let sockets = handed::unpack();
     let verdicts = found.inheritance.checks.clone();
     let node = nix::unistd::gethostname().map_err(refused("read the host's name"))?;
     let mut heartbeats = Heartbeats::new();
@@ -85,7 +87,7 @@ pub fn run(options: Options) -> Result<Option<Program>, Trouble> {
 
     let (answering, answers) = mail::answers().map_err(refused("open the way to the protocol thread"))?;
     let gate_trouble = gate::Trouble::default();
-    let workers = Workers::start(&answering, &mut heartbeats, &gate_trouble, found.terms)?;
+    let workers = Workers::start(&answering, &mut heartbeats, &gate_trouble, found.terms, sockets)?;
     // The workers have the others: once they have ended, nobody answers any more.
     drop(answering);
     let parts = protocol::Parts {
@@ -119,13 +121,15 @@ pub fn run(options: Options) -> Result<Option<Program>, Trouble> {
     if ending == Ending::Stuck {
         return Err(Trouble::Stuck);
     }
-    let whole = protocol.join().is_ok();
+    let sockets = protocol.join();
     let leaving = matches!(ending, Ending::HandedOn | Ending::Upgrade);
-    let whole = workers.end(leaving) && whole;
-    if ending != Ending::Unasked && whole {
-        Ok(program.filter(|_| ending == Ending::Upgrade))
-    } else {
-        Err(Trouble::Ended)
+    let whole = workers.end(leaving);
+    match sockets {
+        Ok(sockets) if whole && ending != Ending::Unasked => {
+            let program = program.filter(|_| ending == Ending::Upgrade);
+            Ok(program.map(|program| program.with(sockets)))
+        }
+        Ok(_) | Err(_) => Err(Trouble::Ended),
     }
 }
 
@@ -140,19 +144,20 @@ struct Workers {
 }
 
 impl Workers {
-    /// Starts them; leases of these terms may live.
+    /// Starts them; leases of these terms may live, and these sockets are there already.
     fn start(
         answering: &AnswerSender,
         heartbeats: &mut Heartbeats,
         trouble: &gate::Trouble,
         terms: BTreeMap<RouterId, u64>,
+        sockets: Vec<VrrpSocket>,
     ) -> Result<Self, Trouble> {
         let announcer = Announcer::default();
         let announce = announce::spawn(announcer.clone(), heartbeats.register("announce"));
         let announce = announce.map_err(refused("start the announce thread"))?;
         let mailbox = Mailbox::new();
         let pulse = heartbeats.register("route").count();
-        let route = route::spawn(mailbox.clone(), answering.clone(), announcer.clone(), pulse);
+        let route = route::spawn(mailbox.clone(), answering.clone(), announcer.clone(), pulse, sockets);
         let route = route.map_err(refused("start the route thread"))?;
         let orders = Mailbox::new();
         let pulse = heartbeats.register("gate");

@@ -1,5 +1,6 @@
 //! Another program in this one's place: the new one is asked first whether it can go on, then this process leaves
-//! everything as it is and becomes the new one. For systemd and everybody else it is the same process.
+//! everything as it is and becomes the new one, with its protocol sockets. For systemd and everybody else it is the
+//! same process.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -11,7 +12,8 @@ use tokio::time::timeout;
 
 use super::state::{self, Unusable};
 use crate::config;
-use crate::sys::{capabilities, clock};
+use crate::sys::vrrp_socket::VrrpSocket;
+use crate::sys::{capabilities, clock, handed};
 use crate::time::Duration;
 
 /// The program that runs, where it was when it was started: there its successor is put.
@@ -20,6 +22,13 @@ pub struct Program {
     path: PathBuf,
     config: PathBuf,
     runtime_dir: PathBuf,
+}
+
+/// The program to become, and what it goes on with besides what stands in the runtime directory.
+#[derive(Debug)]
+pub struct Successor {
+    program: Program,
+    sockets: Vec<VrrpSocket>,
 }
 
 /// Why this program goes on.
@@ -85,17 +94,26 @@ impl Program {
         Err(Refused::Unfit { path: path(), said })
     }
 
+    /// The same, with what it goes on with.
+    pub fn with(self, sockets: Vec<VrrpSocket>) -> Successor {
+        Successor { program: self, sockets }
+    }
+}
+
+impl Successor {
     /// Becomes it, with the arguments and the environment that this process has. Returns only if that fails.
     pub fn become_it(&self) -> io::Error {
-        if let Err(error) = capabilities::hand_on() {
-            return error;
-        }
+        let ready = capabilities::hand_on().and_then(|()| handed::pack(&self.sockets));
+        let packed = match ready {
+            Ok(packed) => packed,
+            Err(error) => return error,
+        };
         let mut arguments = std::env::args_os();
-        let mut command = std::process::Command::new(&self.path);
+        let mut command = std::process::Command::new(&self.program.path);
         if let Some(name) = arguments.next() {
             command.arg0(name);
         }
-        command.args(arguments).exec()
+        command.args(arguments).stdin(packed).exec()
     }
 }
 

@@ -57,8 +57,8 @@ pub fn main() -> ExitCode {
     }
     match run::run(Options { config, runtime_dir, log_format }) {
         Ok(None) => Exit::Ok.into(),
-        Ok(Some(program)) => {
-            let error = program.become_it();
+        Ok(Some(successor)) => {
+            let error = successor.become_it();
             complain(&format!("vipd: cannot become the new program: {error}"));
             Exit::Os.into()
         }

@@ -12,6 +12,7 @@
 //! | [`address`] | installing and removing addresses, and knowing ours from others' | route |
 //! | [`picture`] | links and addresses, read from netlink messages | both |
 //! | [`capabilities`] | what the agent may do, and children must not inherit | the first one |
+//! | [`handed`] | protocol sockets on their way to the next program | the first one |
 //! | [`frames`] | gratuitous ARP and unsolicited Neighbor Advertisements on their way out | route |
 
 pub mod address;
@@ -19,6 +20,7 @@ pub mod capabilities;
 pub mod claims;
 pub mod clock;
 pub mod frames;
+pub mod handed;
 pub mod monitor;
 pub mod netlink;
 pub mod nftables;

@@ -5,11 +5,12 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, recvmsg, sendmsg,
     setsockopt, sockopt,
@@ -72,15 +73,37 @@ impl VrrpSocket {
         let this = Self { socket, endpoint };
         // Before the socket can receive: by name, for kernels before 5.1 know no other way.
         this.socket.bind_device(Some(name_of(endpoint.link).as_bytes()))?;
-        match endpoint.family {
-            Family::Ipv4 => this.prepare_ipv4()?,
-            Family::Ipv6 => this.prepare_ipv6()?,
-        }
-        this.prepare_queues()?;
-        for group in groups {
-            this.join(*group)?;
-        }
+        this.prepare(groups)?;
         Ok(this)
+    }
+
+    /// A socket that the program before this one had; an error if it is anything else, or its interface is gone.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(fd);
+        let family = match (socket.domain()?, socket.protocol()?) {
+            (Domain::IPV4, Some(protocol)) if i32::from(protocol) == VRRP => Family::Ipv4,
+            (Domain::IPV6, Some(protocol)) if i32::from(protocol) == VRRP => Family::Ipv6,
+            _ => return Err(Errno::EPROTOTYPE.into()),
+        };
+        let name = socket.device()?.ok_or(Errno::ENODEV)?;
+        let link = LinkIndex(if_nametoindex(name.as_slice())?);
+        Ok(Self { socket, endpoint: Endpoint { link, family } })
+    }
+
+    /// Sets everything but the interface, and joins `groups`. What is so already stays so.
+    pub fn prepare(&self, groups: &[IpAddr]) -> io::Result<()> {
+        match self.endpoint.family {
+            Family::Ipv4 => self.prepare_ipv4()?,
+            Family::Ipv6 => self.prepare_ipv6()?,
+        }
+        self.prepare_queues()?;
+        for group in groups {
+            match self.join(*group) {
+                Err(error) if error.raw_os_error() != Some(libc::EADDRINUSE) => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Where this socket is.

@@ -62,7 +62,8 @@ impl Route {
         let announcer = Announcer::default();
         let announcing = announce::spawn(announcer.clone(), Heartbeat::default()).unwrap();
         let thread =
-            route::spawn(Arc::clone(&mailbox), sender, announcer.clone(), Arc::clone(&heartbeat)).unwrap();
+            route::spawn(Arc::clone(&mailbox), sender, announcer.clone(), Arc::clone(&heartbeat), Vec::new())
+                .unwrap();
         Self { mailbox, answers, announcer, heartbeat, thread, announcing, mac: mac("va") }
     }
 
