@@ -563,6 +563,9 @@ impl Instance {
     ) {
         let Some(member) = self.members.iter_mut().find(|m| m.family == family) else { return };
         *member.counters.discarded.entry(reason).or_default() += 1;
+        if let Some(disagreement) = reason.disagreement() {
+            member.disagreed = Some((now, source, disagreement));
+        }
         if is_news(&mut member.told, now, reason) {
             self.tell(now, What::Discarded { reason, source: Some(source) }, out);
         }

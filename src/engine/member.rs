@@ -45,6 +45,8 @@ pub(super) struct Member {
     pub(super) counters: Counters,
     /// Whether the last advert listed other addresses than ours would.
     pub(super) mismatched: bool,
+    /// The last advert that was discarded because the configurations disagree: when, from whom, and in what.
+    pub(super) disagreed: Option<(Instant, IpAddr, &'static str)>,
     /// When each kind of discard was last told.
     pub(super) told: BTreeMap<Discard, Instant>,
 }
@@ -92,6 +94,7 @@ impl Member {
             joining: false,
             counters: Counters::default(),
             mismatched: false,
+            disagreed: None,
             told: BTreeMap::new(),
         }
     }

@@ -379,6 +379,31 @@ discards! {
     NotListening = "not_listening",
 }
 
+impl Discard {
+    /// In which way the sender's configuration and ours disagree, if that is what it means: then neither hears the
+    /// other, and both may be master.
+    pub const fn disagreement(self) -> Option<&'static str> {
+        match self {
+            Self::Destination => Some("one node sends multicast and the other unicast"),
+            Self::UnknownPeer => Some("it is not among the unicast peers"),
+            Self::Version => Some("they are of another VRRP version"),
+            Self::Checksum => Some("their checksum is wrong"),
+            Self::Interval => Some("their advert interval is another one"),
+            Self::AuthenticationType => Some("only one of the nodes has a password"),
+            Self::Authentication => Some("their password is another one"),
+            Self::IpHeader
+            | Self::HopLimit
+            | Self::Truncated
+            | Self::Type
+            | Self::UnknownVrid
+            | Self::CountZero
+            | Self::Length
+            | Self::OwnSource
+            | Self::NotListening => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use super::notice::State;
 use super::status::{AddressStatus, InstanceStatus, LeaseStatus, Status, TrackStatus};
 use super::world::World;
 use crate::proto::health::Verdict;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Engine {
     /// What anybody may want to know.
@@ -19,7 +19,7 @@ impl Engine {
             at: now,
             instances: self.instances.iter().map(|instance| instance.status(now, &self.world)).collect(),
             discarded: self.discarded.clone(),
-            warnings: self.instances.iter().flat_map(warnings).collect(),
+            warnings: self.instances.iter().flat_map(|instance| warnings(now, instance)).collect(),
         }
     }
 }
@@ -85,8 +85,11 @@ impl Instance {
     }
 }
 
+/// How long a warning about an advert that was discarded stands, at least.
+const DISAGREEMENT: Duration = Duration::from_secs(3);
+
 /// What someone should look at.
-fn warnings(instance: &Instance) -> Vec<String> {
+fn warnings(now: Instant, instance: &Instance) -> Vec<String> {
     let name = &instance.settings.name;
     let mut warnings = Vec::new();
     for member in &instance.members {
@@ -95,6 +98,13 @@ fn warnings(instance: &Instance) -> Vec<String> {
                 "{name}: the master's {} adverts list other addresses than this configuration; make the two \
                  configurations agree",
                 member.family
+            ));
+        }
+        if let Some((at, source, disagreement)) = member.disagreed
+            && now.since(at) < DISAGREEMENT.max(instance.settings.interval * 3)
+        {
+            warnings.push(alloc::format!(
+                "{name}: adverts of {source} are discarded, {disagreement}; make the two configurations agree"
             ));
         }
         if member.sending != Sending::Fine {

@@ -144,6 +144,19 @@ fn an_advert_of_another_version_than_configured_is_discarded() {
 }
 
 #[test]
+fn who_is_not_heard_because_the_configurations_disagree_is_warned_of() {
+    let mut host = Host::master(only(listener()));
+    host.arrive(&Arriving::new(&advert_2()));
+    let expected = "web: adverts of 192.0.2.9 are discarded, they are of another VRRP version; make the two \
+                    configurations agree";
+    assert_eq!(host.engine.status(host.now).warnings, [expected]);
+    host.pass(SECOND * 3);
+    assert_eq!(host.engine.status(host.now).warnings, [""; 0]);
+    host.arrive(&Arriving { ttl: 254, ..Arriving::new(&advert(200)) });
+    assert_eq!(host.engine.status(host.now).warnings, [""; 0], "it came from elsewhere");
+}
+
+#[test]
 fn an_advert_of_the_version_configured_is_accepted() {
     accepts(listener(), &Arriving::new(&advert(200)));
     accepts(version_2(), &Arriving::new(&advert_2()));
