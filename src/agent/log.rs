@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -57,7 +57,7 @@ impl Log {
     }
 }
 
-/// Starts logging for the whole process; `VIPD_LOG` may name levels, as in `debug` or `vipd::agent=debug`.
+/// Starts logging for the whole process; `VIPD_LOG` may name another level than `info`.
 pub fn start(format: Format) -> Log {
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
@@ -70,13 +70,19 @@ pub fn start(format: Format) -> Log {
         Format::Text if std::env::var_os("JOURNAL_STREAM").is_some() => Shape::Journal,
         Format::Text => Shape::Text,
     };
-    let filter = EnvFilter::try_from_env("VIPD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var("VIPD_LOG").unwrap_or_default();
+    let level = if wanted.is_empty() { Ok(LevelFilter::INFO) } else { wanted.parse() };
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(*level.as_ref().unwrap_or(&LevelFilter::INFO))
         .with_writer(writer)
         .log_internal_errors(false)
         .event_format(Lines { shape, repeats: Mutex::default() })
         .init();
+    if level.is_err() {
+        tracing::warn!(
+            "VIPD_LOG is ignored: '{wanted}' is not one of off, error, warn, info, debug and trace"
+        );
+    }
     Log { dropped, _writes_the_rest: guard }
 }
 

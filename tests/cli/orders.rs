@@ -127,13 +127,17 @@ fn whoever_watches_sees_a_line_for_each_change_and_the_end() {
 fn events_read_as_sentences_with_their_time() {
     let agent = Agent::start(healthy());
     agent.tell("web", What::NobodyTookOver);
-    let child = vipctl(&agent.dir, &["events", "--follow"]).stdout(Stdio::piped()).spawn();
-    let mut child = child.unwrap();
+    let mut follow = vipctl(&agent.dir, &["events", "--follow"]);
+    let mut child = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = Lines::of(child.stdout.take().unwrap());
     let line = lines.with("web: ");
     assert!(line.ends_with("Z  web: nobody took over; still master"), "{line}");
     agent.tell("mail", What::SendRecovered);
     lines.with("mail: adverts can be sent again");
+    let complaints = Lines::of(child.stderr.take().unwrap());
+    drop(agent);
+    complaints.with("The agent has ended; waiting for the next one.");
+    assert_eq!(child.try_wait().unwrap(), None);
     child.kill().unwrap();
     child.wait().unwrap();
 }
