@@ -201,7 +201,7 @@ fn explained(kind: &ErrorKind) -> String {
             "a comma or the closing bracket is missing before this"
         }
         ErrorKind::MappingValueNotAllowed => {
-            "a second ': ' in one line; put the value into quotes, or write the key on a line of its own"
+            "a ': ' where no key can be; put the value into quotes if it belongs to it, or end the line above with ':'"
         }
         ErrorKind::SimpleKeyExpected => "this is neither a key nor part of a list; write KEY: VALUE",
         ErrorKind::ExpectedBlockMappingKey
@@ -308,12 +308,16 @@ mod tests {
             ("]\n", "f:1:1: this bracket closes nothing; remove it, or write the one that opens"),
             (
                 "a: b: c\n",
-                "f:1:5: a second ': ' in one line; put the value into quotes, or write the key on a line of its own",
+                "f:1:5: a ': ' where no key can be; put the value into quotes if it belongs to it, or end the line above with ':'",
             ),
             ("a: 1\nb\n", "f:2:1: this is neither a key nor part of a list; write KEY: VALUE"),
             (
+                "a:\n  b\n    c: 1\n",
+                "f:3:6: a ': ' where no key can be; put the value into quotes if it belongs to it, or end the line above with ':'",
+            ),
+            (
                 "a: 1\n  b: 2\n",
-                "f:2:4: a second ': ' in one line; put the value into quotes, or write the key on a line of its own",
+                "f:2:4: a ': ' where no key can be; put the value into quotes if it belongs to it, or end the line above with ':'",
             ),
             (
                 "  a: 1\n b: 2\n",
