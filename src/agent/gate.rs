@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use nix::libc;
+
 use super::announce::Announcer;
 use super::heartbeat::Heartbeat;
 use super::mail::{Answer, AnswerSender, Mailbox};
@@ -22,7 +24,7 @@ use crate::engine::action::{Gate, Passage, RouterId};
 use crate::engine::event::{Gated, Gating};
 use crate::sys::clock;
 use crate::sys::netlink::Failure;
-use crate::sys::nftables::{Gates, Table};
+use crate::sys::nftables::{self, Gates, Table};
 use crate::time::Instant;
 
 /// The thread looks at the table so often, and shows that it is alive.
@@ -164,28 +166,50 @@ impl Keeper {
         }
     }
 
+    /// Brings the table to what is wanted, if need be from the ground up.
     fn settle(&mut self) {
-        let done = match &mut self.table {
-            Ok(table) => table.settle(&self.wanted, &self.fresh).map_err(|failure| sentence(&failure)),
-            Err(why) => Err(why.clone()),
-        };
-        self.settled = done.is_ok() || self.table.is_err();
-        let has_leases = self.table.as_ref().is_ok_and(Table::has_leases);
-        for router in std::mem::take(&mut self.fresh) {
-            let Some(gate) = self.wanted.get(&router) else { continue };
-            let state = match (&done, &self.table) {
-                (Ok(()), Ok(table)) if !table.is_lit(router) => Gating::Dark,
-                (Ok(()), _) if gate.lease.is_some() && !has_leases => Gating::Unavailable(NO_EGRESS.into()),
-                (Ok(()), _) => Gating::Open,
-                (Err(why), _) => Gating::Unavailable(why.clone()),
-            };
-            self.answer(gate, state);
+        let Ok(table) = &mut self.table else { return self.do_without() };
+        // All that is to stand in a table that is made again must be vouched for.
+        let vouched = !table.is_doubtful() || self.wanted.keys().all(|router| self.fresh.contains(router));
+        let done = if vouched { table.settle(&self.wanted, &self.fresh) } else { Ok(()) };
+        match done {
+            Ok(()) if vouched => self.answer_settled(),
+            Ok(()) => self.make_again(FAILED),
+            Err(Failure { errno: libc::ENOENT, .. }) => self.make_again(nftables::CHANGED),
+            Err(failure) => self.make_again(&format!("{FAILED}: {failure}")),
         }
-        self.trouble.set(match done {
-            Err(why) => Some(why),
-            Ok(()) if !has_leases && !self.wanted.is_empty() => Some(NO_EGRESS.into()),
-            Ok(()) => None,
-        });
+    }
+
+    /// Where nftables is not to be had, everything passes.
+    fn do_without(&mut self) {
+        let Err(why) = &self.table else { return };
+        for gate in std::mem::take(&mut self.fresh).iter().filter_map(|router| self.wanted.get(router)) {
+            self.answer(gate, Gating::Unavailable(why.clone()));
+        }
+        self.settled = true;
+    }
+
+    /// The table is as it was wanted: says so to whoever ordered, and to whoever lost a lease by it.
+    fn answer_settled(&mut self) {
+        let Ok(table) = &self.table else { return };
+        let fresh = std::mem::take(&mut self.fresh);
+        let has_leases = table.has_leases();
+        for (router, gate) in &self.wanted {
+            let lit = table.is_lit(*router);
+            if fresh.contains(router) {
+                let state = match (lit, &gate.lease) {
+                    (false, _) => Gating::Dark,
+                    (true, Some(_)) if !has_leases => Gating::Unavailable(NO_EGRESS.into()),
+                    (true, _) => Gating::Open,
+                };
+                self.answer(gate, state);
+            } else if !lit && gate.passage != Passage::Shut {
+                self.answer(gate, Gating::Dark);
+            }
+        }
+        self.settled = true;
+        let missing = !has_leases && !self.wanted.is_empty();
+        self.trouble.set(missing.then(|| NO_EGRESS.into()));
     }
 
     fn look_for_expired(&mut self) {
@@ -202,12 +226,23 @@ impl Keeper {
 
     /// Asks the engine for new orders, and makes the table from these.
     fn make_again(&mut self, why: &str) {
-        if let Ok(table) = &mut self.table {
-            table.forget();
+        let Ok(table) = &mut self.table else { return };
+        table.forget();
+        for (router, gate) in &self.wanted {
+            if !self.fresh.contains(router) {
+                self.answer(gate, Gating::Lost(why.to_owned()));
+            }
         }
-        for gate in self.wanted.values() {
-            self.answer(gate, Gating::Lost(why.to_owned()));
+        self.wait_for_orders();
+        let Ok(table) = &mut self.table else { return };
+        match table.settle(&self.wanted, &self.fresh) {
+            Ok(()) => self.answer_settled(),
+            Err(failure) => self.give_up(&failure),
         }
+    }
+
+    /// Until there are new orders for all that may be open, but not for long: who does not answer is dark.
+    fn wait_for_orders(&mut self) {
         let waits = |gate: &&Gate| gate.passage != Passage::Shut && gate.lease.is_some();
         let mut waiting: BTreeSet<RouterId> = self.wanted.values().filter(waits).map(|g| g.router).collect();
         let until = clock::now() + PATIENCE;
@@ -219,10 +254,23 @@ impl Keeper {
             }
             self.collect(left);
         }
-        self.settle();
-        for gate in waiting.iter().filter_map(|router| self.wanted.get(router)) {
-            self.answer(gate, Gating::Dark);
+    }
+
+    /// The table cannot be made, and is tried again with the next look. Better no table than one that nobody can change:
+    /// without it everything passes.
+    fn give_up(&mut self, failure: &Failure) {
+        let Ok(table) = &mut self.table else { return };
+        let stands = table.delete().is_err() && matches!(table.exists(), Ok(true));
+        table.forget();
+        let why = if stands { stuck(failure) } else { sentence(failure) };
+        for gate in self.wanted.values() {
+            let shut = gate.passage == Passage::Shut;
+            let state = if stands && !shut { Gating::Dark } else { Gating::Unavailable(why.clone()) };
+            self.answer(gate, state);
         }
+        self.fresh.clear();
+        self.settled = false;
+        self.trouble.set(Some(why));
     }
 
     fn answer(&self, gate: &Gate, state: Gating) {
@@ -248,6 +296,15 @@ impl Keeper {
 fn sentence(failure: &Failure) -> String {
     format!("without a lease: if the agent dies, its addresses go on answering: nftables: {failure}")
 }
+
+/// What is known of a table that could not be changed.
+fn stuck(failure: &Failure) -> String {
+    format!(
+        "addresses that it takes over do not answer: the nftables table 'netdev vipd' cannot be changed: {failure}"
+    )
+}
+
+const FAILED: &str = "a change of the nftables table 'netdev vipd' failed";
 
 const NO_EGRESS: &str = "without a lease: if the agent dies, its addresses go on answering: \
     nftables has no egress hook, which came with Linux 5.16";

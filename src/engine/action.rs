@@ -146,6 +146,8 @@ pub struct Lease {
     pub extension: Duration,
     /// The virtual router identifier in the adverts that count.
     pub vrid: Vrid,
+    /// Where they come from: a container's on the same link are not ours.
+    pub source: IpAddr,
     /// Which time as master it belongs to.
     pub term: u64,
 }

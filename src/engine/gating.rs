@@ -13,6 +13,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::action::{Action, Gate, Generation, KernelWork, Lease, Passage, Place, RouterId};
 use super::event::{Gated, Gating};
@@ -52,7 +53,7 @@ struct Wanted {
     passage: Passage,
     /// The lease's end comes nearer.
     leaving: bool,
-    lease: Option<(Duration, Vrid)>,
+    lease: Option<(Duration, Vrid, IpAddr)>,
     term: u64,
 }
 
@@ -122,7 +123,7 @@ impl Instance {
     pub(super) fn gate(&mut self, world: &World, out: &mut Vec<Action>) {
         let stale = core::mem::take(&mut self.gates.stale);
         for family in [Family::Ipv4, Family::Ipv6] {
-            let wanted = self.wanted(family);
+            let wanted = self.wanted(family, self.future_source(family, world));
             let known = self.gates.standing.get(&family);
             let asked = known.is_some_and(|gate| gate.asked == Some(wanted));
             let places = match known {
@@ -142,12 +143,14 @@ impl Instance {
     pub(super) fn forget_gates(&mut self, out: &mut Vec<Action>) {
         let families: Vec<Family> = self.gates.standing.keys().copied().collect();
         for family in families {
-            self.order_gate(family, self.wanted(family), Vec::new(), out);
+            let wanted = self.wanted(family, self.last_source(family));
+            self.order_gate(family, wanted, Vec::new(), out);
         }
     }
 
-    fn wanted(&self, family: Family) -> Wanted {
-        let speaks = self.members.iter().any(|m| m.family == family && m.router.is_master());
+    fn wanted(&self, family: Family, source: IpAddr) -> Wanted {
+        let member = self.members.iter().find(|m| m.family == family);
+        let speaks = member.is_some_and(|member| member.router.is_master());
         let passage = match &self.handover {
             Some(handover) if handover.succeeded().contains(&family) => Passage::FramesOnly,
             Some(_) => Passage::Open,
@@ -156,8 +159,21 @@ impl Instance {
             None if self.is_heir() => Passage::Open,
             None => Passage::Shut,
         };
-        let lease = self.is_leased().then(|| (self.lease_extension(), self.settings.vrid));
+        let lease = self.is_leased().then(|| (self.lease_extension(), self.settings.vrid, source));
         Wanted { passage, leaving: self.handover.is_some(), lease, term: self.gates.term }
+    }
+
+    /// Where its adverts will come from: known before the socket is there, so that nothing is left to change at the gate
+    /// when it takes over.
+    fn future_source(&self, family: Family, world: &World) -> IpAddr {
+        let link = world.links.named(&self.settings.interface);
+        let source = link.and_then(|link| world.links.source(link.index, family, &self.settings));
+        source.unwrap_or_else(|| self.last_source(family))
+    }
+
+    fn last_source(&self, family: Family) -> IpAddr {
+        let member = self.members.iter().find(|m| m.family == family);
+        member.map_or(family.group(), |member| member.router.settings().source)
     }
 
     /// An address that the host has of its own, here or elsewhere, is the host's to answer for: a service that is
@@ -189,7 +205,8 @@ impl Instance {
         // If nobody comes, the next term begins at the bound: not a tick too late.
         let until = self.handover.as_ref().map_or(alive_until, |h| alive_until.min(h.bound() + 2 * GRAIN));
         let (cut, term) = (wanted.leaving, wanted.term);
-        let lease = wanted.lease.map(|(extension, vrid)| Lease { until, cut, extension, vrid, term });
+        let lease = |(extension, vrid, source)| Lease { until, cut, extension, vrid, source, term };
+        let lease = wanted.lease.map(lease);
         let router = RouterId { instance: self.id, family };
         let gate = Gate { router, generation, passage: wanted.passage, lease, places };
         out.push(Action::Kernel(KernelWork::Gate(gate)));
@@ -199,7 +216,8 @@ impl Instance {
     pub(super) fn gated(&mut self, now: Instant, gated: &Gated, out: &mut Vec<Action>) {
         let gate = self.gates.standing.get_mut(&gated.router.family);
         let Some(gate) = gate.filter(|gate| gate.generation == gated.generation) else { return };
-        let known = gate.asked.is_some();
+        // What could not be had is not lost again with each attempt.
+        let had = gate.asked.is_some() && !matches!(gate.answer, Some(Gating::Unavailable(_)));
         gate.answer = Some(gated.state.clone());
         match &gated.state {
             Gating::Open | Gating::Unavailable(_) => {}
@@ -217,7 +235,7 @@ impl Instance {
             }
             Gating::Lost(why) => {
                 // Both families' gates stand in one table: one sentence will do.
-                if known {
+                if had {
                     self.tell(now, What::GateLost { why: why.clone() }, out);
                 }
                 self.gates.ask_again();

@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_lease_that_ran_out_is_noticed_without_an_order", a_lease_that_ran_out),
     ("a_flushed_ruleset_is_noticed_and_made_again_from_new_orders", a_flushed_ruleset),
     ("a_flushed_ruleset_is_dark_if_nobody_vouches_for_leases", a_flushed_ruleset_without_new_orders),
+    ("a_flush_that_an_order_meets_first_costs_nobody_a_lease", a_flush_that_an_order_meets_first),
     ("without_permission_the_gate_says_so_and_does_nothing", without_permission),
 ];
 
@@ -268,6 +269,26 @@ fn a_flushed_ruleset_without_new_orders() {
     let (mut gate, _) = flushed();
     assert_eq!(gate.state(), Gating::Dark);
     assert!(ruleset_has("192.0.2.10 : goto router4_1", 1) && ruleset_has("expires", 0));
+    gate.stop();
+}
+
+fn a_flush_that_an_order_meets_first() {
+    let mut gate = Gate::spawn();
+    let long = Lease { until: clock::now() + Duration::from_secs(60), ..lease() };
+    gate.order(WEB, Passage::Open, Some(long), &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    run("nft flush ruleset");
+    // The table is not looked at again before this is tried.
+    gate.order(MAIL, Passage::Open, Some(long), &["192.0.2.20/24"]);
+    let mut lost = gate.answer();
+    while lost.router.instance != WEB {
+        lost = gate.answer();
+    }
+    let why = "somebody removed or changed the nftables table 'netdev vipd'";
+    assert_eq!(lost.state, Gating::Lost(why.into()));
+    gate.order(WEB, Passage::Open, Some(long), &["192.0.2.10/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    assert!(ruleset_has(" expires ", 2), "{}", run("nft list ruleset"));
     gate.stop();
 }
 

@@ -1,5 +1,6 @@
 //! Leases: how long what is lit stays so when adverts cease, and that nothing brings back what is over.
 
+use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use vipd::time::Instant;
 use vipd::wire::vrrp::{Advert, Authentication, ChecksumForm, Version};
 
 use crate::cable::{index, run, until, wait_for};
-use crate::peer::{Addresses, IPV4, IPV6, Orders, Peer, lease, vip};
+use crate::peer::{Addresses, IPV4, IPV6, Orders, Peer, lease, source, vip};
 use crate::{CHOSEN, Test};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -39,12 +40,16 @@ const EXTENSION: Duration = Duration::from_millis(300);
 /// Kernels count in ticks, and this machine may be busy between two looks.
 const GRAIN: Duration = Duration::from_millis(5);
 
-/// Sends an advert in each family every 50 ms, until somebody ends it.
+/// Sends an advert in each family every 50 ms, until somebody ends it, and says so after the first.
 pub(crate) fn send_for_ever() {
     let senders = [sender(Family::Ipv4), sender(Family::Ipv6)];
+    let mut began = false;
     loop {
         for sender in &senders {
             sender.send(51, 100);
+        }
+        if !std::mem::replace(&mut began, true) {
+            println!("sending");
         }
         std::thread::park_timeout(Duration::from_millis(50));
     }
@@ -58,17 +63,7 @@ struct Sender {
 
 fn sender(family: Family) -> Sender {
     let socket = VrrpSocket::open(Endpoint { link: index("va"), family }, &[]).unwrap();
-    let source = match family {
-        Family::Ipv4 => IPV4.own.parse().unwrap(),
-        Family::Ipv6 => link_local(),
-    };
-    Sender { socket, source, family }
-}
-
-fn link_local() -> std::net::IpAddr {
-    let shown = run("ip -6 -o addr show dev va scope link");
-    let net = shown.split_whitespace().find(|word| word.starts_with("fe80")).unwrap();
-    net.split('/').next().unwrap().parse().unwrap()
+    Sender { socket, source: source(family), family }
 }
 
 impl Sender {
@@ -92,9 +87,14 @@ impl Sender {
 struct Agent(Child);
 
 impl Agent {
+    /// Starts one, and waits until it sends: that may take longer than a lease.
     fn start() -> Self {
         let program = std::env::current_exe().unwrap();
-        Self(Command::new(program).env(CHOSEN, SENDER).stdout(Stdio::null()).spawn().unwrap())
+        let mut agent =
+            Self(Command::new(program).env(CHOSEN, SENDER).stdout(Stdio::piped()).spawn().unwrap());
+        let mut said = [0; 8];
+        agent.0.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        agent
     }
 
     fn signal(&self, signal: Signal) {
@@ -127,22 +127,25 @@ fn lit(addresses: &'static Addresses) -> (Peer, Orders) {
 
 /// Lit, and an agent whose adverts have been seen to keep it so.
 fn kept(addresses: &'static Addresses) -> (Peer, Orders, Agent) {
-    let (peer, table) = lit(addresses);
     let agent = Agent::start();
+    let (peer, table) = lit(addresses);
     let since = clock::now();
     until("three leases have passed", || clock::now().since(since) > EXTENSION * 3);
     assert_eq!(peer.all(addresses.vip), [true; 3], "adverts keep it lit");
     (peer, table, agent)
 }
 
-/// Asks until the address is not found any more, and returns when it was found last. Whatever answers after that
-/// is a mistake.
+/// Asks until the address is not found any more, and returns when that was asked which was answered last: the answer may
+/// be read much later. Whatever answers after that is a mistake.
 fn last_found(peer: &Peer, addresses: &Addresses) -> Instant {
     let mut last = clock::now();
-    while peer.finds(addresses.vip) {
-        last = clock::now();
+    loop {
+        let asked = clock::now();
+        if !peer.finds(addresses.vip) {
+            return last;
+        }
+        last = asked;
     }
-    last
 }
 
 fn stays_dark(peer: &Peer, addresses: &Addresses) {
@@ -204,15 +207,18 @@ fn a_late_order_revives_nothing() {
 
 fn only_its_own_adverts() {
     let peer = Peer::new(&IPV4);
-    for (vrid, priority, family) in [(51, 0, Family::Ipv4), (52, 100, Family::Ipv4), (51, 100, Family::Ipv6)]
+    run("ip addr add 192.0.2.77/24 dev va");
+    let (own, others) = (IPV4.own.parse().unwrap(), "192.0.2.77".parse().unwrap());
+    for (vrid, priority, source) in
+        [(51, 0, own), (52, 100, own), (51, 100, source(Family::Ipv6)), (51, 100, others)]
     {
         let mut table = Orders::new();
         assert!(table.order(Passage::Open, Some(lease()), &[vip(&IPV4), vip(&IPV6)]));
-        let sender = sender(family);
+        let sender = Sender { source, ..sender(Family::of(source)) };
         let since = clock::now();
         while peer.finds(IPV4.vip) {
             sender.send(vrid, priority);
-            assert!(clock::now().since(since) <= EXTENSION + GRAIN, "{vrid} {priority} {family}");
+            assert!(clock::now().since(since) <= EXTENSION + GRAIN, "{vrid} {priority} {source}");
         }
         table.table.delete().unwrap();
     }

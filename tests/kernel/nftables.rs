@@ -8,7 +8,7 @@ use pnet::packet::arp::ArpPacket;
 use pnet::packet::ethernet::{EtherTypes, EthernetPacket};
 use pnet::packet::ipv6::Ipv6Packet;
 use vipd::engine::action::{Passage, Place};
-use vipd::net::{LinkIndex, Mac};
+use vipd::net::{Family, LinkIndex, Mac};
 use vipd::sys::claims::Listener;
 use vipd::sys::clock;
 use vipd::sys::frames::Frames;
@@ -16,7 +16,7 @@ use vipd::wire::{arp, ndp};
 
 use crate::Test;
 use crate::cable::{Sniffer, in_peer, index, mac, run, wait_for};
-use crate::peer::{Addresses, IPV4, IPV6, Orders, PORT, Peer, lease, solicitation, vip};
+use crate::peer::{Addresses, IPV4, IPV6, Orders, PORT, Peer, lease, solicitation, source, vip};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_quiet_ipv4_address_is_served_but_not_found", || quiet(&IPV4)),
@@ -145,7 +145,10 @@ fn what_nft_prints_it_reads_again() {
         "type filter hook egress device \"va\" priority 500; policy accept;".into(),
         format!("ip protocol vrrp jump adverts4_{link}"),
         format!("arp saddr ip vmap @held4_{link}"),
-        "@th,8,8 0x33 @th,16,8 != 0x0 oif @lease6_1 update @lease6_1 { oif timeout 300ms }".into(),
+        format!(
+            "ip6 saddr {} @th,8,8 0x33 @th,16,8 != 0x0 oif @lease6_1 update @lease6_1 {{ oif timeout 300ms }}",
+            source(Family::Ipv6)
+        ),
     ] {
         assert!(printed.contains(&expected), "{expected}:\n{printed}");
     }

@@ -203,10 +203,21 @@ pub(crate) fn vip(addresses: &Addresses) -> Place {
     place(&format!("{}/{}", addresses.vip, addresses.prefix))
 }
 
-/// A lease of 300 ms, which adverts of virtual router 51 move, in term 1.
+/// A lease of 300 ms, which IPv4 adverts of virtual router 51 move, in term 1.
 pub(crate) fn lease() -> Lease {
-    let extension = Duration::from_millis(300);
-    Lease { until: clock::now() + extension, cut: false, extension, vrid: Vrid::new(51).unwrap(), term: 1 }
+    let (extension, vrid) = (Duration::from_millis(300), Vrid::new(51).unwrap());
+    let source = IPV4.own.parse().unwrap();
+    Lease { until: clock::now() + extension, cut: false, extension, vrid, source, term: 1 }
+}
+
+/// Where adverts come from; of IPv6, the link-local address if there is one.
+pub(crate) fn source(family: Family) -> IpAddr {
+    let shown = run("ip -6 -o addr show dev va scope link");
+    let link_local = shown.split_whitespace().find(|word| word.starts_with("fe80"));
+    match family {
+        Family::Ipv4 => IPV4.own.parse().unwrap(),
+        Family::Ipv6 => link_local.map_or(IPV6.own, |net| net.split('/').next().unwrap()).parse().unwrap(),
+    }
 }
 
 /// The table, and what it was ordered.
@@ -228,6 +239,7 @@ impl Orders {
             let places: Vec<Place> = of_family.copied().collect();
             let router = RouterId { instance: InstanceId(instance), family };
             self.fresh.insert(router);
+            let lease = lease.map(|lease| Lease { source: source(family), ..lease });
             if places.is_empty() {
                 self.gates.remove(&router);
             } else {

@@ -133,7 +133,11 @@ mod tests {
 
     /// A router with so many addresses.
     fn standing(light: Light, addresses: u32) -> Standing {
-        let refresh = Refresh { vrid: Vrid::new(51).unwrap(), extension: Duration::from_secs(3) };
+        let refresh = Refresh {
+            vrid: Vrid::new(51).unwrap(),
+            source: Ipv4Addr::new(192, 0, 2, 1).into(),
+            extension: Duration::from_secs(3),
+        };
         let links = BTreeSet::from([ETH0]);
         let router = Router { links, refresh: Some(refresh), light, quiet: false };
         let address = |n| IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + n));

@@ -9,7 +9,8 @@
 //!     set quiet4_3        { type iface_index }
 //!     map held4_7         { type ipv4_addr : verdict; elements = { 192.0.2.10 : goto router4_3 } }
 //!     chain router4_3     drops unless the link is in lease4_3, and ARP if it is in quiet4_3
-//!     chain adverts4_7    an advert of 51 with a priority moves the end in lease4_3, if it has not come
+//!     chain adverts4_7    an advert of 51 with a priority, from the agent's own address, moves the end in
+//!                         lease4_3, if it has not come
 //!     chain in_7          hook ingress device "eth0" priority -500; by destination to held4_7
 //!     chain out_7         hook egress device "eth0" priority 500; adverts, then by source to held4_7
 //!   }
@@ -122,7 +123,11 @@ impl Table {
 
     /// How long a lease in the table as it is lives unless adverts leave; none if it is over, or not on all of `links`.
     pub fn lease(&mut self, id: RouterId, links: &BTreeSet<LinkIndex>) -> Result<Option<Duration>, Failure> {
-        self.remaining(id, links)
+        match self.remaining(id, links) {
+            // A table that is not there lets nothing live.
+            Err(Failure { errno: libc::ENOENT, .. }) => Ok(None),
+            found => found,
+        }
     }
 
     /// Brings the table to what is wanted, in one transaction; links that do not exist are passed over. A lease
@@ -180,7 +185,8 @@ impl Table {
                 continue;
             }
             let lease = gate.lease.filter(|_| self.has_leases());
-            let refresh = lease.map(|lease| Refresh { vrid: lease.vrid, extension: lease.extension });
+            let refresh =
+                lease.map(|Lease { vrid, source, extension, .. }| Refresh { vrid, source, extension });
             let known = self.standing.routers.get(id).filter(|router| router.links == on).map(|r| r.light);
             let (light, turn) = match (gate.passage, lease) {
                 (Passage::Shut, _) => (Light::Dark, None),
@@ -247,7 +253,7 @@ impl Table {
         let left = lease.until.since(clock::now());
         let turn = if self.doubtful && self.inherited.get(&id) == Some(&lease.term) {
             // What the kernel says counts: it knows whether the last adverts left.
-            self.remaining(id, on)?.map(|lives| Some(Turn::Begin(lives.min(left))))
+            self.lease(id, on)?.map(|lives| Some(Turn::Begin(lives.min(left))))
         } else if known == Some(leased) {
             match (fresh, self.remaining(id, on)?) {
                 (_, None) => None,
@@ -267,7 +273,8 @@ impl Table {
         }
     }
 
-    /// How long a lease lives unless adverts leave; none if it is over.
+    /// How long a lease lives unless adverts leave; none if it is over. That its set is missing is an error: then nobody
+    /// knows.
     fn remaining(&mut self, id: RouterId, on: &BTreeSet<LinkIndex>) -> Result<Option<Duration>, Failure> {
         let set = objects::lease(id);
         let mut shortest = None;
@@ -277,7 +284,10 @@ impl Table {
                 expires = expires.or(expiration(&answer));
             });
             match asked {
-                Err(Failure { errno: libc::ENOENT, .. }) => return Ok(None),
+                Err(Failure { errno: libc::ENOENT, .. }) => {
+                    self.netfilter.ask(objects::ask_set(&set), false, drop)?;
+                    return Ok(None);
+                }
                 Err(failure) => return Err(failure),
                 Ok(()) => {}
             }
@@ -298,6 +308,11 @@ impl Table {
                 self.netfilter.commit(transaction).ok();
             }
         }
+    }
+
+    /// Whether it is not known what stands in the table: the next change makes everything again.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// Whether anything passes for a router.
@@ -332,11 +347,8 @@ impl Table {
 
     /// What happened to the table, if it is not as it was made: then it has to be made again.
     pub fn loss(&mut self) -> Result<Option<String>, Failure> {
-        if self.standing.links.is_empty() {
+        if self.standing.links.is_empty() || self.doubtful {
             return Ok(None);
-        }
-        if self.doubtful {
-            return Ok(Some("a change of the nftables table 'netdev vipd' failed".to_owned()));
         }
         let moved = |(link, name): &(&LinkIndex, &String)| standing::name_of(**link).as_ref() != Some(*name);
         if let Some((_, name)) = self.standing.links.iter().find(moved) {
@@ -350,7 +362,7 @@ impl Table {
         }
         // Somebody changed something; most likely it was something else.
         if self.count_rules()? != self.expected_rules() {
-            return Ok(Some("somebody removed or changed the nftables table 'netdev vipd'".to_owned()));
+            return Ok(Some(CHANGED.to_owned()));
         }
         self.generation = generation;
         Ok(None)
@@ -451,6 +463,9 @@ fn expiration(answer: &NfTablesMessage) -> Option<Duration> {
         })
     })
 }
+
+/// What has happened to a table that is not as it was made.
+pub const CHANGED: &str = "somebody removed or changed the nftables table 'netdev vipd'";
 
 const BOTH: &[Hook] = &[Hook::Ingress, Hook::Egress];
 

@@ -203,6 +203,11 @@ pub(super) fn ask_element(set: &str, link: LinkIndex) -> NfTablesMessage {
     NfTablesMessage::GetSetElement(SetElementMessage { attributes })
 }
 
+/// The question whether a set is there.
+pub(super) fn ask_set(set: &str) -> NfTablesMessage {
+    NfTablesMessage::GetSet(name(set))
+}
+
 /// The question whether the table is there.
 pub(super) fn ask_table() -> NfTablesMessage {
     NfTablesMessage::GetTable(table())

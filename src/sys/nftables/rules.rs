@@ -3,6 +3,8 @@
 //! Every rule is one that the `nft` program can print and read again, old releases included: the target of a
 //! Neighbor Advertisement, for one, has a name only since nft 1.0.7, and its source serves as well.
 
+use std::net::IpAddr;
+
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
     Cmp, DataAttribute, ExpressionAttribute, Expressions, Immediate, ListAttribute, Lookup, Meta, MetaKey,
@@ -23,8 +25,8 @@ pub(super) type Rule = Vec<ListAttribute<ExpressionAttribute>>;
 /// ```text
 ///   ingress   ip daddr vmap @held4_7
 ///             ip6 daddr vmap @held6_7
-///   egress    ip protocol vrrp jump adverts4_7
-///             ip6 nexthdr vrrp jump adverts6_7
+///   egress    ether type ip ip protocol vrrp jump adverts4_7
+///             ether type ip6 ip6 nexthdr vrrp jump adverts6_7
 ///             arp saddr ip vmap @held4_7
 ///             ip saddr vmap @held4_7
 ///             ip6 saddr vmap @held6_7
@@ -46,8 +48,8 @@ pub(super) fn base(hook: Hook, link: LinkIndex, has_egress: bool) -> Vec<Rule> {
             rules
         }
         Hook::Egress => vec![
-            ipv4.equals(IPV4_PROTOCOL, &[VRRP]).jump(objects::adverts(link, Family::Ipv4)),
-            ipv6.equals(IPV6_NEXT_HEADER, &[VRRP]).jump(objects::adverts(link, Family::Ipv6)),
+            untagged(ipv4, IPV4).equals(IPV4_PROTOCOL, &[VRRP]).jump(objects::adverts(link, Family::Ipv4)),
+            untagged(ipv6, IPV6).equals(IPV6_NEXT_HEADER, &[VRRP]).jump(objects::adverts(link, Family::Ipv6)),
             arp.dispatch(ARP_SENDER, &held4),
             Match::ether_type(IPV4).dispatch(IPV4_SOURCE, &held4),
             Match::ether_type(IPV6).dispatch(IPV6_SOURCE, &held6),
@@ -79,16 +81,26 @@ pub(super) fn router(router: RouterId, hooks: &[Hook]) -> Vec<Rule> {
     rules
 }
 
-/// An advert of the router with a priority other than 0 moves the end of a lease that lives, as it leaves:
+/// Only what has that type on the wire, too: not what carries the tag of a VLAN on the same link, whose link-local
+/// address may be the same.
+fn untagged(found: Match, ether_type: [u8; 2]) -> Match {
+    found.equals(ETHER_TYPE, &ether_type)
+}
+
+/// An advert of the router with a priority other than 0 moves the end of a lease that lives, as it leaves. Whoever
+/// else speaks VRRP on the link, in a container or for another program, has another source:
 ///
 /// ```text
-///   @th,8,8 0x33 @th,16,8 != 0x0 oif @lease4_3 update @lease4_3 { oif timeout 3s }
+///   ip saddr 192.0.2.1 @th,8,8 0x33 @th,16,8 != 0x0 oif @lease4_3 update @lease4_3 { oif timeout 3s }
 /// ```
 pub(super) fn refresh(router: RouterId, refresh: Refresh) -> Rule {
     let lease = objects::lease(router);
     let millis = u64::try_from(refresh.extension.as_millis()).unwrap_or(u64::MAX);
-    Match::all()
-        .equals(VRRP_VRID, &[refresh.vrid.get()])
+    let from = match refresh.source {
+        IpAddr::V4(source) => Match::ether_type(IPV4).equals(IPV4_SOURCE, &source.octets()),
+        IpAddr::V6(source) => Match::ether_type(IPV6).equals(IPV6_SOURCE, &source.octets()),
+    };
+    from.equals(VRRP_VRID, &[refresh.vrid.get()])
         .differs(VRRP_PRIORITY, &[0])
         .link_in(MetaKey::Oif, &lease)
         .meta(MetaKey::Oif)
@@ -199,6 +211,7 @@ const REGISTER: Register = Register::Reg1;
 
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
+const LINK_HEADER: u32 = 0;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 
@@ -217,6 +230,7 @@ const ICMPV6: u8 = 58;
 const NEIGHBOR_SOLICITATION: u8 = 135;
 const NEIGHBOR_ADVERTISEMENT: u8 = 136;
 
+const ETHER_TYPE: Field = Field(LINK_HEADER, 12, 2);
 const ARP_OPERATION: Field = Field(NETWORK_HEADER, 6, 2);
 const ARP_SENDER: Field = Field(NETWORK_HEADER, 14, 4);
 const ARP_TARGET: Field = Field(NETWORK_HEADER, 24, 4);

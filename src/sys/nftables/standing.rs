@@ -39,6 +39,7 @@ pub(super) struct Router {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refresh {
     pub(super) vrid: Vrid,
+    pub(super) source: IpAddr,
     pub(super) extension: Duration,
 }
 
