@@ -3,11 +3,11 @@
 //! ```text
 //!  resign ------- successor's first advert ------- its announcements, or 100 ms ----> release
 //!    |   everything served   |      frames served, ARP and ND shut       |
-//!    +------ nobody within one interval and 50 ms -----> stay master, or release if stopping
+//!    +------ nobody within Skew_Time and 50 ms --------> stay master, or release if stopping
 //! ```
 //!
-//! The successor waits `Skew_Time` before it advertises, which is less than one interval in version 3 and less than a
-//! second in version 2; its exact length is unknowable here. Until it has announced the addresses, clients still
+//! The successor waits its `Skew_Time` before it advertises, which is less than one interval in version 3 and less than
+//! a second in version 2; its exact length is unknowable here, so these are waited for. Until it has announced the addresses, clients still
 //! send their frames to us, and it costs nothing to serve them.
 
 use alloc::collections::BTreeSet;
@@ -52,11 +52,11 @@ pub(super) enum Ending {
 }
 
 impl Handover {
-    /// Begins as the resignation is sent.
-    pub(super) fn new(now: Instant, interval: Duration, otherwise: Otherwise) -> Self {
+    /// Begins as the resignation is sent. No successor's `Skew_Time` reaches `longest_skew`.
+    pub(super) fn new(now: Instant, longest_skew: Duration, otherwise: Otherwise) -> Self {
         let patience = match otherwise {
-            Otherwise::Stay => interval + GRACE,
-            Otherwise::Release => (interval + GRACE).min(LONGEST_STOP),
+            Otherwise::Stay => longest_skew + GRACE,
+            Otherwise::Release => (longest_skew + GRACE).min(LONGEST_STOP),
         };
         Self {
             since: now,
@@ -135,7 +135,7 @@ impl Handover {
     }
 }
 
-/// Beyond one interval: what scheduling and the network may add.
+/// Beyond the longest skew: what scheduling and the network may add.
 const GRACE: Duration = Duration::from_millis(50);
 /// A stop is never longer than this, whatever the interval.
 const LONGEST_STOP: Duration = Duration::from_secs(2);

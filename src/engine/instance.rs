@@ -476,7 +476,7 @@ impl Instance {
         match &mut self.handover {
             Some(handover) => handover.turn(now, otherwise),
             None if self.state == State::Master => {
-                self.handover = Some(Handover::new(now, self.settings.interval, otherwise));
+                self.handover = Some(Handover::new(now, self.settings.longest_skew(), otherwise));
                 self.pass(now, Input::Resign, out);
             }
             None => {}

@@ -61,6 +61,14 @@ impl Instance {
         [Family::Ipv4, Family::Ipv6].into_iter().filter(|f| self.addresses.iter().any(|a| a.family() == *f))
     }
 
+    /// What no backup's `Skew_Time` reaches: an interval (RFC 9568, 6.1), in version 2 a second (RFC 3768, 6.1).
+    pub fn longest_skew(&self) -> Duration {
+        match self.version {
+            Version::V2 => Duration::from_secs(1),
+            Version::V3 => self.interval,
+        }
+    }
+
     /// The source address that the operator chose for a family.
     pub fn source(&self, family: Family) -> Option<IpAddr> {
         self.unicast.as_ref()?.sources.iter().copied().find(|a| Family::of(*a) == family)
