@@ -331,6 +331,48 @@ fn a_program_that_fails_its_self_check_is_refused_and_the_old_one_goes_on() {
 }
 
 #[test]
+fn a_stop_that_meets_an_upgrade_is_meant_for_the_program_that_follows() {
+    isolated(|lab| {
+        let (host, mut vipd) = alone(lab);
+        vipd.wait_state("web", "master");
+        let log = vipd.process().log_file().to_owned();
+        let said = || std::fs::read_to_string(&log).unwrap().contains("leaves everything to the next one");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let directory = host.directory().join("vipd");
+                let vipctl = programs().vipctl;
+                // It may hear nothing more of the agent.
+                host.try_run(
+                    &vipctl.to_string_lossy(),
+                    &["--runtime-dir", &directory.to_string_lossy(), "upgrade"],
+                )
+            });
+            until("the upgrade is under way", SOON, || said().then_some(()));
+            vipd.process().signal(Signal::SIGTERM);
+            assert!(vipd.process().wait(SOON).success());
+        });
+        assert!(!holds(&host), "{}", vipd.log());
+    });
+}
+
+#[test]
+fn nothing_is_handed_on_without_a_state_file() {
+    isolated(|lab| {
+        let (host, mut vipd) = alone(lab);
+        vipd.wait_state("web", "master");
+        std::fs::create_dir(host.directory().join("vipd/state.json.new")).unwrap();
+        let (done, _, complaint) = vipd.vipctl(&["upgrade"]);
+        let why = "cannot write the state file for the next program: Is a directory";
+        assert!(!done && complaint.contains(why), "{complaint}");
+        assert_eq!(vipd.instance("web")["state"], "master");
+        assert!(holds(&host));
+        vipd.process().signal(Signal::SIGUSR2);
+        assert!(vipd.process().wait(SOON).success());
+        assert!(!holds(&host), "it is a stop like any other");
+    });
+}
+
+#[test]
 fn a_master_that_is_killed_and_started_again_is_not_missed() {
     isolated(|lab| comes_back(lab, |vipd| vipd.process().kill()));
 }

@@ -43,15 +43,29 @@ impl Bequest {
         let mut follower = history.follow(0);
         loop {
             follower.next(ENTRIES).await;
-            self.renew(false).await;
+            if let Err(error) = self.renew(false).await {
+                tracing::warn!(%error, "cannot write the state file");
+            }
             // Whatever else happens right now is written together.
             sleep(PAUSE).await;
         }
     }
 
-    /// The agent ends, and another one is to go on with everything.
-    pub async fn hand_on(&self) {
-        self.renew(true).await;
+    /// The agent ends, and another one is to go on with everything. Without the file it could not: after an error
+    /// nothing has changed.
+    pub async fn hand_on(&self) -> io::Result<()> {
+        self.renew(true).await
+    }
+
+    /// Whether the file can be written.
+    pub async fn check(&self) -> io::Result<()> {
+        // What stands in it already may have been written when there was still room.
+        let mut file = self.file.lock().await;
+        if !matches!(*file, Contents::Closed) {
+            *file = Contents::Unknown;
+        }
+        drop(file);
+        self.renew(false).await
     }
 
     /// The agent ends, and leaves nothing.
@@ -62,26 +76,25 @@ impl Bequest {
         }
     }
 
-    async fn renew(&self, handed_on: bool) {
+    async fn renew(&self, handed_on: bool) -> io::Result<()> {
         let mut file = self.file.lock().await;
         if matches!(*file, Contents::Closed) {
-            return;
+            return Ok(());
         }
         let (answer, answered) = oneshot::channel();
         let asked = self.post.send(Request::Bequest(answer));
         // Without an answer the file says what was true last; the lease will tell whether it still is.
-        let (Ok(()), Ok(Ok(inheritance))) = (asked, timeout(PATIENCE, answered).await) else { return };
+        let (Ok(()), Ok(Ok(inheritance))) = (asked, timeout(PATIENCE, answered).await) else { return Ok(()) };
         let state = Inheritance { handed_on, ..inheritance };
         let is_known = matches!(&*file, Contents::Known(known) if *known == state);
         if !is_known {
-            match self.write(&state) {
-                Ok(()) => *file = Contents::Known(state),
-                Err(error) => tracing::warn!(%error, "cannot write the state file"),
-            }
+            self.write(&state)?;
+            *file = Contents::Known(state);
         }
         if handed_on {
             *file = Contents::Closed;
         }
+        Ok(())
     }
 
     fn write(&self, state: &Inheritance) -> io::Result<()> {

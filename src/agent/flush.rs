@@ -111,8 +111,10 @@ impl After {
     /// Whether an agent follows that may go on with what is there. systemd starts one after everything but a stop, and a
     /// configuration that cannot be used; and a stop that is the first half of a restart hands everything on. An agent
     /// that has begun to hand over to another node leaves nothing to go on with.
+    /// One that was stopped before it could take signals left what was handed on to it.
     fn is_followed(&self, found: &Found) -> bool {
-        let starts = self.status.as_deref() != Some(UNUSABLE);
+        let stopped = self.result == "success" && self.status.as_deref() == Some("TERM");
+        let starts = self.status.as_deref() != Some(UNUSABLE) && !stopped;
         starts && found.is_something() && (found.inheritance.handed_on || self.result != "success")
     }
 }
@@ -236,6 +238,10 @@ mod tests {
     fn nobody_follows_after_a_stop_unless_it_is_a_restart() {
         assert!(!after("success", "0").is_followed(&found(true, false)));
         assert!(after("success", "0").is_followed(&found(true, true)));
+        assert!(
+            !after("success", "TERM").is_followed(&found(true, true)),
+            "stopped as soon as it was started"
+        );
     }
 
     #[test]

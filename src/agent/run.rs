@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use nix::sys::signal::SigSet;
+
 use super::announce::Announcer;
 use super::heartbeat::Heartbeats;
 use super::inherit::Found;
@@ -65,6 +67,8 @@ pub enum Trouble {
 /// this process is to become, if that was asked for.
 pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
     let Options { config: path, runtime_dir, log_format } = options;
+    // Before any thread: all are to inherit it.
+    service::signals(SigSet::thread_block);
     // Before any thread: the set belongs to the thread, and scripts shall have none of it.
     capabilities::keep_from_children().map_err(refused("keep the capabilities from scripts"))?;
     let config = config::load(&path).map_err(Trouble::Configuration)?;

@@ -97,9 +97,11 @@ fn locked(directory: &Path) -> Result<Flock<File>, Trouble> {
         Errno::EWOULDBLOCK => Trouble::Taken(directory.to_owned()),
         errno => Trouble::Refused { what: format!("lock {}", path.display()), why: errno.into() },
     })?;
-    // For people who look; nothing reads it.
+    // For people who look; nothing reads it, so a disk that is full is in nobody's way.
     let written = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-    written.map_err(refused(|| format!("write {}", path.display())))?;
+    if let Err(error) = written {
+        tracing::debug!(%error, "cannot write {}", path.display());
+    }
     Ok(lock)
 }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::sys::signal::SigSet;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -107,8 +108,9 @@ pub struct Service {
 
 /// Runs the service on the calling thread until the protocol thread has ended.
 pub fn run(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().thread_name("blocking").build()?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().thread_name("blocking").on_thread_start(|| signals(SigSet::thread_block));
+    let runtime = runtime.build()?;
     let ending = runtime.block_on(work(parts, directory));
     // A check may hang in the kernel: nobody waits for it.
     runtime.shutdown_background();
@@ -116,7 +118,8 @@ pub fn run(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
 }
 
 async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
-    let mut signals = Signals::new()?;
+    let mut wishes = Signals::new()?;
+    signals(SigSet::thread_unblock);
     let (service, results, notices, heartbeats) = Service::new(parts, directory.path());
     let service = Arc::new(service);
     for (listener, access) in
@@ -127,7 +130,7 @@ async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
         }
     }
     service.begin(results);
-    let ending = service.turn(notices, heartbeats, &mut signals).await;
+    let ending = service.turn(notices, heartbeats, &mut wishes).await;
     service.checks.stop();
     Ok(ending)
 }
@@ -264,14 +267,29 @@ impl Service {
         // A service that says it is stopping is killed when TimeoutStopSec= is over, whichever program it is by then.
         if matches!(next, End::Upgrading(_)) {
             self.systemd.reloading();
+            // Whoever wants an end now means the program that follows.
+            signals(SigSet::thread_block);
         } else {
             self.systemd.stopping();
         }
+        if let Err(error) = self.bequest.hand_on().await {
+            return self.stay(next, upgrade::Refused::NoState(error)).await;
+        }
         self.record(Stamp::now(), None, Record::HandedOn);
-        self.bequest.hand_on().await;
         match self.post.send(Request::Leave) {
             Ok(()) | Err(Refused::Ended | Refused::Full) => next,
         }
+    }
+
+    /// What becomes of an end that would leave nothing to go on with: no upgrade, and a stop like any other.
+    async fn stay(&self, end: End, why: upgrade::Refused) -> End {
+        self.record(Stamp::now(), None, Record::UpgradeRefused { why: why.to_string() });
+        if matches!(end, End::Upgrading(_)) {
+            signals(SigSet::thread_unblock);
+            self.systemd.ready();
+            return End::NotYet;
+        }
+        self.end_sooner(End::NotYet).await
     }
 
     fn reload_in_background(self: &Arc<Self>) {
@@ -385,7 +403,11 @@ impl Service {
             path: PathBuf::from("the program"),
             why: io::ErrorKind::NotFound.into(),
         })?;
-        if let Err(why) = program.check().await {
+        let checked = match program.check().await {
+            Ok(()) => self.bequest.check().await.map_err(upgrade::Refused::NoState),
+            refused => refused,
+        };
+        if let Err(why) = checked {
             self.record(Stamp::now(), None, Record::UpgradeRefused { why: why.to_string() });
             return Err(why);
         }
@@ -425,6 +447,15 @@ fn say(entry: &Entry) {
         tracing::Level::ERROR => tracing::error!(instance, "{record}"),
         tracing::Level::WARN => tracing::warn!(instance, "{record}"),
         _ => tracing::info!(instance, "{record}"),
+    }
+}
+
+/// Blocks or unblocks, for the calling thread, the signals that ask for the end. Only the service thread takes them: then
+/// one that comes while the process becomes another program waits for that, and is not lost.
+pub fn signals(change: fn(&SigSet) -> nix::Result<()>) {
+    let ends = SigSet::from_iter([nix::sys::signal::Signal::SIGTERM, nix::sys::signal::Signal::SIGINT]);
+    if let Err(error) = change(&ends) {
+        tracing::warn!(%error, "cannot choose the thread that takes signals");
     }
 }
 

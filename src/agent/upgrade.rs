@@ -45,6 +45,9 @@ pub enum Refused {
     /// It does not come to an end.
     #[error("the self-check of {} takes longer than {} s", .0.display(), PATIENCE.as_secs())]
     Silent(PathBuf),
+    /// It would not know what there is.
+    #[error("cannot write the state file for the next program: {0}")]
+    NoState(io::Error),
     /// It says that it could not go on.
     #[error("{} says that it cannot go on: {said}", .path.display())]
     Unfit {

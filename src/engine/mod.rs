@@ -80,6 +80,8 @@ pub struct Engine {
     /// Datagrams that could not be attributed to an instance.
     discarded: BTreeMap<Discard, u64>,
     told: BTreeMap<Discard, Instant>,
+    /// Whether to stop, as soon as it is known what there is to let go.
+    ending: bool,
     stopping: bool,
 }
 
@@ -104,6 +106,7 @@ impl Engine {
             strays_generation: Generation(0),
             discarded: BTreeMap::new(),
             told: BTreeMap::new(),
+            ending: false,
             stopping: false,
         };
         engine.world.verdicts.configure(now, &settings.checks, true);
@@ -150,13 +153,18 @@ impl Engine {
             Event::Reload(settings) => self.reload(now, settings, out),
             Event::StepDown(target) => self.step_down(now, &target, true, out),
             Event::Resume(target) => self.step_down(now, &target, false, out),
-            Event::Shutdown => self.shutdown(now, out),
+            Event::Shutdown => self.ending = true,
             Event::ShutdownNow => {
-                self.shutdown(now, out);
+                self.ending = true;
+                for instance in &mut self.instances {
+                    instance.renounce(now, "the agent is stopping", out);
+                }
+                self.end(now, out);
                 self.instances.iter_mut().for_each(|instance| instance.handover = None);
                 self.settle(now, out);
             }
         }
+        self.end(now, out);
         self.order(now, out);
     }
 
@@ -435,7 +443,13 @@ impl Engine {
         }
     }
 
-    fn shutdown(&mut self, now: Instant, out: &mut Vec<Action>) {
+    /// Stops if that was asked for. Not before the first picture, which shows what an earlier agent left; and what can be
+    /// adopted is adopted first, so that it is handed over like anything else.
+    fn end(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let known = self.world.seen && !self.instances.iter().any(Instance::is_heir);
+        if !self.ending || self.stopping || !known {
+            return;
+        }
         self.stopping = true;
         for instance in &mut self.instances {
             instance.retiring = true;

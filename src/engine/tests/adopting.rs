@@ -68,6 +68,28 @@ fn what_is_as_it_was_left_is_adopted_with_an_advert_at_once() {
 }
 
 #[test]
+fn an_heir_that_is_stopped_at_once_hands_over_what_it_adopts() {
+    let master = Host::master(only(dual(100)));
+    for when in 0..2 {
+        let mut heir = Host::heir(master.now, only(dual(100)), left_by(&master, ms(300)));
+        heir.kernel = master.kernel.clone();
+        let mut done = Vec::new();
+        if when == 0 {
+            done.extend(heir.give(Event::Shutdown));
+            assert!(done.is_empty() && !heir.engine.is_idle(), "nobody knows yet what there is");
+        }
+        done.extend(heir.give(Event::Picture(as_left(&master))));
+        if when == 1 {
+            done.extend(heir.give(Event::Shutdown));
+        }
+        let last = adverts(&done).pop().unwrap();
+        assert_eq!(last.priority, Priority::RESIGN);
+        heir.pass(SECOND * 2);
+        assert!(heir.engine.is_idle() && heir.kernel.is_empty(), "{:?}", heir.kernel);
+    }
+}
+
+#[test]
 fn the_gates_of_the_heir_are_those_of_the_one_before() {
     let mut master = Host::started(only(instance(100)));
     let taken = gates(&master.pass(SECOND * 4)).remove(0);
