@@ -361,7 +361,9 @@ impl Table {
             return Ok(None);
         }
         // Somebody changed something; most likely it was something else.
-        if self.count_rules()? != self.expected_rules() {
+        if self.count_rules()? != self.expected_rules()
+            || self.count_holders()? != self.standing.holders.len()
+        {
             return Ok(Some(CHANGED.to_owned()));
         }
         self.generation = generation;
@@ -382,6 +384,24 @@ impl Table {
             Err(failure) if failure.errno != libc::ENOENT => Err(failure),
             Ok(()) | Err(_) => Ok(counts),
         }
+    }
+
+    /// How many addresses stand in the maps.
+    fn count_holders(&mut self) -> Result<usize, Failure> {
+        let mut count = 0;
+        let maps = self.standing.holders.keys().map(|(link, address)| (*link, Family::of(*address)));
+        for (link, family) in maps.collect::<BTreeSet<_>>() {
+            let asked =
+                self.netfilter.ask(objects::ask_elements(&objects::held(link, family)), true, |answer| {
+                    let NfTablesMessage::NewSetElement(message) = answer else { return };
+                    count += message.attributes.iter().map(elements_in).sum::<usize>();
+                });
+            match asked {
+                Err(failure) if failure.errno != libc::ENOENT => return Err(failure),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(count)
     }
 
     fn expected_rules(&self) -> BTreeMap<String, usize> {
@@ -466,6 +486,10 @@ fn expiration(answer: &NfTablesMessage) -> Option<Duration> {
 
 /// What has happened to a table that is not as it was made.
 pub const CHANGED: &str = "somebody removed or changed the nftables table 'netdev vipd'";
+
+fn elements_in(list: &SetElementList) -> usize {
+    if let SetElementList::Elements(elements) = list { elements.len() } else { 0 }
+}
 
 const BOTH: &[Hook] = &[Hook::Ingress, Hook::Egress];
 

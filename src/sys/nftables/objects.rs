@@ -213,6 +213,12 @@ pub(super) fn ask_table() -> NfTablesMessage {
     NfTablesMessage::GetTable(table())
 }
 
+/// The question what stands in a set or map.
+pub(super) fn ask_elements(set: &str) -> NfTablesMessage {
+    let attributes = vec![SetElementList::Table(TABLE.into()), SetElementList::Set(set.into())];
+    NfTablesMessage::GetSetElement(SetElementMessage { attributes })
+}
+
 /// The question which rules there are in the table.
 pub(super) fn ask_rules() -> NfTablesMessage {
     NfTablesMessage::GetRule(RuleMessage { attributes: vec![RuleAttribute::Table(TABLE.into())] })
