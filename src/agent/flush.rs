@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use super::inherit::Found;
 use super::runtime_dir::{self, RuntimeDir};
+use super::sole::Sole;
 use super::state;
 use crate::engine::action::{Datagram, Place};
 use crate::engine::event::Refusal;
@@ -46,6 +47,8 @@ pub enum Done {
     Flushed(Flushed),
     /// Another agent is about to come, and what is there is for it.
     Left,
+    /// What is there belongs to an agent that runs, and this one has never had anything.
+    Excluded(String),
 }
 
 /// What was taken away.
@@ -68,6 +71,9 @@ pub enum Trouble {
     /// An agent is at work there, or the directory cannot be read.
     #[error(transparent)]
     Directory(#[from] runtime_dir::Trouble),
+    /// An agent is at work on this host.
+    #[error("nothing removed: {0}")]
+    Excluded(String),
     /// The system refused something.
     #[error("cannot {what}: {why}")]
     System {
@@ -92,6 +98,10 @@ pub fn run(options: &Options) -> Result<Done, Trouble> {
     }
     // Held to the end: no agent starts while its table is being taken away.
     let _lock = RuntimeDir::lock(&options.runtime_dir)?;
+    let sole = Sole::take(&mut Vec::new());
+    if let Some(why) = sole.obstacle() {
+        return if options.after.is_some() { Ok(Done::Excluded(why)) } else { Err(Trouble::Excluded(why)) };
+    }
     let found = Found::look(&options.runtime_dir);
     if options.after.as_ref().is_some_and(|after| after.is_followed(&found)) {
         // Without a lease that lives nothing is adopted. What was told to the agent beforehand is still of use.
@@ -163,6 +173,7 @@ fn delete_table() -> Result<bool, Trouble> {
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Excluded(why) => write!(f, "nothing removed: {why}"),
             Self::Left => f.write_str("nothing removed: what is there is for the agent that follows"),
             Self::Flushed(flushed) => flushed.fmt(f),
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::engine::action::{Endpoint, Gate, Generation, Hold, InstanceId, Listen, RouterId};
+use crate::engine::action::{Endpoint, Gate, Generation, Hold, InstanceId, Listen, Place, RouterId};
 use crate::engine::event::{Gated, Held, Opened, Picture};
 use crate::sys::vrrp_socket::VrrpSocket;
 
@@ -144,6 +144,10 @@ pub enum Answer {
     Gated(Gated),
     /// All links and addresses.
     Picture(Picture),
+    /// Addresses in the last picture that have no local route.
+    Unrouted(Vec<Place>),
+    /// There is no picture for this agent; and why.
+    Excluded(String),
 }
 
 /// The workers' end of the queue.

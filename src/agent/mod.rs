@@ -17,6 +17,7 @@
 //! | [`report`], [`view`] | the report that everybody reads, and how it is made |
 //! | [`history`], [`record`] | what happened, and how it reads |
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
+//! | [`sole`] | one agent in a network namespace |
 //! | [`state`], [`inherit`], [`bequeath`] | what one agent leaves to the next: the file, how it is read, how it is kept |
 //! | [`upgrade`] | another program in this one's place |
 //! | [`flush`] | taking away what a dead agent left |
@@ -44,6 +45,7 @@ pub mod route;
 pub mod run;
 pub mod runtime_dir;
 pub mod service;
+pub mod sole;
 pub mod stamp;
 pub mod state;
 pub mod statuses;

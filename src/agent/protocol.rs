@@ -28,6 +28,7 @@ use super::post::{Inbox, Notices, Request};
 use crate::engine::Engine;
 use crate::engine::action::{Action, Endpoint, Generation};
 use crate::engine::event::{Change, Event, Received};
+use crate::engine::notice::{Notice, What};
 use crate::net::{Family, LinkIndex};
 use crate::sys::claims::Listener;
 use crate::sys::clock::{self, Reading, Timer};
@@ -243,6 +244,7 @@ impl Protocol {
         for _ in 0..REPORT_ROUNDS {
             let mut changes = Vec::new();
             if self.monitor.read(&mut changes).is_err() {
+                self.notices.push(Notice { at: now, about: None, what: What::Overrun });
                 self.route.dump();
             }
             if changes.is_empty() {
@@ -262,6 +264,10 @@ impl Protocol {
         match answer {
             Answer::Held(held) => self.feed(now, Event::Held(held)),
             Answer::Gated(gated) => self.feed(now, Event::Gated(gated)),
+            Answer::Excluded(why) => self.feed(now, Event::Excluded { why }),
+            Answer::Unrouted(places) => {
+                self.feed_changes(now, places.into_iter().map(Change::RouteGone).collect());
+            }
             Answer::Picture(picture) => {
                 self.feed(now, Event::Picture(picture));
                 match self.monitor.resume() {

@@ -24,6 +24,8 @@ pub enum Record {
     HandedOn,
     /// An instance changed its state.
     Transition { from: Role, to: Role, reason: String },
+    /// An instance is in FAULT still, but for another reason.
+    StillFault { reason: String },
     /// An effective priority changed.
     Priority { from: u8, to: u8 },
     /// A backup hears another master than before.
@@ -36,6 +38,8 @@ pub enum Record {
     Discarded { reason: String, source: Option<IpAddr> },
     /// Somebody removed one of our addresses.
     AddressLost { address: String },
+    /// Somebody removed the route of one of our addresses.
+    RouteLost { address: String },
     /// Somebody keeps removing one of our addresses.
     AddressFight { address: String },
     /// The kernel refused an address.
@@ -44,6 +48,8 @@ pub enum Record {
     SendFailed { why: String },
     /// Adverts can be sent again.
     SendRecovered,
+    /// Changes in the kernel were missed.
+    Overrun,
     /// The agent's own loop was late.
     Stalled { late_ms: f64 },
     /// A check changed its verdict.
@@ -94,6 +100,7 @@ impl From<What> for Record {
             What::Transition { from, to, reason } => {
                 Self::Transition { from: from.into(), to: to.into(), reason: reason.to_string() }
             }
+            What::StillFault { reason } => Self::StillFault { reason: reason.to_string() },
             What::Priority { from, to } => Self::Priority { from: from.get(), to: to.get() },
             What::Master { family: _, address, priority } => {
                 Self::Master { address, priority: priority.get() }
@@ -104,10 +111,12 @@ impl From<What> for Record {
                 Self::Discarded { reason: reason.as_str().to_owned(), source }
             }
             What::AddressLost { net } => Self::AddressLost { address: net.to_string() },
+            What::RouteLost { net } => Self::RouteLost { address: net.to_string() },
             What::AddressFight { net } => Self::AddressFight { address: net.to_string() },
             What::AddressRefused { net, why } => Self::AddressRefused { address: net.to_string(), why },
             What::SendFailed { why } => Self::SendFailed { why },
             What::SendRecovered => Self::SendRecovered,
+            What::Overrun => Self::Overrun,
             What::Stalled { late } => Self::Stalled { late_ms: millis(late) },
             What::Check { check, up, why } => Self::Check { check, up, why },
             What::HandedOver { to, after } => Self::HandedOver { to, after_ms: millis(after) },
@@ -132,6 +141,7 @@ impl Record {
             | Self::Master { .. }
             | Self::Rival { priority: 0, .. }
             | Self::SendRecovered
+            | Self::Overrun
             | Self::HandedOver { .. }
             | Self::NotAdopted { .. }
             | Self::Check { up: true, .. }
@@ -140,10 +150,12 @@ impl Record {
                 Self::Transition { to: Role::Fault, .. } => Level::WARN,
                 _ => Level::INFO,
             },
-            Self::Rival { .. }
+            Self::StillFault { .. }
+            | Self::Rival { .. }
             | Self::ForeignClaim { .. }
             | Self::Discarded { .. }
             | Self::AddressLost { .. }
+            | Self::RouteLost { .. }
             | Self::AddressFight { .. }
             | Self::AddressRefused { .. }
             | Self::SendFailed { .. }
@@ -179,6 +191,7 @@ impl fmt::Display for Record {
             Self::Transition { from, to, reason } => {
                 write!(f, "{} -> {}: {reason}", State::from(*from), State::from(*to))
             }
+            Self::StillFault { reason } => write!(f, "still FAULT: {reason}"),
             Self::Priority { from, to } => write!(f, "priority {from} -> {to}"),
             Self::Master { address, priority } => write!(f, "{address} is master, priority {priority}"),
             Self::Rival { address, priority: 0 } => write!(f, "{address} was master too and has resigned"),
@@ -191,19 +204,26 @@ impl fmt::Display for Record {
             }
             Self::Discarded { reason, source: None } => write!(f, "adverts are discarded: {reason}"),
             Self::AddressLost { address } => write!(f, "somebody removed {address}; it goes back"),
+            Self::RouteLost { address } => {
+                write!(f, "somebody removed the local route of {address}, which answered nobody; it is put back anew")
+            }
             Self::AddressFight { address } => {
-                write!(f, "somebody keeps removing {address}; it goes back more slowly from now on")
+                write!(f, "somebody keeps removing {address} or its local route; it goes back more slowly from now on")
             }
             Self::AddressRefused { address, why } => write!(f, "the kernel refused {address}: {why}"),
             Self::SendFailed { why } => write!(f, "adverts cannot be sent: {why}"),
             Self::SendRecovered => f.write_str("adverts can be sent again"),
+            Self::Overrun => f.write_str(
+                "the kernel reported more changes than were read in time; all links and addresses are read anew",
+            ),
             Self::Stalled { late_ms } => write!(f, "the agent was stalled: {late_ms:.1} ms late"),
             Self::Check { check, up: true, why } => write!(f, "check {check} is up: {why}"),
             Self::Check { check, up: false, why } => write!(f, "check {check} is down: {why}"),
             Self::HandedOver { to, after_ms } => write!(f, "{to} took over after {after_ms:.1} ms"),
             Self::NobodyTookOver => f.write_str("nobody took over; still master"),
             Self::LeaseOver => f.write_str(
-                "its adverts came too late and its lease ran out: it answers nobody until it has listened again",
+                "its lease is over, because adverts came too late or somebody took it away: \
+                 it answers nobody until it has listened again",
             ),
             Self::NotAdopted { why } => {
                 write!(f, "what an agent before this one held is not adopted: {why}")

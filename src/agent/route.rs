@@ -17,8 +17,10 @@ use nix::errno::Errno;
 
 use super::announce::Announcer;
 use super::mail::{Answer, AnswerSender, Mailbox, Slots};
+use super::sole::Sole;
 use crate::engine::action::{Endpoint, Hold, Listen, Place, Placement};
 use crate::engine::event::{Held, Opened, Refusal};
+use crate::net::Family;
 use crate::sys::address::{Addresses, Known};
 use crate::sys::netlink::BATCH;
 use crate::sys::vrrp_socket::VrrpSocket;
@@ -47,6 +49,7 @@ pub fn spawn(
     announcer: Announcer,
     heartbeat: Arc<AtomicU64>,
     there: Vec<VrrpSocket>,
+    sole: Sole,
 ) -> io::Result<JoinHandle<()>> {
     let mut route = Route {
         addresses: Addresses::open()?,
@@ -54,6 +57,9 @@ pub fn spawn(
         announcer,
         jobs: VecDeque::new(),
         dump: false,
+        seen: false,
+        sole,
+        excluded: None,
         there: there.into_iter().map(|socket| (socket.endpoint(), socket)).collect(),
         there_until: clock::now() + CLAIMED,
     };
@@ -74,6 +80,11 @@ struct Route {
     announcer: Announcer,
     jobs: VecDeque<Job>,
     dump: bool,
+    /// Whether a picture has been taken.
+    seen: bool,
+    sole: Sole,
+    /// Why no picture is taken, as it was last said.
+    excluded: Option<String>,
     /// Sockets of the program before this one, until they are asked for.
     there: BTreeMap<Endpoint, VrrpSocket>,
     there_until: Instant,
@@ -134,8 +145,15 @@ impl Route {
         if job.is_removing() {
             job.remove_batch(&mut self.addresses);
         } else {
-            let installed = job.install_batch(&mut self.addresses);
-            self.announcer.installed(job.hold.instance, &installed);
+            let (now, soon): (Vec<_>, Vec<_>) = job
+                .install_batch(&mut self.addresses)
+                .into_iter()
+                .partition(|placement| placement.place.net.family() == Family::Ipv4);
+            self.announcer.installed(job.hold.instance, &now);
+            if !soon.is_empty() {
+                self.addresses.arrive();
+                self.announcer.installed(job.hold.instance, &soon);
+            }
         }
         if job.is_done() {
             self.answers.send(Answer::Held(job.into_answer()));
@@ -164,12 +182,28 @@ impl Route {
         }
     }
 
-    /// A picture that cannot be taken now is taken in a later turn.
+    /// A picture that cannot be taken now is taken in a later turn. Without the first one the engine does nothing: so
+    /// there is none beside another agent.
     fn picture(&mut self) {
+        let excluded = self.sole.look();
+        if let Some(why) = &excluded {
+            if self.excluded != excluded {
+                self.answers.send(Answer::Excluded(why.clone()));
+            }
+            self.excluded = excluded;
+            return;
+        }
         if let Ok(picture) = self.addresses.picture() {
             self.dump = false;
             self.announcer.keep(picture.links.iter().map(|link| link.index).collect());
+            // Not at the start, when time is short: on a router it takes the kernel a while to look through all routes.
+            let again = std::mem::replace(&mut self.seen, true);
+            let unrouted =
+                if again { self.addresses.unrouted(&picture).unwrap_or_default() } else { Vec::new() };
             self.answers.send(Answer::Picture(picture));
+            if !unrouted.is_empty() {
+                self.answers.send(Answer::Unrouted(unrouted));
+            }
         }
     }
 }

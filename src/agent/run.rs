@@ -16,6 +16,7 @@ use super::log::{self, Format};
 use super::mail::{AnswerSender, Mailbox};
 use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
+use super::sole::Sole;
 use super::upgrade::{Program, Successor};
 use super::{announce, gate, mail, post, protocol, route};
 use crate::config;
@@ -80,8 +81,11 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
     let mut directory = RuntimeDir::take(&runtime_dir)?;
     let log = log::start(log_format);
     let program = Program::own(&path, &runtime_dir).ok();
-    let found = Found::look(directory.path());
-    let sockets = handed::unpack();
+    let mut handed = handed::unpack();
+    let sole = Sole::take(&mut handed);
+    let sockets = handed.into_iter().filter_map(|fd| VrrpSocket::from_fd(fd).ok()).collect();
+    // What is there belongs to another agent, if one runs.
+    let found = if sole.obstacle().is_none() { Found::look(directory.path()) } else { Found::default() };
     let verdicts = found.inheritance.checks.clone();
     let node = nix::unistd::gethostname().map_err(refused("read the host's name"))?;
     let mut heartbeats = Heartbeats::new();
@@ -91,7 +95,8 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
 
     let (answering, answers) = mail::answers().map_err(refused("open the way to the protocol thread"))?;
     let gate_trouble = gate::Trouble::default();
-    let workers = Workers::start(&answering, &mut heartbeats, &gate_trouble, found.terms, sockets)?;
+    let terms = found.terms;
+    let workers = Workers::start(&answering, &mut heartbeats, &gate_trouble, terms, sockets, sole.clone())?;
     // The workers have the others: once they have ended, nobody answers any more.
     drop(answering);
     let parts = protocol::Parts {
@@ -117,6 +122,7 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
         heartbeats,
         protocol: pulse,
         gate: gate_trouble,
+        unguarded: sole.warning(),
         verdicts,
         program: program.clone(),
         lines_dropped,
@@ -126,12 +132,13 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
         return Err(Trouble::Stuck);
     }
     let sockets = protocol.join();
-    let leaving = matches!(ending, Ending::HandedOn | Ending::Upgrade);
+    // What stands in the kernel may be for the program that follows, or another agent's.
+    let leaving = matches!(ending, Ending::HandedOn | Ending::Upgrade) || sole.obstacle().is_some();
     let whole = workers.end(leaving);
     match sockets {
         Ok(sockets) if whole && ending != Ending::Unasked => {
             let program = program.filter(|_| ending == Ending::Upgrade);
-            Ok(program.map(|program| program.with(sockets)))
+            Ok(program.map(|program| program.with(sockets, sole)))
         }
         Ok(_) | Err(_) => Err(Trouble::Ended),
     }
@@ -155,13 +162,15 @@ impl Workers {
         trouble: &gate::Trouble,
         terms: BTreeMap<RouterId, u64>,
         sockets: Vec<VrrpSocket>,
+        sole: Sole,
     ) -> Result<Self, Trouble> {
         let announcer = Announcer::default();
         let announce = announce::spawn(announcer.clone(), heartbeats.register("announce"));
         let announce = announce.map_err(refused("start the announce thread"))?;
         let mailbox = Mailbox::new();
         let pulse = heartbeats.register("route").count();
-        let route = route::spawn(mailbox.clone(), answering.clone(), announcer.clone(), pulse, sockets);
+        let (to, announces) = (answering.clone(), announcer.clone());
+        let route = route::spawn(mailbox.clone(), to, announces, pulse, sockets, sole);
         let route = route.map_err(refused("start the route thread"))?;
         let orders = Mailbox::new();
         let pulse = heartbeats.register("gate");

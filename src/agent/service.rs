@@ -65,6 +65,8 @@ pub struct Parts {
     pub protocol: Heartbeat,
     /// What keeps the gate from working.
     pub gate: gate::Trouble,
+    /// Why nothing keeps a second agent out, if that is so.
+    pub unguarded: Option<String>,
     /// What an earlier agent heard last of its checks.
     pub verdicts: BTreeMap<String, Verdict>,
     /// The program that runs, if it is known.
@@ -99,6 +101,7 @@ pub struct Service {
     reloader: Reloader,
     protocol: Heartbeat,
     gate: gate::Trouble,
+    unguarded: Option<String>,
     bequest: Bequest,
     program: Option<Program>,
     upgrade: Notify,
@@ -147,6 +150,7 @@ impl Service {
             heartbeats,
             protocol,
             gate,
+            unguarded,
             verdicts,
             program,
             lines_dropped,
@@ -165,6 +169,7 @@ impl Service {
             post,
             protocol,
             gate,
+            unguarded,
             lines_dropped,
             systemd: Systemd::default(),
         };
@@ -374,7 +379,7 @@ impl Service {
                 newest_event: self.history.newest(),
             },
             checks: self.checks.view(clocks),
-            warnings: configured.chain(self.gate.read()).collect(),
+            warnings: configured.chain(self.gate.read()).chain(self.unguarded.clone()).collect(),
         };
         Ok(view::report(&status, around, clocks))
     }

@@ -1,8 +1,9 @@
 //! Another program in this one's place: the new one is asked first whether it can go on, then this process leaves
-//! everything as it is and becomes the new one, with its protocol sockets. For systemd and everybody else it is the
+//! everything as it is and becomes the new one, with its protocol sockets and its lock. For systemd and everybody else it is the
 //! same process.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,6 +11,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::sole::Sole;
 use super::state::{self, Unusable};
 use crate::config;
 use crate::sys::vrrp_socket::VrrpSocket;
@@ -29,6 +31,7 @@ pub struct Program {
 pub struct Successor {
     program: Program,
     sockets: Vec<VrrpSocket>,
+    sole: Sole,
 }
 
 /// Why this program goes on.
@@ -98,15 +101,17 @@ impl Program {
     }
 
     /// The same, with what it goes on with.
-    pub fn with(self, sockets: Vec<VrrpSocket>) -> Successor {
-        Successor { program: self, sockets }
+    pub fn with(self, sockets: Vec<VrrpSocket>, sole: Sole) -> Successor {
+        Successor { program: self, sockets, sole }
     }
 }
 
 impl Successor {
     /// Becomes it, with the arguments and the environment that this process has. Returns only if that fails.
     pub fn become_it(&self) -> io::Error {
-        let ready = capabilities::hand_on().and_then(|()| handed::pack(&self.sockets));
+        let lock = self.sole.hand_on();
+        let handed = lock.iter().map(AsFd::as_fd).chain(self.sockets.iter().map(AsFd::as_fd));
+        let ready = capabilities::hand_on().and_then(|()| handed::pack(handed));
         let packed = match ready {
             Ok(packed) => packed,
             Err(error) => return error,

@@ -92,6 +92,7 @@ fn flush(runtime_dir: PathBuf, after: Option<String>) -> Exit {
             match &trouble {
                 flush::Trouble::Rights(_) => Exit::NotAllowed,
                 flush::Trouble::Directory(trouble) => denied(trouble),
+                flush::Trouble::Excluded(_) => Exit::TryAgain,
                 flush::Trouble::System { why, .. } => refused(why),
                 flush::Trouble::Addresses(_) | flush::Trouble::Table(_) => Exit::Os,
             }

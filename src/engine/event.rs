@@ -29,6 +29,11 @@ pub enum Event<'a> {
     Datagram(Received<'a>),
     /// Another host claimed an address by ARP or Neighbor Advertisement.
     Claim(Claim),
+    /// This agent may not begin: in place of the first [`Picture`](Self::Picture), until that comes.
+    Excluded {
+        /// Why, as a sentence.
+        why: String,
+    },
     /// The complete picture of links and addresses; replaces whatever was known.
     Picture(Picture),
     /// One change of that picture.
@@ -166,6 +171,8 @@ pub enum Change {
     Address(LinkAddress),
     /// An address is gone.
     AddressGone(Place),
+    /// The local route of an address is gone, by which the kernel accepts what is sent to it; the address may be there.
+    RouteGone(Place),
 }
 
 /// The outcome of an [`Hold`](super::action::Hold): all of it is done but what is refused.

@@ -37,6 +37,16 @@ struct Entry {
     there: bool,
     failure: Option<Failure>,
     repairs: Repairs,
+    unrouted: Option<Unrouted>,
+}
+
+/// An address is there, but without its local route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unrouted {
+    /// It may be on its way out itself, as when the link goes down: a moment tells.
+    Since(Instant),
+    /// It is to be removed, and then installed.
+    Renewing,
 }
 
 /// What is known of an address in the kernel.
@@ -168,16 +178,13 @@ impl Holding {
             }
             (Kernel::Present, false) => {
                 entry.kernel = Kernel::Absent;
+                entry.unrouted = None;
                 if !entry.wanted {
                     self.forget_settled();
                     return Observed::Turned;
                 }
                 if entry.repairs.note(now) {
-                    entry.failure = Some(Failure {
-                        why: String::from("another program keeps removing it"),
-                        pause: SLOWEST,
-                        retry_at: Some(now + SLOWEST),
-                    });
+                    entry.failure = Some(Failure::fight(now, "another program keeps removing it"));
                     self.plan_retry();
                     return Observed::Fought;
                 }
@@ -185,6 +192,36 @@ impl Holding {
                 Observed::Lost
             }
         }
+    }
+
+    /// The local route of an address is gone. Says whether that is to be looked at again.
+    pub(super) fn unroute(&mut self, now: Instant, route: Place) -> bool {
+        // Whatever its prefix: a lone address comes after those with one.
+        let here = |place: &Place| place.link == route.link && place.net.address() == route.net.address();
+        let whole = |e: &&mut Entry| e.wanted && e.kernel == Kernel::Present && e.unrouted.is_none();
+        let entries = self.entries.range_mut(..=route).rev().take_while(|(place, _)| here(place));
+        let Some(entry) = entries.map(|(_, entry)| entry).find(whole) else { return false };
+        entry.unrouted = Some(Unrouted::Since(now));
+        self.plan_retry();
+        true
+    }
+
+    /// Begins to renew what has had no route for a moment. Returns each, and whether it is renewed at once: it is not if
+    /// somebody keeps doing this.
+    pub(super) fn renew(&mut self, now: Instant) -> Vec<(Place, bool)> {
+        let mut renewed = Vec::new();
+        for (place, entry) in &mut self.entries {
+            if entry.unrouted.is_some_and(|unrouted| unrouted.is_due(now)) {
+                entry.unrouted = Some(Unrouted::Renewing);
+                let fought = entry.repairs.note(now);
+                if fought {
+                    entry.failure =
+                        Some(Failure::fight(now, "another program keeps removing its local route"));
+                }
+                renewed.push((*place, !fought));
+            }
+        }
+        renewed
     }
 
     /// Takes the answer to an order. Returns the refusals that concern wanted addresses.
@@ -196,13 +233,15 @@ impl Holding {
         for (place, entry) in self.entries.iter_mut().filter(|(_, e)| e.kernel == Kernel::Asked) {
             match held.refused.iter().find(|(refused, _)| refused == place) {
                 None => {
-                    entry.there = entry.wanted;
+                    entry.there = entry.is_to_be();
+                    self.dirty |= entry.unrouted.take().is_some();
                     entry.settle();
                     entry.failure = None;
                 }
                 // The order before may have been given up half-way: what is refused can be as wanted all the same, and
                 // what is there must not be forgotten.
-                Some(_) if entry.there == entry.wanted => {
+                Some(_) if entry.there == entry.is_to_be() => {
+                    self.dirty |= entry.unrouted.take().is_some();
                     entry.settle();
                     entry.failure = None;
                 }
@@ -244,7 +283,7 @@ impl Holding {
     }
 
     fn plan_retry(&mut self) {
-        self.retry_at = self.entries.values().filter_map(|e| e.failure.as_ref()?.retry_at).min();
+        self.retry_at = self.entries.values().filter_map(Entry::retry_at).min();
     }
 
     /// The order to give now, if anything is not as wanted and not being waited for.
@@ -265,7 +304,7 @@ impl Holding {
             if let Some(failure) = &mut entry.failure {
                 failure.retry_at = None;
             }
-            if entry.wanted {
+            if entry.is_to_be() {
                 order.install.push(entry.placement);
             } else {
                 order.remove.push(entry.placement.place);
@@ -327,7 +366,8 @@ impl Holding {
 impl Entry {
     fn new(placement: Placement, wanted: bool, kernel: Kernel) -> Self {
         let there = kernel == Kernel::Present;
-        Self { placement, wanted, kernel, gone: false, there, failure: None, repairs: Repairs::default() }
+        let (failure, repairs, unrouted) = (None, Repairs::default(), None);
+        Self { placement, wanted, kernel, gone: false, there, failure, repairs, unrouted }
     }
 
     /// No order is under way any more.
@@ -342,15 +382,28 @@ impl Entry {
             self.wanted = wanted;
             self.failure = None;
             self.repairs = Repairs::default();
+            self.unrouted = None;
         }
         turned
+    }
+
+    /// Whether the next order is to have it in the kernel.
+    fn is_to_be(&self) -> bool {
+        self.wanted && self.unrouted != Some(Unrouted::Renewing)
+    }
+
+    /// When it is to be looked at again.
+    fn retry_at(&self) -> Option<Instant> {
+        let unrouted = self.unrouted.and_then(Unrouted::due_at);
+        let failed = self.failure.as_ref().and_then(|failure| failure.retry_at);
+        unrouted.into_iter().chain(failed).min()
     }
 
     /// Whether an order must name it: it is not as wanted, or was asked for by an order that this one replaces.
     fn is_open(&self, now: Instant) -> bool {
         let settled = match self.kernel {
-            Kernel::Present => self.wanted,
-            Kernel::Absent => !self.wanted,
+            Kernel::Present => self.is_to_be(),
+            Kernel::Absent => !self.is_to_be(),
             Kernel::Asked => false,
         };
         let waits = self.failure.as_ref().is_some_and(|f| f.retry_at.is_some_and(|at| at > now));
@@ -360,6 +413,26 @@ impl Entry {
     fn fail(&mut self, now: Instant, refusal: &Refusal) {
         let pause = self.failure.as_ref().map_or(FASTEST, |f| (f.pause * 2).min(SLOWEST));
         self.failure = Some(Failure { why: refusal.why.clone(), pause, retry_at: Some(now + pause) });
+    }
+}
+
+impl Unrouted {
+    fn due_at(self) -> Option<Instant> {
+        match self {
+            Self::Since(since) => Some(since + MOMENT),
+            Self::Renewing => None,
+        }
+    }
+
+    fn is_due(self, now: Instant) -> bool {
+        self.due_at().is_some_and(|at| at <= now)
+    }
+}
+
+impl Failure {
+    /// Somebody works against us.
+    fn fight(now: Instant, why: &str) -> Self {
+        Self { why: String::from(why), pause: SLOWEST, retry_at: Some(now + SLOWEST) }
     }
 }
 
@@ -373,6 +446,8 @@ impl Repairs {
     }
 }
 
+/// How long a route must have been gone alone.
+const MOMENT: Duration = Duration::from_millis(10);
 /// The first pause before a refused address is tried again.
 const FASTEST: Duration = Duration::from_millis(100);
 /// The longest pause, and the pace of repairs when another program keeps removing an address.

@@ -350,6 +350,9 @@ impl Instance {
         if self.retiring && self.handover.is_none() {
             return Some(Reason::Stopping);
         }
+        if let Some(why) = &world.excluded {
+            return Some(Reason::Excluded { why: why.clone() });
+        }
         if !world.seen || self.start_at.is_some() {
             return Some(Reason::Starting);
         }
@@ -510,7 +513,13 @@ impl Instance {
             None => State::Backup,
         };
         match obstacle {
-            Some(reason) => self.reason = reason,
+            Some(reason) => {
+                let news = reason != self.reason && self.state == State::Fault && to == State::Fault;
+                self.reason = reason;
+                if news {
+                    self.tell(now, What::StillFault { reason: self.reason.clone() }, out);
+                }
+            }
             None if to == State::Backup => self.reason = self.why_backup(),
             None => {}
         }

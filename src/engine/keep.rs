@@ -144,6 +144,15 @@ impl Instance {
         true
     }
 
+    /// Addresses that have no route any more are taken away and put back, which makes one.
+    pub(super) fn renew(&mut self, now: Instant, out: &mut Vec<Action>) {
+        for (place, lost) in self.holding.renew(now) {
+            let net = place.net;
+            let what = if lost { What::RouteLost { net } } else { What::AddressFight { net } };
+            self.tell(now, what, out);
+        }
+    }
+
     /// Another host says that an address of ours is its own.
     pub(super) fn claimed(&mut self, now: Instant, address: IpAddr, mac: Mac, out: &mut Vec<Action>) {
         if let Some(handover) = &mut self.handover {

@@ -138,6 +138,10 @@ impl Engine {
             Event::Stalled { late } => self.wake(now, late, out),
             Event::Datagram(received) => self.hear(now, &received, out),
             Event::Claim(claim) => self.claim(now, claim, out),
+            Event::Excluded { why } => {
+                self.world.excluded = Some(why);
+                self.settle(now, out);
+            }
             Event::Picture(picture) => self.picture(now, picture, out),
             Event::Change(change) => self.change(now, change, out),
             Event::Held(held) => self.held(now, &held, out),
@@ -287,6 +291,7 @@ impl Engine {
 
     fn picture(&mut self, now: Instant, picture: Picture, out: &mut Vec<Action>) {
         self.world.links.replace(picture);
+        self.world.excluded = None;
         let first = !core::mem::replace(&mut self.world.seen, true);
         self.look_again(now, out);
         for at in 0..self.instances.len() {
@@ -340,15 +345,19 @@ impl Engine {
     }
 
     fn change(&mut self, now: Instant, change: Change, out: &mut Vec<Action>) {
+        if let Change::RouteGone(route) = change {
+            return self.unroute(now, route);
+        }
         let place = match &change {
             Change::Address(a) => Some(Place { link: a.link, net: a.net }),
             Change::AddressGone(place) => Some(*place),
-            Change::Link(_) | Change::LinkGone(_) => None,
+            Change::Link(_) | Change::LinkGone(_) | Change::RouteGone(_) => None,
         };
         let was_ours = place.is_some_and(|place| self.world.links.ours_at(place).is_some());
         let foreign = match &change {
             Change::Address(a) => !a.ours,
             Change::AddressGone(_) => !was_ours,
+            Change::RouteGone(_) => false,
             Change::Link(_) | Change::LinkGone(_) => true,
         };
         self.world.links.apply(change);
@@ -364,6 +373,15 @@ impl Engine {
         if foreign {
             self.look_again(now, out);
             self.settle(now, out);
+        }
+    }
+
+    /// A local route went, alone or as the first of what is going: which of these will be known in a moment.
+    fn unroute(&mut self, now: Instant, route: Place) {
+        for instance in self.instances.iter_mut().filter(|i| i.link == Some(route.link)) {
+            if instance.holding.unroute(now, route) {
+                instance.plan();
+            }
         }
     }
 
@@ -477,6 +495,7 @@ impl Engine {
         for at in 0..self.instances.len() {
             if self.instances[at].holding.is_due(now) {
                 self.pass_on(at);
+                self.instances[at].renew(now, out);
                 let order = self.instances[at].holding.order(now);
                 self.instances[at].plan();
                 out.extend(order.map(|order| Action::Kernel(KernelWork::Hold(order))));

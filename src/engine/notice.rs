@@ -31,6 +31,11 @@ pub enum What {
         /// Why.
         reason: Reason,
     },
+    /// An instance is in FAULT still, but for another reason.
+    StillFault {
+        /// Why now.
+        reason: Reason,
+    },
     /// The effective priority changed.
     Priority {
         /// What it was.
@@ -75,6 +80,11 @@ pub enum What {
         /// The address.
         net: IpNet,
     },
+    /// Somebody else removed the local route of an address of ours; both go and come back.
+    RouteLost {
+        /// The address.
+        net: IpNet,
+    },
     /// Somebody else keeps removing an address; it goes back more slowly from now on.
     AddressFight {
         /// The address.
@@ -94,6 +104,8 @@ pub enum What {
     },
     /// Adverts can be sent again.
     SendRecovered,
+    /// The kernel reported more changes than were read in time; everything is looked at anew.
+    Overrun,
     /// The agent's own loop was late.
     Stalled {
         /// By how much.
@@ -228,6 +240,11 @@ pub enum Reason {
     NobodyTookOver,
     /// The agent slept past its own deadlines and listens again before it answers.
     Stalled,
+    /// Another agent runs on this host.
+    Excluded {
+        /// In a sentence.
+        why: String,
+    },
     /// The interface does not exist.
     InterfaceMissing {
         /// Its name.
@@ -303,7 +320,7 @@ impl fmt::Display for Reason {
             Self::SourceMissing { source } => {
                 write!(f, "{source}, the source of its adverts, is on no interface of this host")
             }
-            Self::NoSocket { why } => f.write_str(why),
+            Self::Excluded { why } | Self::NoSocket { why } => f.write_str(why),
             Self::CheckDown { check } => write!(f, "check {check} is down"),
             Self::AddressTaken { net } => {
                 write!(f, "{net} is on the interface already and is not ours; remove one of the two")

@@ -1,6 +1,7 @@
 //! What all instances look at: links, verdicts, sockets.
 
 use alloc::collections::BTreeSet;
+use alloc::string::String;
 use core::net::IpAddr;
 
 use super::links::Links;
@@ -12,6 +13,8 @@ use super::verdicts::Verdicts;
 pub(super) struct World {
     /// Whether the kernel's picture has arrived; before, nothing is known to be missing.
     pub(super) seen: bool,
+    /// Why there will be no picture for now.
+    pub(super) excluded: Option<String>,
     pub(super) links: Links,
     pub(super) verdicts: Verdicts,
     pub(super) sockets: Sockets,

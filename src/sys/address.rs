@@ -18,9 +18,11 @@ use netlink_packet_route::address::{
 use nix::errno::Errno;
 use nix::libc;
 
+use super::local_routes::{self, Arrivals};
 use super::name_of;
 use super::netlink::{Failure, Netlink};
 use super::picture::{self, LABEL, METRIC, PROTOCOL, address_family, naming};
+use super::secondaries::Promoting;
 use crate::engine::action::Place;
 use crate::engine::event::{Picture, Refusal};
 use crate::net::{Family, LinkIndex};
@@ -33,6 +35,10 @@ const LABEL_LENGTH: usize = 15;
 pub struct Addresses {
     netlink: Netlink,
     mark: Mark,
+    /// None as long as there was nothing to wait for.
+    arrivals: Option<Arrivals>,
+    /// IPv6 addresses that were added just now, and may not be accepted yet.
+    arriving: BTreeSet<IpAddr>,
 }
 
 /// How an address is marked as ours.
@@ -69,7 +75,7 @@ impl Addresses {
 
     /// Opens a netlink socket and marks addresses with `mark`.
     pub fn with_mark(mark: Mark) -> io::Result<Self> {
-        Ok(Self { netlink: Netlink::open()?, mark })
+        Ok(Self { netlink: Netlink::open()?, mark, arrivals: None, arriving: BTreeSet::new() })
     }
 
     /// All links and addresses.
@@ -77,10 +83,20 @@ impl Addresses {
         picture::dump(&mut self.netlink)
     }
 
+    /// The local routes that our addresses in a picture should have and do not.
+    pub fn unrouted(&mut self, picture: &Picture) -> io::Result<Vec<Place>> {
+        let ours = picture.addresses.iter().filter(|address| address.ours);
+        let places: Vec<Place> = ours.map(|address| Place { link: address.link, net: address.net }).collect();
+        local_routes::missing(&mut self.netlink, &places)
+    }
+
     /// Installs a batch (at most [`BATCH`](super::netlink::BATCH)) and returns each one's result, in order. An
     /// address that is there already and ours is success; one that is there and not ours is refused with
     /// EEXIST and left as it is.
     pub fn add(&mut self, places: &[Place], known: &mut Known) -> Vec<Result<(), Refusal>> {
+        if places.iter().any(|place| place.net.family() == Family::Ipv6) {
+            self.expect_arrivals();
+        }
         let requests = places.iter().map(|place| self.addition(*place)).collect();
         let results = self.netlink.batch(requests, NLM_F_CREATE | NLM_F_EXCL);
         places.iter().zip(results).map(|(place, result)| self.added(*place, result, known)).collect()
@@ -99,7 +115,29 @@ impl Addresses {
                     Err(error) => Err(refusal("add", "to", place, &error.into())),
                 }
             }
-            result => result.map_err(|failure| refusal("add", "to", place, &failure)),
+            Ok(()) => {
+                if place.net.family() == Family::Ipv6 {
+                    self.arriving.insert(place.net.address());
+                }
+                Ok(())
+            }
+            Err(failure) => Err(refusal("add", "to", place, &failure)),
+        }
+    }
+
+    /// Begins to listen, once. Without a socket nothing is waited for, which is right mostly.
+    fn expect_arrivals(&mut self) {
+        self.arriving.clear();
+        match &mut self.arrivals {
+            Some(arrivals) => arrivals.skip(),
+            None => self.arrivals = Arrivals::open().ok(),
+        }
+    }
+
+    /// Returns when the kernel accepts what is sent to all that was added last. IPv4 is there at once.
+    pub fn arrive(&mut self) {
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.await_all(std::mem::take(&mut self.arriving));
         }
     }
 
@@ -107,19 +145,22 @@ impl Addresses {
     /// is not there, or not ours, is not touched, and that is success: nothing of ours is left.
     pub fn remove(&mut self, places: &[Place], known: &mut Known) -> Vec<Result<(), Refusal>> {
         let mut results = Vec::with_capacity(places.len());
-        let (mut ours, mut requests) = (Vec::new(), Vec::new());
+        let (mut ours, mut removed) = (Vec::new(), Vec::new());
         for place in places {
             results.push(match known.is_ours(&mut self.netlink, *place) {
                 Ok(true) => {
                     ours.push(results.len());
-                    requests.push(removal(*place));
+                    removed.push(*place);
                     Ok(())
                 }
                 Ok(false) => Ok(()),
                 Err(error) => Err(refusal("remove", "from", *place, &error.into())),
             });
         }
-        for (at, outcome) in ours.into_iter().zip(self.netlink.batch(requests, 0)) {
+        let promoting = Promoting::begin(&mut self.netlink, &removed, &known.foreign());
+        let outcomes = self.netlink.batch(removed.into_iter().map(removal).collect(), 0);
+        promoting.end(&mut self.netlink);
+        for (at, outcome) in ours.into_iter().zip(outcomes) {
             results[at] = match outcome {
                 // Somebody else was faster, or the link is gone and its addresses with it.
                 Err(failure) if [libc::EADDRNOTAVAIL, libc::ENODEV].contains(&failure.errno) => Ok(()),
@@ -154,6 +195,11 @@ impl Addresses {
 }
 
 impl Known {
+    /// What is there and not ours.
+    fn foreign(&self) -> BTreeSet<Place> {
+        self.present.iter().filter(|(_, ours)| !**ours).map(|(place, _)| *place).collect()
+    }
+
     /// Whether the address at this place is there and ours; asks the kernel if the link has not been asked yet.
     fn is_ours(&mut self, netlink: &mut Netlink, place: Place) -> io::Result<bool> {
         let link = (place.link, place.net.family());

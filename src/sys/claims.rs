@@ -14,6 +14,7 @@ use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, SockaddrIn6, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
+use super::filter::{ACCEPT, DROP, if_equal, load_byte, load_half, load_word};
 use crate::engine::event::Claim;
 use crate::net::{LinkIndex, Mac};
 use crate::wire::{arp, ndp};
@@ -165,40 +166,12 @@ fn arp_filter() -> [SockFilter; 9] {
         if_equal(2, 0, 3),
         load_word(SENDER),
         if_equal(0, 1, 0),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
-        SockFilter::new(RETURN, 0, 0, 0),
+        ACCEPT,
+        DROP,
     ]
 }
 
 /// Neighbor Advertisements. For a raw IPv6 socket the packet begins with the ICMPv6 header.
 fn ndp_filter() -> [SockFilter; 4] {
-    [
-        load_byte(0),
-        if_equal(NEIGHBOR_ADVERTISEMENT, 0, 1),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
-        SockFilter::new(RETURN, 0, 0, 0),
-    ]
-}
-
-/// `BPF_RET | BPF_K`: how many bytes to keep.
-const RETURN: u16 = 0x06;
-
-/// `BPF_LD | BPF_W | BPF_ABS`.
-const fn load_word(at: u32) -> SockFilter {
-    SockFilter::new(0x20, 0, 0, at)
-}
-
-/// `BPF_LD | BPF_H | BPF_ABS`.
-const fn load_half(at: u32) -> SockFilter {
-    SockFilter::new(0x28, 0, 0, at)
-}
-
-/// `BPF_LD | BPF_B | BPF_ABS`.
-const fn load_byte(at: u32) -> SockFilter {
-    SockFilter::new(0x30, 0, 0, at)
-}
-
-/// `BPF_JMP | BPF_JEQ | BPF_K`: how many instructions to skip if equal, and if not.
-const fn if_equal(value: u32, then: u8, otherwise: u8) -> SockFilter {
-    SockFilter::new(0x15, then, otherwise, value)
+    [load_byte(0), if_equal(NEIGHBOR_ADVERTISEMENT, 0, 1), ACCEPT, DROP]
 }

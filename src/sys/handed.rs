@@ -1,5 +1,6 @@
-//! Protocol sockets on their way through `exec`, from the program that a process was to the one that it becomes. A new
-//! socket would leave the groups and join them again, and a switch that snoops may take seconds to follow.
+//! Sockets on their way through `exec`, from the program that a process was to the one that it becomes. A new one of
+//! protocol 112 would leave the groups and join them again, and a switch that snoops may take seconds to follow; a new
+//! one that is a lock, somebody else may have.
 //!
 //! ```text
 //!   old program                      kernel                           new program
@@ -14,22 +15,20 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
 };
 
-use super::vrrp_socket::VrrpSocket;
-
 /// Packs sockets for the next program: what is returned is to be its standard input. What finds no room is left out,
 /// and opened anew by whoever needs it.
-pub fn pack(sockets: &[VrrpSocket]) -> io::Result<OwnedFd> {
+pub fn pack<'a>(sockets: impl Iterator<Item = BorrowedFd<'a>>) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (near, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     for socket in sockets {
-        let rights = [socket.as_fd()];
+        let rights = [socket];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let fits = control.push(SendAncillaryMessage::ScmRights(&rights));
@@ -41,12 +40,12 @@ pub fn pack(sockets: &[VrrpSocket]) -> io::Result<OwnedFd> {
 }
 
 /// What the program before this one [packed](pack); nothing if standard input is anything else.
-pub fn unpack() -> Vec<VrrpSocket> {
+pub fn unpack() -> Vec<OwnedFd> {
     let stdin = io::stdin();
     if sockopt::socket_type(&stdin) != Ok(SocketType::SEQPACKET) {
         return Vec::new();
     }
-    std::iter::from_fn(|| next(&stdin)).flatten().filter_map(|fd| VrrpSocket::from_fd(fd).ok()).collect()
+    std::iter::from_fn(|| next(&stdin)).flatten().collect()
 }
 
 /// The descriptors in the next message, if there is one and it is ours.
@@ -70,6 +69,7 @@ const SIGN: &[u8; 4] = b"vipd";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::vrrp_socket::VrrpSocket;
 
     #[test]
     fn what_is_not_ours_ends_the_unpacking() {

@@ -7,24 +7,30 @@
 //! | [`vrrp_socket`] | raw sockets of protocol 112 | protocol; opened and closed by route |
 //! | [`claims`] | what others say by ARP and Neighbor Advertisement | protocol |
 //! | [`monitor`] | what the kernel reports about links and addresses | protocol |
+//! | [`local_routes`] | what the kernel accepts, and when it no longer does | both |
 //! | [`netlink`] | requests to the kernel and its answers | route |
 //! | [`nftables`] | what addresses may answer, and for how long | gate |
 //! | [`address`] | installing and removing addresses, and knowing ours from others' | route |
+//! | `secondaries` | the operator's addresses in the network of one of ours | route |
 //! | [`picture`] | links and addresses, read from netlink messages | both |
+//! | `filter` | which packets a socket does not even queue | both |
 //! | [`capabilities`] | what the agent may do, and children must not inherit | the first one |
-//! | [`handed`] | protocol sockets on their way to the next program | the first one |
+//! | [`handed`] | sockets on their way to the next program | the first one |
 //! | [`frames`] | gratuitous ARP and unsolicited Neighbor Advertisements on their way out | route |
 
 pub mod address;
 pub mod capabilities;
 pub mod claims;
 pub mod clock;
+mod filter;
 pub mod frames;
 pub mod handed;
+pub mod local_routes;
 pub mod monitor;
 pub mod netlink;
 pub mod nftables;
 pub mod picture;
+mod secondaries;
 pub mod vrrp_socket;
 
 use nix::net::if_::if_indextoname;

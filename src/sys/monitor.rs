@@ -1,4 +1,4 @@
-//! What the kernel reports of its own accord: links and addresses that come, change and go.
+//! What the kernel reports of its own accord: links and addresses that come, change and go, and local routes that go.
 //!
 //! Reports can be lost (the socket's buffer overflows, `ENOBUFS`); then only a complete picture helps, which
 //! another thread takes. Until it is there, reports that came after it was asked for are held back: applied
@@ -20,7 +20,9 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
+use socket2::SockRef;
 
+use super::local_routes;
 use super::netlink::messages;
 use super::picture::change;
 use crate::engine::event::Change;
@@ -36,8 +38,8 @@ const HELD: usize = 65_536;
 
 const DATAGRAM: usize = 32 << 10;
 
-/// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR`.
-const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+/// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR`, and routes, of which few pass the filter.
+const GROUPS: u32 = 0x1 | 0x10 | 0x100 | local_routes::IPV4_GROUP | local_routes::IPV6_GROUP;
 
 /// Listens to the kernel's reports about links and addresses.
 #[derive(Debug)]
@@ -78,6 +80,7 @@ impl Monitor {
             Err(Errno::EPERM) => setsockopt(&socket.as_fd(), sockopt::RcvBuf, &bytes)?,
             Err(error) => return Err(error.into()),
         }
+        SockRef::from(&socket.as_fd()).attach_filter(&local_routes::gone_filter())?;
         socket.set_non_blocking(true)?;
         socket.bind(&SocketAddr::new(0, GROUPS))?;
         let phase = Phase::Awaiting { held: Vec::new() };

@@ -15,6 +15,7 @@ use netlink_packet_route::address::{
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::local_routes::{RTM_DELROUTE, local_route};
 use super::netlink::{Netlink, RawMessage};
 use crate::engine::action::Place;
 use crate::engine::event::{Change, Link, LinkAddress, Picture};
@@ -54,6 +55,7 @@ pub fn change(message: RawMessage<'_>) -> Result<Option<Change>, Undecodable> {
         RTM_NEWADDR => Ok(address(message.payload)?.map(Change::Address)),
         RTM_DELADDR => Ok(address(message.payload)?
             .map(|gone| Change::AddressGone(Place { link: gone.link, net: gone.net }))),
+        RTM_DELROUTE => Ok(local_route(message.payload)?.map(Change::RouteGone)),
         _ => Ok(None),
     }
 }
@@ -357,7 +359,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn noise_never_panics(kind in 15u16..23, payload in prop::collection::vec(any::<u8>(), 0..120)) {
+        fn noise_never_panics(kind in 15u16..27, payload in prop::collection::vec(any::<u8>(), 0..120)) {
             drop(read(kind, &payload));
         }
 

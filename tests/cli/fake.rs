@@ -100,6 +100,7 @@ impl Agent {
             protocol: heartbeats.register("protocol"),
             heartbeats,
             gate: vipd::agent::gate::Trouble::default(),
+            unguarded: None,
             verdicts: std::collections::BTreeMap::new(),
             program: None,
             lines_dropped: None,

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("our_own_address_may_be_there_already", our_own_address_may_be_there_already),
     ("a_refused_address_does_not_hinder_the_others", a_refused_address_does_not_hinder_the_others),
     ("a_vip_within_the_hosts_network_leaves_the_host_its_address", a_vip_within_the_hosts_network),
+    ("an_operators_address_in_a_vips_network_survives_it", an_operators_address_in_a_vips_network),
     ("an_ipv6_vip_is_usable_at_once_and_no_source", an_ipv6_vip_is_usable_at_once_and_no_source),
     ("an_older_kernels_marks_are_recognised", an_older_kernels_marks_are_recognised),
     ("a_link_that_is_gone_is_a_refusal", a_link_that_is_gone_is_a_refusal),
@@ -112,6 +113,24 @@ fn a_vip_within_the_hosts_network() {
     assert_eq!((on_va[1].net, on_va[1].ours), (place("192.0.2.10/24").net, true));
     assert_eq!(remove(&mut kernel, "192.0.2.10/24"), Ok(()));
     assert!(present("192.0.2.1/24").is_some());
+}
+
+fn an_operators_address_in_a_vips_network() {
+    let setting = |name: &str| format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
+    let mut kernel = addresses();
+    for set in ["0", "1"] {
+        std::fs::write(setting("all"), "0").unwrap();
+        std::fs::write(setting("va"), set).unwrap();
+        assert_eq!(add(&mut kernel, "198.51.100.1/24"), Ok(()));
+        run("ip addr add 198.51.100.7/24 dev va");
+        assert!(run("ip addr show dev va").contains("secondary"));
+        assert_eq!(remove(&mut kernel, "198.51.100.1/24"), Ok(()));
+        assert!(present("198.51.100.7/24").is_some_and(|address| !address.ours));
+        assert_eq!(present("198.51.100.1/24"), None);
+        assert!(run("ip route show 198.51.100.0/24").contains("src 198.51.100.7"));
+        assert_eq!(std::fs::read_to_string(setting("va")).unwrap().trim(), set);
+        run("ip addr del 198.51.100.7/24 dev va");
+    }
 }
 
 fn an_ipv6_vip_is_usable_at_once_and_no_source() {

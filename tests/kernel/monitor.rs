@@ -10,6 +10,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("addresses_that_come_and_go_are_reported", addresses_that_come_and_go_are_reported),
     ("a_carrier_that_is_lost_is_reported", a_carrier_that_is_lost_is_reported),
     ("a_link_that_leaves_a_bridge_is_not_gone", a_link_that_leaves_a_bridge_is_not_gone),
+    ("a_local_route_that_is_deleted_is_reported_and_no_other_route", a_local_route_that_is_deleted),
     ("an_overrun_is_told_once_and_stale_reports_are_dropped", an_overrun_is_told_once),
     ("reports_are_held_back_while_a_picture_is_awaited", reports_are_held_back),
     ("an_overrun_while_awaiting_asks_for_another_picture", an_overrun_while_awaiting),
@@ -67,6 +68,28 @@ fn a_link_that_leaves_a_bridge_is_not_gone() {
     assert!(!all.iter().any(|change| matches!(change, Change::LinkGone(_))), "{all:?}");
 }
 
+fn a_local_route_that_is_deleted() {
+    run("ip addr add 192.0.2.10/32 dev va");
+    run("ip addr add 2001:db8::10/128 dev va nodad");
+    until("the route is there", || run("ip -6 route show table local").contains("2001:db8::10"));
+    let mut monitor = following();
+    for net in ["192.0.2.0/25", "2001:db8:1::/64"] {
+        run(&format!("ip route add {net} dev va"));
+        run(&format!("ip route del {net} dev va"));
+    }
+    let mut all = Vec::new();
+    for net in ["192.0.2.10/32", "2001:db8::10/128"] {
+        run(&format!("ip route del local {net} dev va table local"));
+        until("the report", || {
+            monitor.read(&mut all).unwrap();
+            all.contains(&Change::RouteGone(place(net)))
+        });
+    }
+    assert_eq!(all.len(), 2, "{all:?}");
+    run("ip addr del 192.0.2.10/32 dev va");
+    assert_eq!(next(&mut monitor, |_| true), Change::AddressGone(place("192.0.2.10/32")));
+}
+
 /// Makes more reports than a small buffer holds.
 fn make_many() {
     let lines: Vec<_> = (1..=200).map(|n| format!("addr add 10.1.1.{n}/32 dev va\n")).collect();
@@ -101,7 +124,8 @@ fn reports_are_held_back() {
     assert_eq!(monitor.read(&mut changes), Ok(()));
     assert_eq!(changes, []);
     let held = monitor.resume().unwrap();
-    assert_eq!(held.last(), Some(&Change::AddressGone(place("192.0.2.10/24"))), "{held:?}");
+    let last = held.iter().rfind(|change| !matches!(change, Change::RouteGone(_)));
+    assert_eq!(last, Some(&Change::AddressGone(place("192.0.2.10/24"))), "{held:?}");
     run("ip addr add 192.0.2.11/24 dev va");
     next(&mut monitor, |change| matches!(change, Change::Address(_)));
 }

@@ -1,9 +1,9 @@
 //! The route thread: promptness, order and what overtakes what.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use vipd::agent::announce::{self, Announcer};
 use vipd::agent::heartbeat::Heartbeat;
 use vipd::agent::mail::{Answer, Answers, Mailbox, answers};
 use vipd::agent::route;
+use vipd::agent::sole::Sole;
 use vipd::engine::action::{Announcement, Endpoint, Generation, Hold, InstanceId, Listen, Place, Placement};
 use vipd::engine::event::{Held, Opened, Picture};
 use vipd::net::{Family, LinkIndex, Mac};
@@ -38,6 +39,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_refusal_is_answered_with_the_rest_done", a_refusal_is_answered),
     ("what_the_kernel_refuses_is_not_announced", what_the_kernel_refuses),
     ("an_interface_that_forwards_is_announced_as_a_router", an_interface_that_forwards),
+    ("an_ipv6_address_is_not_announced_before_it_is_accepted", an_ipv6_address_is_accepted),
     ("the_picture_comes_after_the_addresses", the_picture_comes_after_the_addresses),
     ("the_thread_turns_when_idle_and_stops_when_done", the_thread_turns_and_stops),
 ];
@@ -61,9 +63,9 @@ impl Route {
         let (mailbox, heartbeat) = (Mailbox::new(), Arc::new(AtomicU64::new(0)));
         let announcer = Announcer::default();
         let announcing = announce::spawn(announcer.clone(), Heartbeat::default()).unwrap();
-        let thread =
-            route::spawn(Arc::clone(&mailbox), sender, announcer.clone(), Arc::clone(&heartbeat), Vec::new())
-                .unwrap();
+        let (posted, announced, pulse) = (Arc::clone(&mailbox), announcer.clone(), Arc::clone(&heartbeat));
+        let sole = Sole::take(&mut Vec::new());
+        let thread = route::spawn(posted, sender, announced, pulse, Vec::new(), sole).unwrap();
         Self { mailbox, answers, announcer, heartbeat, thread, announcing, mac: mac("va") }
     }
 
@@ -271,6 +273,43 @@ fn an_interface_that_forwards() {
         route.hold(WEB, generation + 1, &[vip], &[]);
         assert_eq!([route.held().refused, route.held().refused], [const { Vec::new() }; 2]);
     }
+}
+
+/// Whether the kernel takes packets to this address for its own: then one that we send is there at once.
+fn accepted(server: &UdpSocket, address: IpAddr) -> bool {
+    let port = server.local_addr().unwrap().port();
+    UdpSocket::bind("[::]:0").unwrap().send_to(&[0], (address, port)).unwrap();
+    server.recv(&mut [0]).is_ok()
+}
+
+fn an_ipv6_address_is_accepted() {
+    let (route, sniffer) = (Route::spawn(), Sniffer::new());
+    let busy = Arc::new(AtomicBool::new(true));
+    let others = {
+        let busy = Arc::clone(&busy);
+        // Somebody else who keeps RTNL from the kernel's own work, for milliseconds at a time.
+        std::thread::spawn(move || {
+            while busy.load(Ordering::Relaxed) {
+                run("ip link add busy0 type veth peer name busy1");
+                run("ip link del busy0");
+            }
+        })
+    };
+    let server = UdpSocket::bind("[::]:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let early = (1..=100).filter(|n| {
+        let place = place(&format!("2001:db8::1:{n:x}/128"));
+        let address = place.net.address();
+        route.hold(WEB, *n, &[], &[place]);
+        sniffer.find(|seen| advertised(seen).filter(|(about, _)| *about == address));
+        let early = !accepted(&server, address);
+        route.held();
+        early
+    });
+    let early = early.count();
+    busy.store(false, Ordering::Relaxed);
+    others.join().unwrap();
+    assert_eq!(early, 0, "of 100 were announced too early");
 }
 
 fn the_picture_comes_after_the_addresses() {

@@ -257,7 +257,7 @@ impl Watch {
                 self.cause[node] = now;
                 self.upset(now, node);
             }
-            Event::SendFailed { .. } => self.cause[node] = now,
+            Event::SendFailed { .. } | Event::Excluded { .. } => self.cause[node] = now,
         }
     }
 

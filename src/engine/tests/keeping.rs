@@ -228,3 +228,95 @@ fn a_later_picture_of_the_kernel_is_compared_with_what_was_believed() {
     let actions = host.give(Event::Picture(picture()));
     assert_eq!(orders(&actions), ["install 192.0.2.10/32"], "a report was lost");
 }
+
+// The local route.
+
+fn unroute(host: &mut Host) -> Vec<Action> {
+    host.change(Change::RouteGone(on_eth0(VIP)))
+}
+
+fn unrouted() -> What {
+    What::RouteLost { net: net(VIP) }
+}
+
+#[test]
+fn an_address_whose_local_route_somebody_deletes_is_removed_and_installed_again() {
+    let mut host = settled();
+    host.obliging = false;
+    assert_eq!(orders(&unroute(&mut host)), NOTHING, "the address may be about to follow");
+    let actions = host.pass(ms(10));
+    assert_eq!(
+        (orders(&actions), notices(&actions)),
+        (vec!["remove 192.0.2.10/32".into()], vec![unrouted()])
+    );
+    host.change(Change::AddressGone(on_eth0(VIP)));
+    let removed = host.give(Event::Held(done(&holds(&actions)[0])));
+    assert_eq!((orders(&removed), notices(&removed)), (vec!["install 192.0.2.10/32".into()], vec![]));
+    host.report(VIP);
+    let installed = host.give(Event::Held(done(&holds(&removed)[0])));
+    assert_eq!(orders(&installed), NOTHING);
+    assert!(is_installed(&host));
+    assert_eq!(orders(&host.pass(SECOND * 60)), NOTHING);
+}
+
+#[test]
+fn a_local_route_that_goes_with_its_address_is_no_news_of_its_own() {
+    let mut host = settled();
+    unroute(&mut host);
+    let actions = host.delete(VIP);
+    assert_eq!((orders(&actions), notices(&actions)), (vec!["install 192.0.2.10/32".into()], vec![lost()]));
+    host.report(VIP);
+    assert_eq!(orders(&host.pass(SECOND)), NOTHING);
+}
+
+#[test]
+fn the_local_route_of_an_address_that_is_not_held_is_no_concern() {
+    let mut host = settled();
+    assert_eq!(host.change(Change::RouteGone(on_eth0("192.0.2.5/32"))), []);
+    host.hear(&advert(200));
+    assert_eq!(unroute(&mut host), []);
+    assert_eq!(orders(&host.pass(SECOND)), NOTHING);
+}
+
+#[test]
+fn an_address_lost_to_another_master_while_it_is_renewed_does_not_come_back() {
+    let mut host = settled();
+    host.obliging = false;
+    unroute(&mut host);
+    let removal = holds(&host.pass(ms(10))).remove(0);
+    let again = holds(&host.hear(&advert(200)));
+    assert_eq!(again.iter().map(|hold| hold.install.len()).sum::<usize>(), 0);
+    host.give(Event::Held(done(&removal)));
+    for hold in &again {
+        host.give(Event::Held(done(hold)));
+    }
+    assert_eq!(orders(&host.pass(ms(100))), NOTHING);
+    assert!(!is_installed(&host));
+}
+
+#[test]
+fn a_renewal_that_is_refused_is_tried_again() {
+    let mut host = settled();
+    host.obliging = false;
+    unroute(&mut host);
+    let removal = holds(&host.pass(ms(10))).remove(0);
+    host.give(Event::Held(refused(&removal)));
+    assert_eq!(orders(&host.pass(ms(99))), NOTHING);
+    assert_eq!(orders(&host.pass(ms(1))), ["remove 192.0.2.10/32"]);
+}
+
+#[test]
+fn a_sixth_deletion_of_the_route_within_ten_seconds_is_a_fight() {
+    let mut host = settled();
+    for _ in 0..5 {
+        unroute(&mut host);
+        assert_eq!(notices(&host.pass(SECOND)), [unrouted()]);
+        assert!(is_installed(&host));
+    }
+    unroute(&mut host);
+    let actions = host.pass(ms(10));
+    assert_eq!(notices(&actions), [What::AddressFight { net: net(VIP) }]);
+    assert_eq!(orders(&actions), NOTHING);
+    assert_eq!(orders(&host.pass(ms(29_989))), NOTHING);
+    assert_eq!(orders(&host.pass(ms(11)))[0], "remove 192.0.2.10/32");
+}

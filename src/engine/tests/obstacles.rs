@@ -86,6 +86,31 @@ fn an_interface_that_is_renamed_is_missing() {
     assert_eq!(host.held(), NOTHING);
 }
 
+// Another agent.
+
+#[test]
+fn beside_another_agent_nothing_is_touched_until_it_is_gone() {
+    let mut host = Host::dark(only(instance(255)));
+    let why = "another vipd runs";
+    assert_eq!(outline(&host.give(Event::Excluded { why: why.into() })), NOTHING);
+    assert_eq!((host.state(), host.reason()), (State::Fault, Reason::Excluded { why: why.into() }));
+    assert_eq!(outline(&host.pass(SECOND * 60)), NOTHING);
+    assert_eq!(outline(&host.give(Event::Reload(only(instance(100))))), NOTHING);
+    let links = [link(ETH0, "eth0")].into();
+    let addresses = [foreign(ETH0, "192.0.2.5/24"), ours(on_eth0("192.0.2.10/32"))].into();
+    let actions = host.give(Event::Picture(Picture { links, addresses }));
+    assert!(outline(&actions).contains(&"remove 192.0.2.10/32".into()), "the other one left it: {actions:?}");
+    assert_eq!(host.state(), State::Backup);
+}
+
+#[test]
+fn an_agent_that_was_never_let_begin_ends_at_once() {
+    let mut host = Host::dark(only(instance(100)));
+    host.give(Event::Excluded { why: "another vipd runs".into() });
+    assert_eq!(outline(&host.give(Event::Shutdown)), NOTHING);
+    assert!(host.engine.is_idle());
+}
+
 // The source.
 
 #[test]

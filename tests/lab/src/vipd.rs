@@ -18,6 +18,7 @@ pub struct Vipd {
     process: Process,
     host: Host,
     programs: Programs,
+    name: String,
 }
 
 /// Where vipd and vipctl are.
@@ -54,7 +55,17 @@ impl Vipd {
 
     /// Starts vipd on `host` with a configuration as written, and waits until its control socket answers.
     pub fn start_file(host: &Host, programs: &Programs, configuration: &str) -> Self {
-        let mut vipd = Self::launch(host, programs, configuration);
+        Self::launch(host, programs, configuration).answering()
+    }
+
+    /// Starts another vipd on `host`, with a configuration and a runtime directory of its own, and waits until it answers.
+    pub fn start_beside(host: &Host, programs: &Programs, node: &Node, name: &str) -> Self {
+        Self::launch_as(host, programs, &configuration(node), name).answering()
+    }
+
+    fn answering(self) -> Self {
+        let mut vipd = self;
+        let host = vipd.host.clone();
         wait::until(&format!("vipd on {} answers", host.name()), Duration::from_secs(10), || {
             if let Some(status) = vipd.process.ended() {
                 panic!("vipd on {} ended at once: {status}\n{}", host.name(), vipd.process.log());
@@ -66,18 +77,22 @@ impl Vipd {
 
     /// Starts vipd on `host` and does not wait for anything.
     pub fn launch(host: &Host, programs: &Programs, configuration: &str) -> Self {
-        let file = host.directory().join("vipd.yaml");
-        fs::write(&file, configuration).expect("write vipd.yaml");
-        let directory = host.directory().join("vipd");
+        Self::launch_as(host, programs, configuration, "vipd")
+    }
+
+    fn launch_as(host: &Host, programs: &Programs, configuration: &str, name: &str) -> Self {
+        let file = host.directory().join(format!("{name}.yaml"));
+        fs::write(&file, configuration).expect("write the configuration");
+        let directory = host.directory().join(name);
         fs::create_dir_all(&directory).expect("make the runtime directory");
         let arguments = ["--config", &file.to_string_lossy(), "--runtime-dir", &directory.to_string_lossy()];
-        let process = host.spawn("vipd", &programs.vipd, &arguments, &[]);
-        Self { process, host: host.clone(), programs: programs.clone() }
+        let process = host.spawn(name, &programs.vipd, &arguments, &[]);
+        Self { process, host: host.clone(), programs: programs.clone(), name: name.to_owned() }
     }
 
     /// Runs `vipctl` on the host: whether it succeeded, stdout and stderr.
     pub fn vipctl(&self, arguments: &[&str]) -> (bool, String, String) {
-        let directory = self.host.directory().join("vipd");
+        let directory = self.host.directory().join(&self.name);
         let directory = directory.to_string_lossy();
         let all = [&["--runtime-dir", &directory], arguments].concat();
         self.host.try_run(&self.programs.vipctl.to_string_lossy(), &all)
@@ -95,7 +110,7 @@ impl Vipd {
 
     /// The configuration file.
     pub fn file(&self) -> PathBuf {
-        self.host.directory().join("vipd.yaml")
+        self.host.directory().join(format!("{}.yaml", self.name))
     }
 
     /// `vipctl status --json`, if the agent answers.
