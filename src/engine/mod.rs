@@ -465,7 +465,8 @@ impl Engine {
     /// adopted is adopted first, so that it is handed over like anything else.
     fn end(&mut self, now: Instant, out: &mut Vec<Action>) {
         let known = self.world.seen && !self.instances.iter().any(Instance::is_heir);
-        if !self.ending || self.stopping || !known {
+        // Beside another agent there will be none, and nothing is ours.
+        if !self.ending || self.stopping || !(known || self.world.excluded.is_some()) {
             return;
         }
         self.stopping = true;
