@@ -4,7 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use lab::probe::Echo;
@@ -283,21 +287,25 @@ fn scripts_that_hang_flood_fork_or_are_not_there_are_failing_checks_with_a_reaso
     });
 }
 
+/// An agent that runs as the user `uid` with what the unit gives it, and with this option.
+fn unprivileged(host: &Host, uid: u32, option: &str) -> Programs {
+    let user = format!("--reuid={uid} --regid={uid} --clear-groups --no-new-privs");
+    let capabilities = "-all,+net_admin,+net_raw";
+    let limits =
+        format!("--inh-caps={capabilities} --ambient-caps={capabilities} --bounding-set={capabilities}");
+    let own = host.directory().join("vipd.bin");
+    std::fs::copy(env!("CARGO_BIN_EXE_vipd"), &own).unwrap();
+    let own = own.display();
+    let text =
+        format!("#!/bin/sh\nchown -R {uid} \"$4\"\nexec setpriv {user} {limits} {own} \"$@\" {option}\n");
+    Programs::at(script(host, &format!("as-{uid}"), &text), env!("CARGO_BIN_EXE_vipctl"))
+}
+
 #[test]
 fn an_unprivileged_agent_does_its_work_and_its_scripts_have_no_capability() {
     isolated(|lab| {
         let lb1 = lab.host("lb1");
-        let nobody = "--reuid=65534 --regid=65534 --clear-groups --no-new-privs";
-        let capabilities = "-all,+net_admin,+net_raw";
-        let limits =
-            format!("--inh-caps={capabilities} --ambient-caps={capabilities} --bounding-set={capabilities}");
-        let own = lb1.directory().join("vipd.bin");
-        std::fs::copy(env!("CARGO_BIN_EXE_vipd"), &own).unwrap();
-        let drop = format!(
-            "#!/bin/sh\nchown -R 65534 \"$4\"\nexec setpriv {nobody} {limits} {} \"$@\"\n",
-            own.display()
-        );
-        let programs = Programs::at(script(&lb1, "drop", &drop), env!("CARGO_BIN_EXE_vipctl"));
+        let programs = unprivileged(&lb1, 65534, "");
         let told = script(&lb1, "told", "#!/bin/sh\ngrep -E 'Cap(Inh|Prm|Eff|Amb)' /proc/self/status\n");
         let node = Node::from(router(150).track("told", "fault"))
             .check("told", &format!("{{ script: [\"{told}\"], interval: 100ms, timeout: 90ms }}"));
@@ -311,6 +319,88 @@ fn an_unprivileged_agent_does_its_work_and_its_scripts_have_no_capability() {
         let inherited: Vec<&str> =
             said.lines().filter(|line| !line.starts_with("CapInh") && !none(line)).collect();
         assert!(inherited.is_empty(), "a script has {inherited:?}");
+    });
+}
+
+/// Kills what it holds.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).unwrap();
+    }
+}
+
+/// A runner of scripts as the user 65533, for an agent that is the user `agent`; its socket.
+fn runner(host: &Host, agent: u32) -> (Ends, String) {
+    let (socket, own) = (host.directory().join("scripts.sock"), host.directory().join("runner.bin"));
+    std::fs::copy(env!("CARGO_BIN_EXE_vipd"), &own).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::os::unix::fs::chown(&socket, Some(agent), None).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid=65533",
+        "--regid=65533",
+        "--clear-groups",
+        "--no-new-privs",
+        "--bounding-set=-all",
+    ]);
+    let runner = command.arg(own).arg("run-scripts").stdin(OwnedFd::from(listener)).spawn().unwrap();
+    (Ends(runner), socket.to_string_lossy().into_owned())
+}
+
+#[test]
+fn scripts_run_as_the_runners_user_and_end_with_the_agent() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let (mut runner, socket) = runner(&lb1, 0);
+        let (pids, vipd) = (lb1.directory().join("pids"), env!("CARGO_BIN_EXE_vipd"));
+        std::fs::create_dir(&pids).unwrap();
+        std::fs::set_permissions(&pids, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let with = format!("#!/bin/sh\nexec {vipd} \"$@\" --scripts-socket {socket}\n");
+        let programs = Programs::at(script(&lb1, "with", &with), env!("CARGO_BIN_EXE_vipctl"));
+        let pace = "interval: 100ms, timeout: 90ms, fall: 1, rise: 1";
+        let long = format!("echo $$ > {}/$$; exec sleep 1000", pids.display());
+        let node = Node::from(router(150))
+            .check("who", &format!("{{ shell: id -u -r; id -G, {pace} }}"))
+            .check("long", &format!("{{ shell: \"{long}\", interval: 1h, timeout: 1h }}"));
+        let mut vipd = Vipd::start(&lb1, &programs, &node);
+        let said = until("the script has said who it is", SOON, || {
+            check(&vipd, "who")["output"].as_str().map(str::to_owned)
+        });
+        assert_eq!(said, "65533\n65533\n");
+        let started = || std::fs::read_dir(&pids).unwrap().next().map(|entry| entry.unwrap().file_name());
+        let long = until("the long script runs", SOON, started);
+        let proc = Path::new("/proc").join(long).join("comm");
+        assert!(proc.exists());
+        vipd.process().kill();
+        until("the long script is gone", SOON, || (!proc.exists()).then_some(()));
+
+        let vipd = Vipd::start(&lb1, &programs, &node);
+        until("it is up", SOON, || (check(&vipd, "who")["up"] == true).then_some(()));
+        runner.0.kill().unwrap();
+        let down = until("without its runner the check is down", SOON, || {
+            Some(check(&vipd, "who")).filter(|check| check["up"] == false)
+        });
+        let why = down["last_result"].as_str().unwrap();
+        assert!(why.starts_with("cannot reach the script runner at /"), "{why}");
+    });
+}
+
+#[test]
+fn a_runner_serves_the_user_its_socket_belongs_to_and_nobody_else() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let (_runner, socket) = runner(&lb1, 65534);
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let node = Node::from(router(150)).check("x", "{ shell: exit 0, interval: 100ms, timeout: 90ms }");
+        let said = |uid: u32| {
+            let vipd =
+                Vipd::start(&lb1, &unprivileged(&lb1, uid, &format!("--scripts-socket {socket}")), &node);
+            until("the check has run", SOON, || check(&vipd, "x")["last_result"].as_str().map(str::to_owned))
+        };
+        assert_eq!(said(65534), "exit status 0");
+        assert_eq!(said(65532), "the script runner serves user 65534, not 65532");
     });
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::post::{Post, Refused, Request};
 use super::report;
 use super::stamp::Clocks;
+use crate::check::script::Runner;
 use crate::check::{self, Context, Handle, Settings};
 use crate::engine::settings::{self, CheckSource};
 use crate::proto::health::{Health, Settings as Rules, Verdict};
@@ -54,11 +55,11 @@ struct Running {
 pub type Results = mpsc::Receiver<(Arc<Settings>, check::Report)>;
 
 impl Checks {
-    /// No checks yet; verdicts will go to `post`. Those of an earlier agent, which the engine knows, count until there are
-    /// new ones.
-    pub fn new(post: Post, inherited: BTreeMap<String, Verdict>) -> (Arc<Self>, Results) {
+    /// No checks yet; verdicts will go to `post`, scripts to the runner if there is one. The verdicts of an earlier agent,
+    /// which the engine knows, count until there are new ones.
+    pub fn new(post: Post, inherited: BTreeMap<String, Verdict>, runner: Runner) -> (Arc<Self>, Results) {
         let (results, arriving) = mpsc::channel(RESULTS);
-        let context = Context::new(clock::now);
+        let context = Context::new(clock::now, runner);
         (
             Arc::new(Self {
                 context,
@@ -69,6 +70,11 @@ impl Checks {
             }),
             arriving,
         )
+    }
+
+    /// Whether scripts are left to somebody else.
+    pub const fn has_runner(&self) -> bool {
+        self.context.has_runner()
     }
 
     /// Runs exactly these checks from now on; one that is configured as before goes on undisturbed, and one that is

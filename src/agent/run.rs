@@ -34,6 +34,8 @@ pub struct Options {
     pub runtime_dir: PathBuf,
     /// How log lines look.
     pub log_format: Format,
+    /// The socket of the runner of scripts, if this process is not to run them itself.
+    pub scripts_socket: Option<PathBuf>,
 }
 
 /// Why the agent did not start, or ended other than asked.
@@ -67,7 +69,7 @@ pub enum Trouble {
 /// Runs the agent until it is asked to end. The calling thread becomes the service thread. Returns the program that
 /// this process is to become, if that was asked for.
 pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
-    let Options { config: path, runtime_dir, log_format } = options;
+    let Options { config: path, runtime_dir, log_format, scripts_socket } = options;
     // Before any thread: all are to inherit it.
     service::signals(SigSet::thread_block);
     // Before any thread: the set belongs to the thread, and scripts shall have none of it.
@@ -124,6 +126,7 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
         gate: gate_trouble,
         unguarded: sole.warning(),
         verdicts,
+        runner: scripts_socket.map(Arc::new),
         program: program.clone(),
         lines_dropped,
     };

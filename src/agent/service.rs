@@ -33,6 +33,7 @@ use super::statuses::{Statuses, Unknown};
 use super::systemd::Systemd;
 use super::upgrade::{self, Program};
 use super::view::{self, Surroundings};
+use crate::check::script::Runner;
 use crate::config::Config;
 use crate::engine::event::Target;
 use crate::proto::health::Verdict;
@@ -69,6 +70,8 @@ pub struct Parts {
     pub unguarded: Option<String>,
     /// What an earlier agent heard last of its checks.
     pub verdicts: BTreeMap<String, Verdict>,
+    /// Who runs the scripts of checks, if not this process.
+    pub runner: Runner,
     /// The program that runs, if it is known.
     pub program: Option<Program>,
     /// Counts the log's dropped lines.
@@ -152,10 +155,11 @@ impl Service {
             gate,
             unguarded,
             verdicts,
+            runner,
             program,
             lines_dropped,
         } = parts;
-        let (checks, results) = Checks::new(post.clone(), verdicts);
+        let (checks, results) = Checks::new(post.clone(), verdicts, runner);
         let service = Self {
             node,
             started: Stamp::now(),
@@ -180,6 +184,10 @@ impl Service {
         let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
         self.record(Stamp::now(), None, Record::Started { version, pid });
         self.reloader.start_checks();
+        let has_scripts = self.reloader.in_force().checks.iter().any(|check| check.kind.is_script());
+        if has_scripts && !self.checks.has_runner() {
+            tracing::info!("scripts run as the user of the agent; with --scripts-socket as one of their own");
+        }
         for warning in &self.reloader.in_force().warnings {
             tracing::warn!("{warning}");
         }

@@ -106,6 +106,13 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Whether it runs a program.
+    pub const fn is_script(&self) -> bool {
+        matches!(self, Self::Script(_))
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.as_str())?;
@@ -145,17 +152,23 @@ impl Report {
 /// Where reports go, with the settings they were made under: after a reload an old one can be told by them.
 pub type Reports = mpsc::Sender<(Arc<Settings>, Report)>;
 
-/// What all checks share: the clock, and the certificates the system trusts, read when first needed.
+/// What all checks share: the clock, who runs scripts, and the certificates the system trusts, read when first needed.
 #[derive(Clone)]
 pub struct Context {
     now: fn() -> Instant,
+    runner: script::Runner,
     trust: Arc<tls::Trust>,
 }
 
 impl Context {
-    /// Checks that tell the time by `now`.
-    pub fn new(now: fn() -> Instant) -> Self {
-        Self { now, trust: Arc::default() }
+    /// Whether scripts are left to somebody else.
+    pub const fn has_runner(&self) -> bool {
+        self.runner.is_some()
+    }
+
+    /// Checks that tell the time by `now` and leave their scripts to `runner`, if there is one.
+    pub fn new(now: fn() -> Instant, runner: script::Runner) -> Self {
+        Self { now, runner, trust: Arc::default() }
     }
 }
 
@@ -230,7 +243,10 @@ impl Probe {
         match &settings.kind {
             Kind::Http(http) => Self::Http(http::Probe::new(http.clone(), Arc::clone(&context.trust))),
             Kind::Tcp(tcp) => Self::Tcp(tcp::Probe::new(tcp.clone())),
-            Kind::Script(script) => Self::Script(script::Probe::new(script.clone(), &settings.name)),
+            Kind::Script(script) => {
+                let runner = context.runner.clone();
+                Self::Script(script::Probe::new(script.clone(), &settings.name, settings.timeout, runner))
+            }
             Kind::Process(process) => Self::Process(process::Probe::new(process.clone())),
             Kind::File(file) => Self::File(file::Probe::new(file.clone())),
         }

@@ -8,9 +8,10 @@ use clap::{Parser, Subcommand};
 use super::Exit;
 use super::output::{complain, say};
 use crate::agent::flush::{self, After};
-use crate::agent::log::Format;
+use crate::agent::log::{self, Format};
 use crate::agent::run::{self, Options, Trouble};
 use crate::agent::{runtime_dir, upgrade};
+use crate::check::script::serve;
 
 /// Keeps virtual IP addresses alive with VRRP. Runs in the foreground and logs to stderr.
 #[derive(Debug, Parser)]
@@ -27,6 +28,9 @@ struct Arguments {
     /// How log lines look.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     log_format: Format,
+    /// Leaves the scripts of checks to the runner that listens here, instead of running them as this user.
+    #[arg(long, value_name = "SOCKET")]
+    scripts_socket: Option<PathBuf>,
     /// Says whether this program could go on in the place of a running agent, and ends.
     #[arg(long)]
     self_check: bool,
@@ -40,6 +44,8 @@ enum Command {
         #[arg(long, value_name = "RESULT")]
         after: Option<String>,
     },
+    /// Runs scripts for an agent under another user; the listening socket is the standard input.
+    RunScripts,
 }
 
 /// Runs the program.
@@ -48,14 +54,16 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(exit) => return exit.into(),
     };
-    let Arguments { command, config, runtime_dir, log_format, self_check } = arguments;
-    if let Some(Command::Flush { after }) = command {
-        return flush(runtime_dir, after).into();
+    let Arguments { command, config, runtime_dir, log_format, scripts_socket, self_check } = arguments;
+    match command {
+        Some(Command::Flush { after }) => return flush(runtime_dir, after).into(),
+        Some(Command::RunScripts) => return run_scripts(log_format).into(),
+        None => {}
     }
     if self_check {
         return checked(&config, &runtime_dir).into();
     }
-    match run::run(Options { config, runtime_dir, log_format }) {
+    match run::run(Options { config, runtime_dir, log_format, scripts_socket }) {
         Ok(None) => Exit::Ok.into(),
         Ok(Some(successor)) => {
             let error = successor.become_it();
@@ -95,6 +103,22 @@ fn flush(runtime_dir: PathBuf, after: Option<String>) -> Exit {
                 flush::Trouble::Excluded(_) => Exit::TryAgain,
                 flush::Trouble::System { why, .. } => refused(why),
                 flush::Trouble::Addresses(_) | flush::Trouble::Table(_) => Exit::Os,
+            }
+        }
+    }
+}
+
+fn run_scripts(log_format: Format) -> Exit {
+    let log = log::start(log_format);
+    let outcome = serve::run();
+    drop(log);
+    match outcome {
+        Ok(()) => Exit::Ok,
+        Err(trouble) => {
+            complain(&format!("vipd: {trouble}"));
+            match trouble {
+                serve::Trouble::NoSocket(_) => Exit::Usage,
+                serve::Trouble::System { .. } => Exit::Os,
             }
         }
     }

@@ -42,6 +42,18 @@ fn wrong_usage_exits_64_and_help_exits_0() {
 }
 
 #[test]
+fn a_runner_without_a_socket_says_who_would_give_it_one() {
+    let output = vipd(&["run-scripts"]);
+    assert_eq!(code(&output), 64);
+    let said = stderr(&output);
+    assert!(said.contains("no listening Unix socket") && said.contains("vipd-scripts.socket"), "{said}");
+    let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    let output = command.arg("run-scripts").stdin(std::os::fd::OwnedFd::from(one)).output().unwrap();
+    assert_eq!(code(&output), 64, "{}", stderr(&output));
+}
+
+#[test]
 fn a_good_file_is_said_to_be_good() {
     let dir = scratch();
     let file = dir.join("good.yaml");

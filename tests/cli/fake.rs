@@ -102,6 +102,7 @@ impl Agent {
             gate: vipd::agent::gate::Trouble::default(),
             unguarded: None,
             verdicts: std::collections::BTreeMap::new(),
+            runner: None,
             program: None,
             lines_dropped: None,
         };

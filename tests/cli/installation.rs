@@ -50,11 +50,20 @@ fn what_is_installed_is_uninstalled_again_but_for_the_configuration() {
     let root = scratch().join("root");
     install(&root, &[]);
     let installed = tree(&root);
-    for wanted in ["sbin/vipd", "sbin/vipctl", "lib/systemd/system/vipd.service", "share/man/man8/vipctl.8"] {
+    for wanted in [
+        "sbin/vipd",
+        "sbin/vipctl",
+        "lib/systemd/system/vipd.service",
+        "lib/systemd/system/vipd-scripts.service",
+        "lib/systemd/system/vipd-scripts.socket",
+        "share/man/man8/vipctl.8",
+    ] {
         assert!(installed.contains(&root.join("usr/local").join(wanted)), "{wanted}: {installed:?}");
     }
-    let unit = fs::read_to_string(root.join("usr/local/lib/systemd/system/vipd.service")).unwrap();
-    assert!(unit.contains("ExecStart=/usr/local/sbin/vipd ") && !unit.contains("=/usr/sbin"));
+    for unit in ["vipd.service", "vipd-scripts.service"] {
+        let unit = fs::read_to_string(root.join("usr/local/lib/systemd/system").join(unit)).unwrap();
+        assert!(unit.contains("ExecStart=/usr/local/sbin/vipd ") && !unit.contains("/usr/sbin"));
+    }
     fs::write(root.join("etc/vipd/vipd.yaml"), "the operator's own").unwrap();
     install(&root, &["--uninstall"]);
     assert_eq!(tree(&root), [root.join("etc/vipd/vipd.yaml")]);

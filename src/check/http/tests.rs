@@ -118,7 +118,7 @@ async fn once(settings: Settings, timeout_ms: u64) -> Report {
         initial: None,
     };
     let (sender, mut reports) = mpsc::channel(1);
-    let _handle = check::spawn(&Context::new(now), Arc::new(settings), sender);
+    let _handle = check::spawn(&Context::new(now, None), Arc::new(settings), sender);
     reports.recv().await.unwrap().1
 }
 
@@ -354,7 +354,7 @@ async fn a_check_runs_at_once_and_again_until_its_handle_is_dropped() {
     });
     let (requests, _seen) = mpsc::channel(64);
     let (sender, mut reports) = mpsc::channel(1);
-    let handle = check::spawn(&Context::new(now), Arc::clone(&settings), sender);
+    let handle = check::spawn(&Context::new(now, None), Arc::clone(&settings), sender);
     let watch = async {
         for _ in 0..3 {
             let (made_under, report) = reports.recv().await.unwrap();

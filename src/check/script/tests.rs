@@ -2,10 +2,13 @@
 
 use super::*;
 use crate::check::{self, Context, Kind, Report};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 fn now() -> Instant {
@@ -25,11 +28,77 @@ fn settings(argv: &[&str], timeout_ms: u64) -> Arc<check::Settings> {
     })
 }
 
+/// A socket that a runner listens on.
+struct Serving(Runner);
+
+impl Serving {
+    /// A socket, and nobody who listens yet.
+    fn new() -> (Self, UnixListener) {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("vipd-runner-{}-{number}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        (Self(Some(Arc::new(path))), listener)
+    }
+
+    /// A runner that serves the user with this number.
+    fn user(uid: u32) -> Self {
+        let (serving, listener) = Self::new();
+        tokio::spawn(async move { serve::accept(&listener, uid).await });
+        serving
+    }
+
+    /// A runner that answers one client after the other like this.
+    fn pretending(answers: &'static [&'static [u8]]) -> Self {
+        let (serving, listener) = Self::new();
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                frame::Request::read(&mut stream).await.unwrap();
+                tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+            }
+        });
+        serving
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        fs::remove_file(&**self.0.as_ref().unwrap()).unwrap();
+    }
+}
+
+/// The two ways to run a script: here, and by a runner.
+struct Ways(Serving);
+
+impl Ways {
+    fn new() -> Self {
+        Self(Serving::user(nix::unistd::getuid().as_raw()))
+    }
+
+    fn all(&self) -> [Runner; 2] {
+        [None, self.0.0.clone()]
+    }
+}
+
 /// The first report of a check that runs `argv`.
-async fn report(argv: &[&str], timeout_ms: u64) -> Report {
+async fn report_by(runner: &Runner, argv: &[&str], timeout_ms: u64) -> Report {
     let (sender, mut reports) = mpsc::channel(1);
-    let _handle = check::spawn(&Context::new(now), settings(argv, timeout_ms), sender);
+    let _handle = check::spawn(&Context::new(now, runner.clone()), settings(argv, timeout_ms), sender);
     reports.recv().await.unwrap().1
+}
+
+/// The same, both ways: no difference is to be seen.
+async fn report(argv: &[&str], timeout_ms: u64) -> Report {
+    let ways = Ways::new();
+    let [here, there] = ways.all();
+    let (here, there) = (report_by(&here, argv, timeout_ms).await, report_by(&there, argv, timeout_ms).await);
+    assert_eq!((&here.outcome, &here.output), (&there.outcome, &there.output));
+    there
+}
+
+async fn shell_by(runner: &Runner, text: &str, timeout_ms: u64) -> Report {
+    report_by(runner, &["/bin/sh", "-c", text], timeout_ms).await
 }
 
 async fn shell(text: &str, timeout_ms: u64) -> Report {
@@ -108,13 +177,16 @@ async fn a_script_that_does_not_exist_or_may_not_run_says_so() {
 
 #[tokio::test]
 async fn a_script_that_hangs_is_killed_with_all_it_started() {
-    let note = Note::new("hangs");
-    let text = format!("echo started; sleep 1000 & echo $! > {}; wait", note.0.display());
-    let report = shell(&text, 500).await;
-    assert_eq!(report.outcome.unwrap_err(), "timed out after 500ms; killed");
-    assert_eq!(report.output, "started\n", "what it wrote before is kept");
-    let pid = note.pid().await;
-    until("what the script started is gone", || is_gone(pid)).await;
+    let ways = Ways::new();
+    for way in ways.all() {
+        let note = Note::new("hangs");
+        let text = format!("echo started; sleep 1000 & echo $! > {}; wait", note.0.display());
+        let report = shell_by(&way, &text, 500).await;
+        assert_eq!(report.outcome.unwrap_err(), "timed out after 500ms; killed");
+        assert_eq!(report.output, "started\n", "what it wrote before is kept");
+        let pid = note.pid().await;
+        until("what the script started is gone", || is_gone(pid)).await;
+    }
 }
 
 #[tokio::test]
@@ -125,28 +197,34 @@ async fn a_script_that_ignores_signals_is_killed_all_the_same() {
 
 #[tokio::test]
 async fn a_background_process_that_holds_the_pipe_open_neither_delays_the_result_nor_survives_it() {
-    let note = Note::new("background");
-    let text = format!("sleep 1000 & echo $! > {}; echo done", note.0.display());
-    let report = shell(&text, 5000).await;
-    assert_eq!(report.outcome.unwrap(), "exit status 0: done");
-    assert!(report.latency < Duration::from_secs(4));
-    let pid = note.pid().await;
-    until("the background process is gone", || is_gone(pid)).await;
+    let ways = Ways::new();
+    for way in ways.all() {
+        let note = Note::new("background");
+        let text = format!("sleep 1000 & echo $! > {}; echo done", note.0.display());
+        let report = shell_by(&way, &text, 5000).await;
+        assert_eq!(report.outcome.unwrap(), "exit status 0: done");
+        assert!(report.latency < Duration::from_secs(4));
+        let pid = note.pid().await;
+        until("the background process is gone", || is_gone(pid)).await;
+    }
 }
 
 #[tokio::test]
 async fn a_process_that_escaped_its_group_does_not_delay_the_result() {
-    let note = Note::new("escaped");
-    let note_path = note.0.display();
-    let text = format!(
-        "setsid sh -c 'echo $$ > {note_path}; exec sleep 1000' & while ! [ -s {note_path} ]; do :; done; echo done"
-    );
-    let report = shell(&text, 5000).await;
-    assert_eq!(report.outcome.unwrap(), "exit status 0: done");
-    let pid = note.pid().await;
-    assert!(!is_gone(pid));
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap());
-    nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+    let ways = Ways::new();
+    for way in ways.all() {
+        let note = Note::new("escaped");
+        let note_path = note.0.display();
+        let text = format!(
+            "setsid sh -c 'echo $$ > {note_path}; exec sleep 1000' & while ! [ -s {note_path} ]; do :; done; echo done"
+        );
+        let report = shell_by(&way, &text, 5000).await;
+        assert_eq!(report.outcome.unwrap(), "exit status 0: done");
+        let pid = note.pid().await;
+        assert!(!is_gone(pid));
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap());
+        nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -166,16 +244,25 @@ async fn a_script_may_write_more_than_a_pipe_holds() {
 
 #[tokio::test]
 async fn a_script_finds_a_clean_environment() {
-    let report =
-        shell("env | sort; pwd; readlink /proc/self/fd/0; cut -d ' ' -f 5 /proc/$$/stat; echo $$", 5000)
-            .await;
-    let lines: Vec<_> =
-        report.output.lines().filter(|line| !line.starts_with("PWD=") && !line.starts_with("_=")).collect();
-    assert_eq!(
-        lines[..5],
-        ["LANG=C.UTF-8", &format!("PATH={PATH}"), "VIPD_CHECK=the-check", "/", "/dev/null"]
-    );
-    assert_eq!(lines[5], lines[6], "it leads its own process group");
+    let ways = Ways::new();
+    for way in ways.all() {
+        let report = shell_by(
+            &way,
+            "env | sort; pwd; readlink /proc/self/fd/0; cut -d ' ' -f 5 /proc/$$/stat; echo $$",
+            5000,
+        )
+        .await;
+        let lines: Vec<_> = report
+            .output
+            .lines()
+            .filter(|line| !line.starts_with("PWD=") && !line.starts_with("_="))
+            .collect();
+        assert_eq!(
+            lines[..5],
+            ["LANG=C.UTF-8", &format!("PATH={}", child::PATH), "VIPD_CHECK=the-check", "/", "/dev/null"]
+        );
+        assert_eq!(lines[5], lines[6], "it leads its own process group");
+    }
 }
 
 #[tokio::test]
@@ -186,22 +273,124 @@ async fn no_shell_reads_the_arguments() {
 
 #[tokio::test]
 async fn dropping_the_handle_kills_the_script() {
-    let note = Note::new("dropped");
-    let text = format!("sleep 1000 & echo $! > {}; wait", note.0.display());
-    let (sender, mut reports) = mpsc::channel(1);
-    let handle = check::spawn(&Context::new(now), settings(&["/bin/sh", "-c", &text], 100_000), sender);
-    let pid = note.pid().await;
-    assert!(!is_gone(pid));
-    drop(handle);
-    until("the script is gone", || is_gone(pid)).await;
-    assert!(reports.recv().await.is_none(), "the check is gone, too");
+    let ways = Ways::new();
+    for way in ways.all() {
+        let note = Note::new("dropped");
+        let text = format!("sleep 1000 & echo $! > {}; wait", note.0.display());
+        let (sender, mut reports) = mpsc::channel(1);
+        let handle = check::spawn(
+            &Context::new(now, way.clone()),
+            settings(&["/bin/sh", "-c", &text], 100_000),
+            sender,
+        );
+        let pid = note.pid().await;
+        assert!(!is_gone(pid));
+        drop(handle);
+        until("the script is gone", || is_gone(pid)).await;
+        assert!(reports.recv().await.is_none(), "the check is gone, too");
+    }
 }
 
 #[tokio::test]
 async fn a_script_is_reaped_whatever_its_end() {
-    let note = Note::new("reaped");
+    let ways = Ways::new();
+    for way in ways.all() {
+        let note = Note::new("reaped");
+        let text = format!("echo $$ > {}; exec sleep 1000", note.0.display());
+        assert!(shell_by(&way, &text, 300).await.outcome.is_err());
+        let process = Path::new("/proc").join(note.pid().await.to_string());
+        until("the killed script is reaped", || !process.exists()).await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_runner_the_check_fails_and_nothing_is_run_here() {
+    let note = std::env::temp_dir().join(format!("vipd-check-script-{}-nowhere", std::process::id()));
+    let nowhere: Runner = Some(Arc::new("/nonexistent/socket".into()));
+    let touch = note.display().to_string();
+    let said = report_by(&nowhere, &["/bin/touch", &touch], 5000).await.outcome.unwrap_err();
+    assert_eq!(said, "cannot reach the script runner at /nonexistent/socket: no such file or directory");
+    assert!(!note.exists());
+}
+
+#[tokio::test]
+async fn a_runner_serves_nobody_but_the_owner_of_its_socket_and_root() {
+    let own = nix::unistd::getuid().as_raw();
+    let strange = own + 1;
+    let serving = Serving::user(strange);
+    let said = shell_by(&serving.0, "exit 0", 5000).await.outcome;
+    if own == 0 {
+        assert_eq!(said.unwrap(), "exit status 0");
+    } else {
+        assert_eq!(said.unwrap_err(), format!("the script runner serves user {strange}, not {own}"));
+    }
+}
+
+#[tokio::test]
+async fn a_runner_that_ends_in_the_middle_is_asked_once_more() {
+    let serving =
+        Serving::pretending(&[b"\0\0\0\0s\0\0\0\x01ox", b"\0\0\0\0s\0\0\0\x01oy\0\0\0\x0ae{\"exit\":0}"]);
+    let report = shell_by(&serving.0, "exit 3", 5000).await;
+    assert_eq!(report.outcome.unwrap(), "exit status 0: y");
+    assert_eq!(report.output, "y", "what the first one said does not count");
+    let serving = Serving::pretending(&[b"", b"\0\0\0\0s"]);
+    let said = shell_by(&serving.0, "exit 3", 5000).await.outcome.unwrap_err();
+    assert_eq!(said, "the script runner ended before the script did");
+}
+
+#[tokio::test]
+async fn a_runner_that_talks_nonsense_is_a_failing_check() {
+    let serving = Serving::pretending(&[b"HTTP/1.1 400 Bad Request"]);
+    let said = shell_by(&serving.0, "exit 0", 5000).await.outcome.unwrap_err();
+    assert_eq!(said, "cannot follow the script runner: a frame is too long");
+    let serving = Serving::pretending(&[b"\0\0\0\x16e{\"failed\":\"\x1b[31mred\"}"]);
+    let said = shell_by(&serving.0, "exit 0", 5000).await.outcome.unwrap_err();
+    assert!(said.contains("script runner") && !said.contains('\x1b'), "{said}");
+}
+
+#[tokio::test]
+async fn a_runner_that_does_not_answer_is_waited_for_no_longer_than_for_a_script() {
+    let (serving, listener) = Serving::new();
+    let said = shell_by(&serving.0, "exit 0", 50).await.outcome.unwrap_err();
+    assert_eq!(said, "timed out after 50ms waiting for the script runner");
+    drop(listener);
+}
+
+#[tokio::test]
+async fn a_script_outlives_its_agent_no_longer_than_the_connection() {
+    let serving = Serving::user(nix::unistd::getuid().as_raw());
+    let note = Note::new("abandoned");
+    let text = format!("sleep 1000 & echo $! > {}; wait", note.0.display());
+    let argv = ["/bin/sh", "-c", &text].map(str::to_owned).to_vec();
+    let request = frame::Request { task: Task { argv, check: "x".to_owned() }, timeout_ms: 3_600_000 };
+    let mut stream = UnixStream::connect(&**serving.0.as_ref().unwrap()).await.unwrap();
+    request.write(&mut stream).await.unwrap();
+    let pid = note.pid().await;
+    assert!(!is_gone(pid));
+    drop(stream);
+    until("the script is gone", || is_gone(pid)).await;
+}
+
+#[tokio::test]
+async fn a_script_of_an_agent_that_is_stopped_ends_all_the_same() {
+    let serving = Serving::user(nix::unistd::getuid().as_raw());
+    let note = Note::new("stopped");
     let text = format!("echo $$ > {}; exec sleep 1000", note.0.display());
-    assert!(shell(&text, 300).await.outcome.is_err());
-    let process = Path::new("/proc").join(note.pid().await.to_string());
-    until("the killed script is reaped", || !process.exists()).await;
+    let argv = ["/bin/sh", "-c", &text].map(str::to_owned).to_vec();
+    let request = frame::Request { task: Task { argv, check: "x".to_owned() }, timeout_ms: 1 };
+    let mut stream = UnixStream::connect(&**serving.0.as_ref().unwrap()).await.unwrap();
+    request.write(&mut stream).await.unwrap();
+    let pid = note.pid().await;
+    until("the script is gone", || is_gone(pid)).await;
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_start_that_hangs_is_not_made_twice() {
+    let starting = serve::Starting::default();
+    let task = |check: &str| Task { argv: vec!["/x".to_owned()], check: check.to_owned() };
+    let first = starting.enter(task("a"));
+    assert!(first.is_some() && starting.enter(task("a")).is_none() && starting.enter(task("b")).is_some());
+    drop(first);
+    assert!(starting.enter(task("a")).is_some());
 }

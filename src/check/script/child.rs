@@ -1,0 +1,198 @@
+//! A script as this process's child: how it is started, what it writes, and that nothing of it is left. The same for an
+//! agent that runs its scripts itself and for the runner that does it for one.
+
+use std::io::{self, PipeReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{self, SignalKind};
+
+use crate::check::described;
+
+/// What is to run, and for which check.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Task {
+    /// The program and its arguments.
+    pub(super) argv: Vec<String>,
+    /// The check's name.
+    pub(super) check: String,
+}
+
+/// How a script ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum End {
+    /// By itself, with this status.
+    Exit(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It did not start, or cannot be followed, for this reason.
+    Failed(String),
+}
+
+impl From<ExitStatus> for End {
+    fn from(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Exit(code),
+            (None, Some(signal)) => Self::Signal(signal),
+            (None, None) => Self::Failed("ended without a status".to_owned()),
+        }
+    }
+}
+
+/// A script that has been started, and that nobody listens to yet.
+pub(super) type Started = (Group, PipeReader);
+
+impl Task {
+    /// Starts the program; on a thread that may wait, because `exec` may have to.
+    pub(super) fn start(&self) -> Result<Started, String> {
+        let program = self.argv.first().map_or("nothing", String::as_str);
+        self.spawn().map_err(|error| cannot(&format!("run {program}"), &error))
+    }
+
+    fn spawn(&self) -> io::Result<Started> {
+        let (program, arguments) = self.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let (reader, writer) = io::pipe()?;
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LANG", "C.UTF-8")
+            .env("VIPD_CHECK", &self.check)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok((Group(child), reader))
+    }
+}
+
+fn cannot(what: &str, error: &io::Error) -> String {
+    format!("cannot {what}: {}", described(error))
+}
+
+/// What tells that a child has exited; made before a script is started, or its exit could go unnoticed.
+///
+/// Unlike `Child::wait` it tells of an exit without reaping: as long as the leader is not reaped nobody else can get the
+/// number of its group.
+pub(super) struct Exits(unix::Signal);
+
+impl Exits {
+    pub(super) fn new() -> Result<Self, String> {
+        Ok(Self(unix::signal(SignalKind::child()).map_err(|error| cannot("wait for a script", &error))?))
+    }
+}
+
+/// A script that runs; dropping it kills it.
+pub(super) struct Running {
+    group: Group,
+    exits: Exits,
+    pipe: pipe::Receiver,
+    /// Whether somebody may still write.
+    open: bool,
+    /// Whether the leader has exited and all the others have been killed.
+    over: bool,
+    /// Where a read goes first; not in the future, which every check has and few need.
+    buffer: Box<[u8]>,
+}
+
+impl Running {
+    pub(super) fn new((group, output): Started, exits: Exits) -> Result<Self, String> {
+        let pipe = pipe::Receiver::from_owned_fd(output.into());
+        let pipe = pipe.map_err(|error| cannot("read a script's output", &error))?;
+        Ok(Self { group, exits, pipe, open: true, over: false, buffer: vec![0; CHUNK].into() })
+    }
+
+    /// What it writes next; none when it has ended and all it wrote has been told. Then [`Self::end`] tells the rest.
+    ///
+    /// Nothing is lost if the wait is cut off.
+    pub(super) async fn next(&mut self) -> Result<Option<&[u8]>, String> {
+        while !self.over {
+            if self.group.has_exited().map_err(|error| cannot("wait for a script", &error))? {
+                self.group.kill();
+                self.over = true;
+                break;
+            }
+            tokio::select! {
+                _ = self.exits.0.recv() => {}
+                n = read(&mut self.pipe, &mut self.buffer, self.open) => match n {
+                    Some(n) => return Ok(Some(&self.buffer[..n])),
+                    None => self.open = false,
+                }
+            }
+        }
+        // Without waiting: somebody who escaped may hold the pipe open for ever. Asks the kernel and not tokio, which may
+        // not have heard yet that there is something.
+        match nix::unistd::read(&self.pipe, &mut self.buffer) {
+            Ok(0) | Err(_) => Ok(None),
+            Ok(n) => Ok(Some(&self.buffer[..n])),
+        }
+    }
+
+    /// How it ended, once there is nothing more to tell.
+    pub(super) fn end(mut self) -> Result<End, String> {
+        self.group.reap().map(End::from).map_err(|error| cannot("wait for a script", &error))
+    }
+}
+
+/// Reads some; never ready once nobody can write any more.
+async fn read(pipe: &mut pipe::Receiver, buffer: &mut [u8], open: bool) -> Option<usize> {
+    if !open {
+        return std::future::pending().await;
+    }
+    match pipe.read(buffer).await {
+        Ok(0) | Err(_) => None,
+        Ok(n) => Some(n),
+    }
+}
+
+/// A script and whatever it started, as long as its leader is not reaped; dropping it kills them all.
+pub(super) struct Group(Child);
+
+impl Group {
+    /// The group's number: the leader's, which is its own as long as it is not reaped.
+    fn leader(&self) -> Option<Pid> {
+        self.0.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
+    }
+
+    /// Whether the leader has exited; does not reap it.
+    fn has_exited(&self) -> io::Result<bool> {
+        let Some(leader) = self.leader() else { return Ok(true) };
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        Ok(waitid(Id::Pid(leader), flags)? != WaitStatus::StillAlive)
+    }
+
+    fn kill(&self) {
+        let Some(leader) = self.leader() else { return };
+        match killpg(leader, Signal::SIGKILL) {
+            // EPERM, when all of it has become somebody else, has no remedy.
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.0.try_wait()?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Drop for Group {
+    /// Kills the group; the leader is reaped by tokio once it is gone.
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How much is read at once.
+pub(super) const CHUNK: usize = 8192;

@@ -1,0 +1,179 @@
+//! The runner: runs scripts for an agent that is another user, and has none of its rights.
+//!
+//! To become another user a process needs a right that would let the agent become anybody, so somebody else has to start
+//! the scripts. That is this process, which systemd starts as `vipd-scripts` when the agent first connects.
+//!
+//! One process for all scripts, not one for each connection (`Accept=yes`): a script a second and check would have the
+//! service manager make a unit and a sandbox for each, write two lines into the journal, and delay every check while it
+//! is busy with itself. The price is that scripts share a user and a sandbox, as they did inside the agent.
+//!
+//! The listening socket is the standard input (`StandardInput=socket`). A connection is a run (see `frame.rs`): as long
+//! as it is open the script may run, when it is closed, for the time is up or the agent is gone, the script is killed
+//! with all it started. The file's mode says who may connect; beyond that only root and the file's owner are served, so
+//! that a mode that was loosened gives nobody a process of ours.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixListener as StdListener;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::WriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::child::{End, Exits, Running, Task};
+use super::frame::{Answer, Request};
+use crate::time::Duration;
+
+/// Why there is no runner.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Nobody gave us a socket.
+    #[error(
+        "standard input is no listening Unix socket: {0}; 'systemctl start vipd-scripts.socket' starts it with one"
+    )]
+    NoSocket(io::Error),
+    /// The system refused something.
+    #[error("cannot {what}: {why}")]
+    System {
+        /// What was being done.
+        what: &'static str,
+        /// What came of it.
+        why: io::Error,
+    },
+}
+
+/// Serves whoever may ask on the socket that is the standard input, for ever.
+pub fn run() -> Result<(), Trouble> {
+    let refused = |what| move |why| Trouble::System { what, why };
+    let input = io::stdin().as_fd().try_clone_to_owned().map_err(Trouble::NoSocket)?;
+    let listener = StdListener::from(input);
+    let owner = owner(&listener).map_err(Trouble::NoSocket)?;
+    listener.set_nonblocking(true).map_err(refused("prepare the socket"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_name("blocking").build();
+    let runtime = runtime.map_err(refused("start the runtime"))?;
+    runtime.block_on(async {
+        let listener = UnixListener::from_std(listener).map_err(refused("listen"))?;
+        accept(&listener, owner).await;
+        Ok(())
+    })
+}
+
+/// Who owns the socket's file.
+fn owner(listener: &StdListener) -> io::Result<u32> {
+    // A socket that does not listen has no business here: `accept` would fail for ever.
+    if !nix::sys::socket::getsockopt(listener, nix::sys::socket::sockopt::AcceptConn)? {
+        return Err(io::Error::other("it does not listen"));
+    }
+    let address = listener.local_addr()?;
+    let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no file"))?;
+    Ok(std::fs::metadata(path)?.uid())
+}
+
+pub(super) async fn accept(listener: &UnixListener, owner: u32) {
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let starting = Starting::default();
+    loop {
+        // Whoever finds no room waits in the listening queue, and for no longer than the agent waits.
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let starting = starting.clone();
+        tokio::spawn(async move {
+            if let Err(error) = serve(stream, owner, &starting).await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn serve(mut stream: UnixStream, owner: u32, starting: &Starting) -> io::Result<()> {
+    // Before anybody is refused: an answer to what has not been read does not arrive.
+    let request = timeout(PATIENCE, Request::read(&mut stream)).await??;
+    let peer = stream.peer_cred()?;
+    if peer.uid() != 0 && peer.uid() != owner {
+        tracing::warn!(uid = peer.uid(), pid = peer.pid(), "asks for a script and is not the agent");
+        let why = format!("the script runner serves user {owner}, not {}", peer.uid());
+        return Answer::Ended(End::Failed(why)).write(&mut stream).await;
+    }
+    let limit = Duration::from_millis(request.timeout_ms).saturating_add(PATIENCE);
+    let (mut reader, mut writer) = stream.split();
+    let mut nothing = [0];
+    tokio::select! {
+        done = timeout(limit, follow(request.task, starting, &mut writer)) => done?,
+        // Whether it went away or went on talking: it does not wait for this script any more.
+        _ = reader.read(&mut nothing) => Ok(()),
+    }
+}
+
+/// Runs a script and tells of it; kills it when dropped.
+async fn follow(task: Task, starting: &Starting, to: &mut WriteHalf<'_>) -> io::Result<()> {
+    let end = match begin(task, starting).await {
+        Err(why) => Err(why),
+        Ok(mut script) => {
+            Answer::Started.write(to).await?;
+            loop {
+                match script.next().await {
+                    Ok(Some(bytes)) => Answer::Output(bytes.to_vec()).write(to).await?,
+                    Ok(None) => break script.end(),
+                    Err(why) => break Err(why),
+                }
+            }
+        }
+    };
+    let end = end.unwrap_or_else(|why| End::Failed(why.chars().take(LONGEST_REASON).collect()));
+    Answer::Ended(end).write(to).await
+}
+
+async fn begin(task: Task, starting: &Starting) -> Result<Running, String> {
+    let exits = Exits::new()?;
+    let entry = starting.enter(task).ok_or("cannot start the script: an earlier start of it still hangs")?;
+    let start = tokio::task::spawn_blocking(move || entry.task.start());
+    Running::new(start.await.map_err(|error| format!("cannot start the script: {error}"))??, exits)
+}
+
+/// What is being started just now. A start that hangs in the kernel cannot be ended: a second one of the same script
+/// is refused, so that a file system that never answers holds a thread a script and not one a run.
+#[derive(Clone, Default)]
+pub(super) struct Starting(Arc<Mutex<BTreeSet<Task>>>);
+
+impl Starting {
+    pub(super) fn enter(&self, task: Task) -> Option<Entry> {
+        self.locked().insert(task.clone()).then(|| Entry { list: self.clone(), task })
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeSet<Task>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Entry {
+    list: Starting,
+    task: Task,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.list.locked().remove(&self.task);
+    }
+}
+
+/// How many scripts may run at once.
+const AT_ONCE: usize = 256;
+/// How long a request may take to arrive, and a script may run when the agent should have ended it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many characters of a reason are told; there may be a path in it.
+const LONGEST_REASON: usize = 1000;
+/// The pause after an `accept` that failed for want of something, typically descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
