@@ -33,7 +33,7 @@ use super::statuses::{Statuses, Unknown};
 use super::systemd::Systemd;
 use super::upgrade::{self, Program};
 use super::view::{self, Surroundings};
-use crate::check::script::Runner;
+use crate::check::runner::Runner;
 use crate::config::Config;
 use crate::engine::event::Target;
 use crate::proto::health::Verdict;

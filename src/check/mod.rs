@@ -25,6 +25,7 @@ pub mod connect;
 pub mod file;
 pub mod http;
 pub mod process;
+pub mod runner;
 pub mod script;
 pub mod tcp;
 mod tls;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use self::runner::Runner;
 use crate::proto::health::{self, Outcome, Verdict};
 use crate::time::{Duration, Instant};
 
@@ -152,11 +154,11 @@ impl Report {
 /// Where reports go, with the settings they were made under: after a reload an old one can be told by them.
 pub type Reports = mpsc::Sender<(Arc<Settings>, Report)>;
 
-/// What all checks share: the clock, who runs scripts, and the certificates the system trusts, read when first needed.
+/// What all checks share: the clock, the runner, and the certificates the system trusts, read when first needed.
 #[derive(Clone)]
 pub struct Context {
     now: fn() -> Instant,
-    runner: script::Runner,
+    runner: Runner,
     trust: Arc<tls::Trust>,
 }
 
@@ -166,8 +168,8 @@ impl Context {
         self.runner.is_some()
     }
 
-    /// Checks that tell the time by `now` and leave their scripts to `runner`, if there is one.
-    pub fn new(now: fn() -> Instant, runner: script::Runner) -> Self {
+    /// Checks that tell the time by `now` and leave scripts and processes to `runner`, if there is one.
+    pub fn new(now: fn() -> Instant, runner: Runner) -> Self {
         Self { now, runner, trust: Arc::default() }
     }
 }
@@ -247,7 +249,9 @@ impl Probe {
                 let runner = context.runner.clone();
                 Self::Script(script::Probe::new(script.clone(), &settings.name, settings.timeout, runner))
             }
-            Kind::Process(process) => Self::Process(process::Probe::new(process.clone())),
+            Kind::Process(process) => {
+                Self::Process(process::Probe::new(process.clone(), context.runner.clone()))
+            }
             Kind::File(file) => Self::File(file::Probe::new(file.clone())),
         }
     }

@@ -13,12 +13,12 @@
 //! replaced it). The kernel shows that only to those who may trace the process; otherwise the first word of
 //! its command line is compared, which a program may have changed: nginx does, so look for `nginx` by name.
 //!
-//! Zombies do not run. Threads are not counted, only processes, those in containers included. Processes that the agent may not see (mount
-//! option `hidepid`, systemd's `ProtectProc=`) are not there. A script is seen by the name of its file, its
-//! path by that of its interpreter.
+//! Zombies do not run. Threads are not counted, only processes, those in containers included. A script is seen by the
+//! name of its file, its path by that of its interpreter. Processes that whoever looks may not see (mount option
+//! `hidepid`, systemd's `ProtectProc=`) are not there: in the agent's own unit that is all of them, and the runner looks.
 //!
 //! Errors: `no process 'nginx' is running`; `1 process 'nginx' is running, expected 2`;
-//! `cannot read /proc: ..`; `timed out after 500ms reading /proc`.
+//! `cannot read /proc: ..`; `other users' processes are hidden here`; `timed out after 500ms reading /proc`.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -26,6 +26,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::blocking::Blocking;
+use super::runner::{self, Runner};
 use super::{Run, described};
 
 /// Which processes have to run.
@@ -39,27 +40,42 @@ pub struct Settings {
 
 pub(super) struct Probe {
     settings: Settings,
-    scan: Blocking<io::Result<u32>>,
+    runner: Runner,
+    scan: Blocking<Result<u32, String>>,
 }
 
 impl Probe {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, scan: Blocking::default() }
+    pub(super) fn new(settings: Settings, runner: Runner) -> Self {
+        Self { settings, runner, scan: Blocking::default() }
     }
 
     pub(super) async fn run(&mut self, run: &mut Run) -> Result<String, String> {
-        run.phase = " reading /proc";
-        let Settings { name, count } = self.settings.clone();
-        let found = self.scan.run(move || running(&name, Path::new("/proc"))).await?;
-        let found = found.map_err(|error| format!("cannot read /proc: {}", described(&error)))?;
-        let name = &self.settings.name;
+        let Settings { name, count: expected } = &self.settings;
+        let found = if let Some(socket) = &self.runner {
+            runner::count(socket, name, run).await?
+        } else {
+            run.phase = " reading /proc";
+            let name = name.clone();
+            self.scan.run(move || count(&name)).await??
+        };
         match found {
-            found if found >= count.max(1) => Ok(format!("{found} running")),
+            found if found >= *expected.max(&1) => Ok(format!("{found} running")),
             0 => Err(format!("no process '{name}' is running")),
-            1 => Err(format!("1 process '{name}' is running, expected {count}")),
-            found => Err(format!("{found} processes '{name}' are running, expected {count}")),
+            1 => Err(format!("1 process '{name}' is running, expected {expected}")),
+            found => Err(format!("{found} processes '{name}' are running, expected {expected}")),
         }
     }
+}
+
+/// How many processes match a name or a path.
+pub(super) fn count(name: &str) -> Result<u32, String> {
+    let proc = Path::new("/proc");
+    let found = running(name, proc).map_err(|error| format!("cannot read /proc: {}", described(&error)))?;
+    // There is always a first process, and nobody's but root's.
+    if found == 0 && !proc.join("1").exists() {
+        return Err("other users' processes are hidden here".to_owned());
+    }
+    Ok(found)
 }
 
 /// How many processes under `proc` match `name`. One that ends meanwhile is not there.
@@ -129,6 +145,7 @@ const LIMIT: u64 = 4200;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::runner::tests::Serving;
     use std::process::{Child, Command, Stdio};
 
     /// A process that is killed at the end of its test.
@@ -194,7 +211,12 @@ mod tests {
     }
 
     async fn look(name: &str, count: u32) -> Result<String, String> {
-        Probe::new(Settings { name: name.to_owned(), count }).run(&mut Run::default()).await
+        let settings = || Settings { name: name.to_owned(), count };
+        let serving = Serving::user(nix::unistd::getuid().as_raw());
+        let there = Probe::new(settings(), serving.0.clone()).run(&mut Run::default()).await;
+        let here = Probe::new(settings(), None).run(&mut Run::default()).await;
+        assert_eq!(here, there, "the runner sees the same");
+        here
     }
 
     #[tokio::test]

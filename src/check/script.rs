@@ -8,7 +8,7 @@
 //! **What it finds.** Working directory `/`; standard input empty; standard output and standard error in one
 //! pipe to the agent; environment `PATH` (the usual six directories), `LANG=C.UTF-8` and `VIPD_CHECK`, the
 //! check's name, nothing else; no capability of the agent's, which has no ambient ones left by the time scripts run; and
-//! the user of whoever runs it: the agent itself, or a runner under a user of its own ([`serve`]).
+//! the user of whoever runs it: the agent itself, or a runner under a user of its own ([`super::runner`]).
 //!
 //! **How it ends.** It is the leader of a process group of its own. When it exits, runs out of time, or its
 //! check ends, the whole group is killed by SIGKILL, so what it left in the background ends with it. (A
@@ -21,16 +21,11 @@
 //! `wrote more than 1 MiB; killed`; `cannot run /x: No such file or directory`; `cannot reach the script runner at
 //! /run/vipd-scripts.sock: connection refused`.
 
-mod ask;
-mod child;
-mod frame;
-pub mod serve;
+pub(super) mod child;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use self::child::{End, Exits, Running, Started, Task};
+use self::child::{End, Running, Started, Task};
 use super::blocking::Blocking;
+use super::runner::{self, Runner};
 use super::{Run, first_line};
 use crate::time::Duration;
 
@@ -41,9 +36,6 @@ pub struct Settings {
     pub argv: Vec<String>,
 }
 
-/// Where the socket of the runner is that starts the scripts; without one they are this process's children.
-pub type Runner = Option<Arc<PathBuf>>;
-
 /// How many bytes of its output are kept.
 pub const KEPT: usize = 4096;
 
@@ -51,7 +43,7 @@ pub const KEPT: usize = 4096;
 const FLOOD: usize = 1 << 20;
 
 /// What is done with a script whose time is up.
-const KILLED: &str = "; killed";
+pub(super) const KILLED: &str = "; killed";
 
 pub(super) struct Probe {
     task: Task,
@@ -68,16 +60,15 @@ impl Probe {
 
     pub(super) async fn run(&mut self, run: &mut Run) -> Result<String, String> {
         match &self.runner {
-            Some(socket) => ask::run(socket, &self.task, self.timeout, run).await,
+            Some(socket) => runner::run(socket, &self.task, self.timeout, run).await,
             None => self.run_here(run).await,
         }
     }
 
     async fn run_here(&mut self, run: &mut Run) -> Result<String, String> {
         run.phase = KILLED;
-        let exits = Exits::new()?;
         let task = self.task.clone();
-        let mut script = Running::new(self.start.run(move || task.start()).await??, exits)?;
+        let mut script = Running::new(self.start.run(move || task.start()).await??)?;
         let mut words = Words::default();
         while let Some(bytes) = script.next().await? {
             words.take(bytes, &mut run.output)?;
@@ -86,7 +77,7 @@ impl Probe {
     }
 }
 
-fn verdict(end: &End, output: &[u8]) -> Result<String, String> {
+pub(super) fn verdict(end: &End, output: &[u8]) -> Result<String, String> {
     let ended = match end {
         End::Exit(code) => format!("exit status {code}"),
         End::Signal(signal) => format!("killed by signal {signal}"),
@@ -99,13 +90,13 @@ fn verdict(end: &End, output: &[u8]) -> Result<String, String> {
 
 /// What a script has written so far.
 #[derive(Default)]
-struct Words {
+pub(super) struct Words {
     read: usize,
 }
 
 impl Words {
     /// Keeps the beginning, unless it is too much altogether.
-    fn take(&mut self, bytes: &[u8], kept: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn take(&mut self, bytes: &[u8], kept: &mut Vec<u8>) -> Result<(), String> {
         self.read += bytes.len();
         let room = KEPT.saturating_sub(kept.len());
         kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -114,4 +105,4 @@ impl Words {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -11,7 +11,7 @@ use crate::agent::flush::{self, After};
 use crate::agent::log::{self, Format};
 use crate::agent::run::{self, Options, Trouble};
 use crate::agent::{runtime_dir, upgrade};
-use crate::check::script::serve;
+use crate::check::runner::serve;
 
 /// Keeps virtual IP addresses alive with VRRP. Runs in the foreground and logs to stderr.
 #[derive(Debug, Parser)]
@@ -28,7 +28,7 @@ struct Arguments {
     /// How log lines look.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     log_format: Format,
-    /// Leaves the scripts of checks to the runner that listens here, instead of running them as this user.
+    /// Leaves scripts and processes of checks to the runner that listens here; scripts then run as its user.
     #[arg(long, value_name = "SOCKET")]
     scripts_socket: Option<PathBuf>,
     /// Says whether this program could go on in the place of a running agent, and ends.

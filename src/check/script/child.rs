@@ -18,17 +18,17 @@ use crate::check::described;
 
 /// What is to run, and for which check.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Task {
+pub(in crate::check) struct Task {
     /// The program and its arguments.
-    pub(super) argv: Vec<String>,
+    pub(in crate::check) argv: Vec<String>,
     /// The check's name.
-    pub(super) check: String,
+    pub(in crate::check) check: String,
 }
 
 /// How a script ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum End {
+pub(in crate::check) enum End {
     /// By itself, with this status.
     Exit(i32),
     /// By this signal.
@@ -48,11 +48,14 @@ impl From<ExitStatus> for End {
 }
 
 /// A script that has been started, and that nobody listens to yet.
-pub(super) type Started = (Group, PipeReader);
+pub(in crate::check) struct Started {
+    group: Group,
+    output: PipeReader,
+}
 
 impl Task {
     /// Starts the program; on a thread that may wait, because `exec` may have to.
-    pub(super) fn start(&self) -> Result<Started, String> {
+    pub(in crate::check) fn start(&self) -> Result<Started, String> {
         let program = self.argv.first().map_or("nothing", String::as_str);
         self.spawn().map_err(|error| cannot(&format!("run {program}"), &error))
     }
@@ -73,7 +76,7 @@ impl Task {
             .stderr(writer)
             .kill_on_drop(true)
             .spawn()?;
-        Ok((Group(child), reader))
+        Ok(Started { group: Group(child), output: reader })
     }
 }
 
@@ -81,22 +84,12 @@ fn cannot(what: &str, error: &io::Error) -> String {
     format!("cannot {what}: {}", described(error))
 }
 
-/// What tells that a child has exited; made before a script is started, or its exit could go unnoticed.
-///
-/// Unlike `Child::wait` it tells of an exit without reaping: as long as the leader is not reaped nobody else can get the
-/// number of its group.
-pub(super) struct Exits(unix::Signal);
-
-impl Exits {
-    pub(super) fn new() -> Result<Self, String> {
-        Ok(Self(unix::signal(SignalKind::child()).map_err(|error| cannot("wait for a script", &error))?))
-    }
-}
-
 /// A script that runs; dropping it kills it.
-pub(super) struct Running {
+pub(in crate::check) struct Running {
     group: Group,
-    exits: Exits,
+    /// Tells that a child has exited. Unlike `Child::wait` it does so without reaping: as long as the leader is not reaped
+    /// nobody else can get the number of its group.
+    exits: unix::Signal,
     pipe: pipe::Receiver,
     /// Whether somebody may still write.
     open: bool,
@@ -107,7 +100,9 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new((group, output): Started, exits: Exits) -> Result<Self, String> {
+    pub(in crate::check) fn new(Started { group, output }: Started) -> Result<Self, String> {
+        // An exit before this is not told; `next` looks for one before it waits.
+        let exits = unix::signal(SignalKind::child()).map_err(|error| cannot("wait for a script", &error))?;
         let pipe = pipe::Receiver::from_owned_fd(output.into());
         let pipe = pipe.map_err(|error| cannot("read a script's output", &error))?;
         Ok(Self { group, exits, pipe, open: true, over: false, buffer: vec![0; CHUNK].into() })
@@ -116,7 +111,7 @@ impl Running {
     /// What it writes next; none when it has ended and all it wrote has been told. Then [`Self::end`] tells the rest.
     ///
     /// Nothing is lost if the wait is cut off.
-    pub(super) async fn next(&mut self) -> Result<Option<&[u8]>, String> {
+    pub(in crate::check) async fn next(&mut self) -> Result<Option<&[u8]>, String> {
         while !self.over {
             if self.group.has_exited().map_err(|error| cannot("wait for a script", &error))? {
                 self.group.kill();
@@ -124,7 +119,7 @@ impl Running {
                 break;
             }
             tokio::select! {
-                _ = self.exits.0.recv() => {}
+                _ = self.exits.recv() => {}
                 n = read(&mut self.pipe, &mut self.buffer, self.open) => match n {
                     Some(n) => return Ok(Some(&self.buffer[..n])),
                     None => self.open = false,
@@ -140,7 +135,7 @@ impl Running {
     }
 
     /// How it ended, once there is nothing more to tell.
-    pub(super) fn end(mut self) -> Result<End, String> {
+    pub(in crate::check) fn end(mut self) -> Result<End, String> {
         self.group.reap().map(End::from).map_err(|error| cannot("wait for a script", &error))
     }
 }
@@ -157,7 +152,7 @@ async fn read(pipe: &mut pipe::Receiver, buffer: &mut [u8], open: bool) -> Optio
 }
 
 /// A script and whatever it started, as long as its leader is not reaped; dropping it kills them all.
-pub(super) struct Group(Child);
+struct Group(Child);
 
 impl Group {
     /// The group's number: the leader's, which is its own as long as it is not reaped.
@@ -192,7 +187,7 @@ impl Drop for Group {
     }
 }
 
-pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(in crate::check) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How much is read at once.
-pub(super) const CHUNK: usize = 8192;
+pub(in crate::check) const CHUNK: usize = 8192;

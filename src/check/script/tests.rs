@@ -1,22 +1,22 @@
 //! Scripts that behave, and scripts that do not.
 
 use super::*;
+use crate::check::runner::tests::Serving;
 use crate::check::{self, Context, Kind, Report};
 use crate::time::Instant;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
-use tokio::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
-fn now() -> Instant {
+pub(in crate::check) fn now() -> Instant {
     let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
     Instant::from_nanos(Duration::from(time).as_nanos().try_into().unwrap())
 }
 
-fn settings(argv: &[&str], timeout_ms: u64) -> Arc<check::Settings> {
+pub(in crate::check) fn settings(argv: &[&str], timeout_ms: u64) -> Arc<check::Settings> {
     Arc::new(check::Settings {
         name: "the-check".to_owned(),
         kind: Kind::Script(Settings { argv: argv.iter().map(|word| (*word).to_owned()).collect() }),
@@ -26,46 +26,6 @@ fn settings(argv: &[&str], timeout_ms: u64) -> Arc<check::Settings> {
         fall: 1,
         initial: None,
     })
-}
-
-/// A socket that a runner listens on.
-struct Serving(Runner);
-
-impl Serving {
-    /// A socket, and nobody who listens yet.
-    fn new() -> (Self, UnixListener) {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("vipd-runner-{}-{number}", std::process::id()));
-        let listener = UnixListener::bind(&path).unwrap();
-        (Self(Some(Arc::new(path))), listener)
-    }
-
-    /// A runner that serves the user with this number.
-    fn user(uid: u32) -> Self {
-        let (serving, listener) = Self::new();
-        tokio::spawn(async move { serve::accept(&listener, uid).await });
-        serving
-    }
-
-    /// A runner that answers one client after the other like this.
-    fn pretending(answers: &'static [&'static [u8]]) -> Self {
-        let (serving, listener) = Self::new();
-        tokio::spawn(async move {
-            for answer in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                frame::Request::read(&mut stream).await.unwrap();
-                tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
-            }
-        });
-        serving
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        fs::remove_file(&**self.0.as_ref().unwrap()).unwrap();
-    }
 }
 
 /// The two ways to run a script: here, and by a runner.
@@ -82,7 +42,7 @@ impl Ways {
 }
 
 /// The first report of a check that runs `argv`.
-async fn report_by(runner: &Runner, argv: &[&str], timeout_ms: u64) -> Report {
+pub(in crate::check) async fn report_by(runner: &Runner, argv: &[&str], timeout_ms: u64) -> Report {
     let (sender, mut reports) = mpsc::channel(1);
     let _handle = check::spawn(&Context::new(now, runner.clone()), settings(argv, timeout_ms), sender);
     reports.recv().await.unwrap().1
@@ -97,7 +57,7 @@ async fn report(argv: &[&str], timeout_ms: u64) -> Report {
     there
 }
 
-async fn shell_by(runner: &Runner, text: &str, timeout_ms: u64) -> Report {
+pub(in crate::check) async fn shell_by(runner: &Runner, text: &str, timeout_ms: u64) -> Report {
     report_by(runner, &["/bin/sh", "-c", text], timeout_ms).await
 }
 
@@ -106,15 +66,15 @@ async fn shell(text: &str, timeout_ms: u64) -> Report {
 }
 
 /// Where a script may write down a process id.
-struct Note(PathBuf);
+pub(in crate::check) struct Note(pub(in crate::check) PathBuf);
 
 impl Note {
-    fn new(name: &str) -> Self {
+    pub(in crate::check) fn new(name: &str) -> Self {
         Self(std::env::temp_dir().join(format!("vipd-check-script-{}-{name}", std::process::id())))
     }
 
     /// The process id, once the script has written it.
-    async fn pid(&self) -> u32 {
+    pub(in crate::check) async fn pid(&self) -> u32 {
         let mut written = None;
         until("the script wrote a process id", || {
             written = fs::read_to_string(&self.0).ok().and_then(|text| text.strip_suffix('\n')?.parse().ok());
@@ -132,7 +92,7 @@ impl Drop for Note {
 }
 
 /// Waits for a condition, at most ten seconds.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(in crate::check) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let waiting = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -142,7 +102,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Whether the process is gone, but for a parent that has not noticed yet.
-fn is_gone(pid: u32) -> bool {
+pub(in crate::check) fn is_gone(pid: u32) -> bool {
     fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))
         .map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])))
 }
@@ -301,96 +261,4 @@ async fn a_script_is_reaped_whatever_its_end() {
         let process = Path::new("/proc").join(note.pid().await.to_string());
         until("the killed script is reaped", || !process.exists()).await;
     }
-}
-
-#[tokio::test]
-async fn without_a_runner_the_check_fails_and_nothing_is_run_here() {
-    let note = std::env::temp_dir().join(format!("vipd-check-script-{}-nowhere", std::process::id()));
-    let nowhere: Runner = Some(Arc::new("/nonexistent/socket".into()));
-    let touch = note.display().to_string();
-    let said = report_by(&nowhere, &["/bin/touch", &touch], 5000).await.outcome.unwrap_err();
-    assert_eq!(said, "cannot reach the script runner at /nonexistent/socket: no such file or directory");
-    assert!(!note.exists());
-}
-
-#[tokio::test]
-async fn a_runner_serves_nobody_but_the_owner_of_its_socket_and_root() {
-    let own = nix::unistd::getuid().as_raw();
-    let strange = own + 1;
-    let serving = Serving::user(strange);
-    let said = shell_by(&serving.0, "exit 0", 5000).await.outcome;
-    if own == 0 {
-        assert_eq!(said.unwrap(), "exit status 0");
-    } else {
-        assert_eq!(said.unwrap_err(), format!("the script runner serves user {strange}, not {own}"));
-    }
-}
-
-#[tokio::test]
-async fn a_runner_that_ends_in_the_middle_is_asked_once_more() {
-    let serving =
-        Serving::pretending(&[b"\0\0\0\0s\0\0\0\x01ox", b"\0\0\0\0s\0\0\0\x01oy\0\0\0\x0ae{\"exit\":0}"]);
-    let report = shell_by(&serving.0, "exit 3", 5000).await;
-    assert_eq!(report.outcome.unwrap(), "exit status 0: y");
-    assert_eq!(report.output, "y", "what the first one said does not count");
-    let serving = Serving::pretending(&[b"", b"\0\0\0\0s"]);
-    let said = shell_by(&serving.0, "exit 3", 5000).await.outcome.unwrap_err();
-    assert_eq!(said, "the script runner ended before the script did");
-}
-
-#[tokio::test]
-async fn a_runner_that_talks_nonsense_is_a_failing_check() {
-    let serving = Serving::pretending(&[b"HTTP/1.1 400 Bad Request"]);
-    let said = shell_by(&serving.0, "exit 0", 5000).await.outcome.unwrap_err();
-    assert_eq!(said, "cannot follow the script runner: a frame is too long");
-    let serving = Serving::pretending(&[b"\0\0\0\x16e{\"failed\":\"\x1b[31mred\"}"]);
-    let said = shell_by(&serving.0, "exit 0", 5000).await.outcome.unwrap_err();
-    assert!(said.contains("script runner") && !said.contains('\x1b'), "{said}");
-}
-
-#[tokio::test]
-async fn a_runner_that_does_not_answer_is_waited_for_no_longer_than_for_a_script() {
-    let (serving, listener) = Serving::new();
-    let said = shell_by(&serving.0, "exit 0", 50).await.outcome.unwrap_err();
-    assert_eq!(said, "timed out after 50ms waiting for the script runner");
-    drop(listener);
-}
-
-#[tokio::test]
-async fn a_script_outlives_its_agent_no_longer_than_the_connection() {
-    let serving = Serving::user(nix::unistd::getuid().as_raw());
-    let note = Note::new("abandoned");
-    let text = format!("sleep 1000 & echo $! > {}; wait", note.0.display());
-    let argv = ["/bin/sh", "-c", &text].map(str::to_owned).to_vec();
-    let request = frame::Request { task: Task { argv, check: "x".to_owned() }, timeout_ms: 3_600_000 };
-    let mut stream = UnixStream::connect(&**serving.0.as_ref().unwrap()).await.unwrap();
-    request.write(&mut stream).await.unwrap();
-    let pid = note.pid().await;
-    assert!(!is_gone(pid));
-    drop(stream);
-    until("the script is gone", || is_gone(pid)).await;
-}
-
-#[tokio::test]
-async fn a_script_of_an_agent_that_is_stopped_ends_all_the_same() {
-    let serving = Serving::user(nix::unistd::getuid().as_raw());
-    let note = Note::new("stopped");
-    let text = format!("echo $$ > {}; exec sleep 1000", note.0.display());
-    let argv = ["/bin/sh", "-c", &text].map(str::to_owned).to_vec();
-    let request = frame::Request { task: Task { argv, check: "x".to_owned() }, timeout_ms: 1 };
-    let mut stream = UnixStream::connect(&**serving.0.as_ref().unwrap()).await.unwrap();
-    request.write(&mut stream).await.unwrap();
-    let pid = note.pid().await;
-    until("the script is gone", || is_gone(pid)).await;
-    drop(stream);
-}
-
-#[tokio::test]
-async fn a_start_that_hangs_is_not_made_twice() {
-    let starting = serve::Starting::default();
-    let task = |check: &str| Task { argv: vec!["/x".to_owned()], check: check.to_owned() };
-    let first = starting.enter(task("a"));
-    assert!(first.is_some() && starting.enter(task("a")).is_none() && starting.enter(task("b")).is_some());
-    drop(first);
-    assert!(starting.enter(task("a")).is_some());
 }

@@ -1,8 +1,10 @@
 //! What an agent and its runner say to each other: a connection a run, and on it
 //!
 //! ```text
-//!   agent  -> runner   Request                        one; nothing may follow
-//!   runner -> agent    Started, Output.., Ended       Ended alone if it could not be started
+//!   agent -> runner   Run        one request; nothing may follow
+//!         <-          Started, Output.., Ended            Ended alone if it could not be started
+//!   agent -> runner   Count
+//!         <-          Counted                             or Ended with the reason why not
 //! ```
 //!
 //! Each is a frame: four bytes of length, most significant first, then a byte that says what it is, then the contents.
@@ -14,16 +16,25 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::child::{CHUNK, End, Task};
+use crate::check::script::child::{CHUNK, End, Task};
 
 /// What an agent asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Request {
-    /// What is to run.
-    pub(super) task: Task,
-    /// How long it may take. The agent keeps the time itself and closes the connection; this is for one that is stopped
-    /// and does not.
-    pub(super) timeout_ms: u64,
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Request {
+    /// To run a script.
+    Run {
+        /// What is to run.
+        task: Task,
+        /// How long it may take. The agent keeps the time itself and closes the connection; this is for one that is
+        /// stopped and does not.
+        timeout_ms: u64,
+    },
+    /// How many processes match.
+    Count {
+        /// The name or the path.
+        process: String,
+    },
 }
 
 /// What a runner answers.
@@ -35,6 +46,8 @@ pub(super) enum Answer {
     Output(Vec<u8>),
     /// It ended. Nothing follows.
     Ended(End),
+    /// So many processes. Nothing follows.
+    Counted(u32),
 }
 
 impl Request {
@@ -56,6 +69,7 @@ impl Answer {
             Self::Started => write(to, b's', &[], LONGEST_ANSWER).await,
             Self::Output(bytes) => write(to, b'o', bytes, LONGEST_ANSWER).await,
             Self::Ended(end) => write(to, b'e', &serde_json::to_vec(end)?, LONGEST_ANSWER).await,
+            Self::Counted(number) => write(to, b'n', &serde_json::to_vec(number)?, LONGEST_ANSWER).await,
         }
     }
 
@@ -64,6 +78,7 @@ impl Answer {
             (b's', _) => Ok(Self::Started),
             (b'o', bytes) => Ok(Self::Output(bytes)),
             (b'e', contents) => Ok(Self::Ended(serde_json::from_slice(&contents)?)),
+            (b'n', contents) => Ok(Self::Counted(serde_json::from_slice(&contents)?)),
             (kind, _) => Err(strange(kind)),
         }
     }
@@ -110,16 +125,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_is_read() {
         let task = Task { argv: vec!["/bin/true".to_owned(), "\u{e9} \n".to_owned()], check: "x".to_owned() };
-        let request = Request { task, timeout_ms: 500 };
-        let mut bytes = Vec::new();
-        request.write(&mut bytes).await.unwrap();
-        assert_eq!(Request::read(&mut &bytes[..]).await.unwrap(), request);
+        for request in [Request::Run { task, timeout_ms: 500 }, Request::Count { process: "x".to_owned() }] {
+            let mut bytes = Vec::new();
+            request.write(&mut bytes).await.unwrap();
+            assert_eq!(Request::read(&mut &bytes[..]).await.unwrap(), request);
+        }
         let answers = [
             Answer::Started,
             Answer::Output(vec![0, 255, b'\n']),
             Answer::Output(vec![b'x'; CHUNK]),
             Answer::Ended(End::Exit(3)),
             Answer::Ended(End::Signal(9)),
+            Answer::Counted(7),
             Answer::Ended(End::Failed("cannot run /x: No such file or directory".to_owned())),
         ];
         let mut bytes = Vec::new();
@@ -137,11 +154,11 @@ mod tests {
     async fn the_form_of_a_frame_is_the_same_for_ever() {
         let mut bytes = Vec::new();
         let task = Task { argv: vec!["/x".to_owned()], check: "y".to_owned() };
-        Request { task, timeout_ms: 7 }.write(&mut bytes).await.unwrap();
+        Request::Run { task, timeout_ms: 7 }.write(&mut bytes).await.unwrap();
         Answer::Ended(End::Exit(3)).write(&mut bytes).await.unwrap();
-        let request = br#"{"task":{"argv":["/x"],"check":"y"},"timeout_ms":7}"#;
-        assert_eq!(request.len(), 51);
-        let expected = [b"\0\0\0\x33r".as_slice(), request, b"\0\0\0\x0ae", br#"{"exit":3}"#].concat();
+        let request = br#"{"run":{"task":{"argv":["/x"],"check":"y"},"timeout_ms":7}}"#;
+        assert_eq!(request.len(), 0x3b);
+        let expected = [b"\0\0\0\x3br".as_slice(), request, b"\0\0\0\x0ae", br#"{"exit":3}"#].concat();
         assert_eq!(bytes, expected);
     }
 

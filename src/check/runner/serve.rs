@@ -1,11 +1,4 @@
-//! The runner: runs scripts for an agent that is another user, and has none of its rights.
-//!
-//! To become another user a process needs a right that would let the agent become anybody, so somebody else has to start
-//! the scripts. That is this process, which systemd starts as `vipd-scripts` when the agent first connects.
-//!
-//! One process for all scripts, not one for each connection (`Accept=yes`): a script a second and check would have the
-//! service manager make a unit and a sandbox for each, write two lines into the journal, and delay every check while it
-//! is busy with itself. The price is that scripts share a user and a sandbox, as they did inside the agent.
+//! The runner: a process that serves agents of another user, and has none of their rights.
 //!
 //! The listening socket is the standard input (`StandardInput=socket`). A connection is a run (see `frame.rs`): as long
 //! as it is open the script may run, when it is closed, for the time is up or the agent is gone, the script is killed
@@ -25,8 +18,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::child::{End, Exits, Running, Task};
 use super::frame::{Answer, Request};
+use crate::check::process;
+use crate::check::script::child::{End, Running, Started};
 use crate::time::Duration;
 
 /// Why there is no runner.
@@ -76,7 +70,7 @@ fn owner(listener: &StdListener) -> io::Result<u32> {
 
 pub(super) async fn accept(listener: &UnixListener, owner: u32) {
     let room = Arc::new(Semaphore::new(AT_ONCE));
-    let starting = Starting::default();
+    let busy = Busy::default();
     loop {
         // Whoever finds no room waits in the listening queue, and for no longer than the agent waits.
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
@@ -88,9 +82,9 @@ pub(super) async fn accept(listener: &UnixListener, owner: u32) {
                 continue;
             }
         };
-        let starting = starting.clone();
+        let busy = busy.clone();
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, owner, &starting).await {
+            if let Err(error) = serve(stream, owner, &busy).await {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
@@ -98,7 +92,7 @@ pub(super) async fn accept(listener: &UnixListener, owner: u32) {
     }
 }
 
-async fn serve(mut stream: UnixStream, owner: u32, starting: &Starting) -> io::Result<()> {
+async fn serve(mut stream: UnixStream, owner: u32, busy: &Busy) -> io::Result<()> {
     // Before anybody is refused: an answer to what has not been read does not arrive.
     let request = timeout(PATIENCE, Request::read(&mut stream)).await??;
     let peer = stream.peer_cred()?;
@@ -107,69 +101,90 @@ async fn serve(mut stream: UnixStream, owner: u32, starting: &Starting) -> io::R
         let why = format!("the script runner serves user {owner}, not {}", peer.uid());
         return Answer::Ended(End::Failed(why)).write(&mut stream).await;
     }
-    let limit = Duration::from_millis(request.timeout_ms).saturating_add(PATIENCE);
     let (mut reader, mut writer) = stream.split();
     let mut nothing = [0];
     tokio::select! {
-        done = timeout(limit, follow(request.task, starting, &mut writer)) => done?,
-        // Whether it went away or went on talking: it does not wait for this script any more.
+        done = answer(request, busy, &mut writer) => done,
+        // Whether it went away or went on talking: it does not wait for this any more.
         _ = reader.read(&mut nothing) => Ok(()),
     }
 }
 
-/// Runs a script and tells of it; kills it when dropped.
-async fn follow(task: Task, starting: &Starting, to: &mut WriteHalf<'_>) -> io::Result<()> {
-    let end = match begin(task, starting).await {
-        Err(why) => Err(why),
-        Ok(mut script) => {
-            Answer::Started.write(to).await?;
-            loop {
-                match script.next().await {
-                    Ok(Some(bytes)) => Answer::Output(bytes.to_vec()).write(to).await?,
-                    Ok(None) => break script.end(),
-                    Err(why) => break Err(why),
-                }
-            }
+async fn answer(request: Request, busy: &Busy, to: &mut WriteHalf<'_>) -> io::Result<()> {
+    let answer = match &request {
+        Request::Run { task, timeout_ms } => {
+            let limit = Duration::from_millis(*timeout_ms).saturating_add(PATIENCE);
+            let start = task.clone();
+            let begun = busy.alone(&request, move || start.start()).await;
+            timeout(limit, follow(begun.flatten(), to)).await??.map(Answer::Ended)
+        }
+        Request::Count { process } => {
+            let name = process.clone();
+            busy.alone(&request, move || process::count(&name)).await.flatten().map(Answer::Counted)
         }
     };
-    let end = end.unwrap_or_else(|why| End::Failed(why.chars().take(LONGEST_REASON).collect()));
-    Answer::Ended(end).write(to).await
+    let failed = |why: String| Answer::Ended(End::Failed(why.chars().take(LONGEST_REASON).collect()));
+    answer.unwrap_or_else(failed).write(to).await
 }
 
-async fn begin(task: Task, starting: &Starting) -> Result<Running, String> {
-    let exits = Exits::new()?;
-    let entry = starting.enter(task).ok_or("cannot start the script: an earlier start of it still hangs")?;
-    let start = tokio::task::spawn_blocking(move || entry.task.start());
-    Running::new(start.await.map_err(|error| format!("cannot start the script: {error}"))??, exits)
+/// Tells of a script that has been started, and how it ended; kills it when dropped.
+async fn follow(begun: Result<Started, String>, to: &mut WriteHalf<'_>) -> io::Result<Result<End, String>> {
+    let mut script = match begun.and_then(Running::new) {
+        Ok(script) => script,
+        Err(why) => return Ok(Err(why)),
+    };
+    Answer::Started.write(to).await?;
+    loop {
+        match script.next().await {
+            Ok(Some(bytes)) => Answer::Output(bytes.to_vec()).write(to).await?,
+            Ok(None) => return Ok(script.end()),
+            Err(why) => return Ok(Err(why)),
+        }
+    }
 }
 
-/// What is being started just now. A start that hangs in the kernel cannot be ended: a second one of the same script
-/// is refused, so that a file system that never answers holds a thread a script and not one a run.
+/// Requests that may be waiting in the kernel just now. Such a wait cannot be ended: the same request is refused until
+/// it is over, so that a file system that never answers holds a thread a check and not one a run.
 #[derive(Clone, Default)]
-pub(super) struct Starting(Arc<Mutex<BTreeSet<Task>>>);
+pub(super) struct Busy(Arc<Mutex<BTreeSet<Request>>>);
 
-impl Starting {
-    pub(super) fn enter(&self, task: Task) -> Option<Entry> {
-        self.locked().insert(task.clone()).then(|| Entry { list: self.clone(), task })
+impl Busy {
+    /// What `call`, which may wait, answers.
+    async fn alone<T: Send + 'static>(
+        &self,
+        request: &Request,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let entry = self.enter(request).ok_or("the run before it still hangs in the kernel")?;
+        let answer = tokio::task::spawn_blocking(move || {
+            let answer = call();
+            drop(entry);
+            answer
+        });
+        answer.await.map_err(|error| format!("the script runner could not look: {error}"))
     }
 
-    fn locked(&self) -> MutexGuard<'_, BTreeSet<Task>> {
+    pub(super) fn enter(&self, request: &Request) -> Option<Entry> {
+        self.locked().insert(request.clone()).then(|| Entry { list: self.clone(), request: request.clone() })
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeSet<Request>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub(super) struct Entry {
-    list: Starting,
-    task: Task,
+    list: Busy,
+    request: Request,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.list.locked().remove(&self.task);
+        self.list.locked().remove(&self.request);
     }
 }
 
-/// How many scripts may run at once.
+/// How many requests are served at once.
 const AT_ONCE: usize = 256;
 /// How long a request may take to arrive, and a script may run when the agent should have ended it.
 const PATIENCE: Duration = Duration::from_secs(2);
