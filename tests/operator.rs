@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -319,6 +320,82 @@ fn an_unprivileged_agent_does_its_work_and_its_scripts_have_no_capability() {
         let inherited: Vec<&str> =
             said.lines().filter(|line| !line.starts_with("CapInh") && !none(line)).collect();
         assert!(inherited.is_empty(), "a script has {inherited:?}");
+    });
+}
+
+/// How a thread is scheduled: its policy, 1 being `SCHED_FIFO`, and its priority under that.
+fn scheduling(pid: u32) -> BTreeMap<String, (u32, u32)> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let thread = |path: &Path| {
+        let stat = std::fs::read_to_string(path.join("stat")).unwrap();
+        let (before, after) = stat.rsplit_once(") ").unwrap();
+        let name = before.split_once('(').unwrap().1.to_owned();
+        let fields: Vec<&str> = after.split(' ').collect();
+        // Fields 41 and 40 of proc(5), of which two stand before.
+        (name, (fields[38].parse().unwrap(), fields[37].parse().unwrap()))
+    };
+    tasks.map(|task| thread(&task.unwrap().path())).collect()
+}
+
+/// How much of a process stays in memory, in KiB.
+fn locked_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn urgent_threads_go_before_others_if_asked_for_and_only_they() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let plain = configuration(&router(150).into());
+        let urgent = format!("{plain}realtime: {{ priority: 10, lock_memory: true }}\n");
+        let mut vipd = Vipd::start_file(&lb1, &programs(), &urgent);
+        vipd.wait_state("web", "master");
+        let expected = [("announce", 9), ("gate", 9), ("protocol", 10), ("route", 9), ("vipd", 0)];
+        let threads = scheduling(vipd.pid());
+        for (name, priority) in expected {
+            assert_eq!(threads[name], (u32::from(priority > 0), priority), "{name}: {threads:?}");
+        }
+        assert!(locked_kib(vipd.pid()) > 0);
+        let status = vipd.status();
+        assert_eq!(
+            (&status["agent"]["realtime_priority"], &status["agent"]["memory_locked"]),
+            (&10.into(), &true.into())
+        );
+        let (done, _, warned) = vipd.reload_file(&plain);
+        assert!(done && warned.contains("realtime has changed, which counts at the next start"), "{warned}");
+        let (done, _, complaint) = vipd.vipctl(&["upgrade"]);
+        assert!(done, "{complaint}");
+        until("the next program is as any other", SOON, || {
+            let threads = scheduling(vipd.pid());
+            (threads.contains_key("protocol") && threads.values().all(|thread| *thread == (0, 0)))
+                .then_some(())
+        });
+        assert_eq!(locked_kib(vipd.pid()), 0);
+        assert_eq!(vipd.process().stop().code(), Some(0));
+    });
+}
+
+#[test]
+fn an_agent_that_may_not_be_urgent_says_so_and_goes_on() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let as_nobody = unprivileged(&lb1, 65534, "").vipd.display().to_string();
+        let limited = format!("#!/bin/sh\nexec prlimit --rtprio=0 --memlock=65536 {as_nobody} \"$@\"\n");
+        let programs = Programs::at(script(&lb1, "limited", &limited), env!("CARGO_BIN_EXE_vipctl"));
+        let urgent = "realtime: { priority: 10, lock_memory: true }";
+        let vipd =
+            Vipd::start_file(&lb1, &programs, &format!("{}{urgent}\n", configuration(&router(150).into())));
+        vipd.wait_state("web", "master");
+        let status = vipd.status();
+        let warnings = status["warnings"].to_string();
+        for words in
+            ["realtime.priority is not in force", "LimitRTPRIO=", "realtime.lock_memory is not in force"]
+        {
+            assert!(warnings.contains(words) && vipd.log().contains(words), "{words}: {warnings}");
+        }
+        assert_eq!((&status["agent"]["realtime_priority"], locked_kib(vipd.pid())), (&Value::Null, 0));
     });
 }
 

@@ -8,6 +8,7 @@
 //! | [`route`] | the thread that installs addresses and opens sockets |
 //! | [`announce`] | the thread that announces addresses |
 //! | [`gate`] | the thread that settles what addresses may answer, and for how long |
+//! | [`realtime`] | threads that go before others, if asked for |
 //! | [`post`] | the bounded ways between the protocol thread and the service thread |
 //! | [`heartbeat`] | whether every thread still turns |
 //! | [`service`] | the thread for everything that may wait; below is what it does |
@@ -38,6 +39,7 @@ pub mod mail;
 mod perform;
 pub mod post;
 pub mod protocol;
+pub mod realtime;
 pub mod record;
 pub mod reload;
 pub mod report;

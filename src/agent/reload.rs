@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::checks::Checks;
 use super::post::{Post, Refused, Request};
 use crate::config::{self, Config};
+use crate::sys::realtime::Settings;
 
 /// Where the configuration comes from and which one is in force.
 pub struct Reloader {
@@ -16,6 +17,8 @@ pub struct Reloader {
     post: Post,
     checks: Arc<Checks>,
     in_force: Mutex<Arc<Config>>,
+    /// What no reload changes.
+    at_start: Settings,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -37,7 +40,9 @@ pub enum Rejected {
 impl Reloader {
     /// With `config`, which came from `path`, in force.
     pub fn new(path: PathBuf, config: Config, post: Post, checks: Arc<Checks>) -> Self {
-        Self { path, post, checks, in_force: Mutex::new(Arc::new(config)), turn: tokio::sync::Mutex::new(()) }
+        let at_start = config.realtime;
+        let in_force = Mutex::new(Arc::new(config));
+        Self { path, post, checks, in_force, at_start, turn: tokio::sync::Mutex::new(()) }
     }
 
     /// The configuration in force.
@@ -68,7 +73,10 @@ impl Reloader {
             return Err(Rejected::Dangerous(dangerous.iter().map(ToString::to_string).collect()));
         }
         self.post.send(Request::Reload(config.settings.clone()))?;
-        let warnings = config.warnings.iter().map(ToString::to_string).collect();
+        let mut warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+        if config.realtime != self.at_start {
+            warnings.push("realtime has changed, which counts at the next start or upgrade".to_owned());
+        }
         *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         self.start_checks();
         Ok(warnings)

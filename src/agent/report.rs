@@ -65,6 +65,12 @@ pub struct Agent {
     pub started: Stamp,
     /// How late its protocol loop was at worst since then.
     pub worst_late_ms: f64,
+    /// The priority under `SCHED_FIFO` of that loop, if it has one.
+    #[serde(default)]
+    pub realtime_priority: Option<u8>,
+    /// Whether its memory stays in memory.
+    #[serde(default)]
+    pub memory_locked: bool,
     /// Log lines dropped because nobody read them.
     pub log_lines_dropped: u64,
     /// The newest event's number.

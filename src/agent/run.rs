@@ -14,6 +14,7 @@ use super::heartbeat::Heartbeats;
 use super::inherit::Found;
 use super::log::{self, Format};
 use super::mail::{AnswerSender, Mailbox};
+use super::realtime::Realtime;
 use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
 use super::sole::Sole;
@@ -112,6 +113,7 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
         heartbeat: pulse.clone(),
     };
     let protocol = protocol::spawn(parts).map_err(refused("start the protocol thread"))?;
+    let realtime = Realtime::begin(config.realtime, &protocol, &workers.threads());
 
     let lines_dropped = Some(log.lines_dropped());
     let node = node.to_string_lossy().into_owned();
@@ -125,6 +127,7 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
         protocol: pulse,
         gate: gate_trouble,
         unguarded: sole.warning(),
+        realtime,
         verdicts,
         runner: scripts_socket.map(Arc::new),
         program: program.clone(),
@@ -181,6 +184,11 @@ impl Workers {
         let gate = gate::spawn(orders.clone(), to, announces, pulse, trouble.clone(), terms);
         let gate = gate.map_err(refused("start the gate thread"))?;
         Ok(Self { mailbox, route, announcer, announce, orders, gate })
+    }
+
+    /// All of them.
+    const fn threads(&self) -> [&JoinHandle<()>; 3] {
+        [&self.route, &self.announce, &self.gate]
     }
 
     /// Ends them in order, when the protocol thread has ended. Says whether all was well.

@@ -24,6 +24,7 @@ use super::heartbeat::{Heartbeat, Heartbeats};
 use super::history::{Entry, History};
 use super::log::CHANGE;
 use super::post::{Batch, NoticeReader, Post, Refused, Request};
+use super::realtime::Realtime;
 use super::record::{Peer, Record};
 use super::reload::{Rejected, Reloader};
 use super::report::{Agent, Report, millis};
@@ -68,6 +69,8 @@ pub struct Parts {
     pub gate: gate::Trouble,
     /// Why nothing keeps a second agent out, if that is so.
     pub unguarded: Option<String>,
+    /// How urgent the threads are.
+    pub realtime: Realtime,
     /// What an earlier agent heard last of its checks.
     pub verdicts: BTreeMap<String, Verdict>,
     /// Who runs the scripts of checks, if not this process.
@@ -105,6 +108,7 @@ pub struct Service {
     protocol: Heartbeat,
     gate: gate::Trouble,
     unguarded: Option<String>,
+    realtime: Realtime,
     bequest: Bequest,
     program: Option<Program>,
     upgrade: Notify,
@@ -154,6 +158,7 @@ impl Service {
             protocol,
             gate,
             unguarded,
+            realtime,
             verdicts,
             runner,
             program,
@@ -174,6 +179,7 @@ impl Service {
             protocol,
             gate,
             unguarded,
+            realtime,
             lines_dropped,
             systemd: Systemd::default(),
         };
@@ -380,6 +386,8 @@ impl Service {
                 pid: std::process::id(),
                 started: self.started,
                 worst_late_ms: millis(self.protocol.worst_late()),
+                realtime_priority: self.realtime.priority,
+                memory_locked: self.realtime.memory_locked,
                 log_lines_dropped: self
                     .lines_dropped
                     .as_ref()
@@ -387,7 +395,11 @@ impl Service {
                 newest_event: self.history.newest(),
             },
             checks: self.checks.view(clocks),
-            warnings: configured.chain(self.gate.read()).chain(self.unguarded.clone()).collect(),
+            warnings: configured
+                .chain(self.gate.read())
+                .chain(self.unguarded.clone())
+                .chain(self.realtime.warnings.clone())
+                .collect(),
         };
         Ok(view::report(&status, around, clocks))
     }

@@ -255,6 +255,8 @@ mod tests {
             pid: 1,
             started: clocks.wall(),
             worst_late_ms: 0.0,
+            realtime_priority: None,
+            memory_locked: false,
             log_lines_dropped: 0,
             newest_event: 0,
         };

@@ -25,6 +25,8 @@ pub(super) fn report() -> Report {
             pid: 812,
             started: at("06:00:00"),
             worst_late_ms: 0.2,
+            realtime_priority: None,
+            memory_locked: false,
             log_lines_dropped: 0,
             newest_event: 9,
         },

@@ -13,6 +13,7 @@ fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
     let checks = checks::Kind::ALL.into_iter().flat_map(checks::Kind::keys).collect();
     vec![
         ("TOP", file::KEYS.to_vec()),
+        ("TOP", realtime::KEYS.to_vec()),
         ("INSTANCES", instance::KEYS.to_vec()),
         ("INSTANCES", unicast::KEYS.to_vec()),
         ("INSTANCES", authentication::KEYS.to_vec()),

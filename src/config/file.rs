@@ -5,10 +5,12 @@ use super::duration;
 use super::instance::Instance;
 use super::problem::At;
 use super::read::Item;
+use super::realtime;
+use crate::sys::realtime::Settings;
 use crate::time::Duration;
 
 /// The keys at the top.
-pub(super) const KEYS: &[&str] = &["instances", "checks", "startup_delay"];
+pub(super) const KEYS: &[&str] = &["instances", "checks", "startup_delay", "realtime"];
 
 /// The longest start-up delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(3600);
@@ -17,6 +19,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) startup_delay: Option<At<Duration>>,
+    /// None if it was wrong.
+    pub(super) realtime: Option<At<Settings>>,
     pub(super) instances: Vec<Instance>,
     pub(super) checks: Vec<Check>,
 }
@@ -32,6 +36,7 @@ impl File {
                 duration::between(text, Duration::ZERO, LONGEST_DELAY)
             })
         });
+        let realtime = table.or("realtime", Settings::default(), realtime::read);
         let instances = table.required("instances", "{ web: { interface: eth0, .. } }");
         let instances =
             instances.and_then(|item| item.entries("a name for each instance, for example 'web:'"));
@@ -39,6 +44,7 @@ impl File {
         let checks = checks.and_then(|item| item.entries("a name for each check, for example 'nginx:'"));
         Some(Self {
             startup_delay,
+            realtime,
             instances: instances.iter().flatten().filter_map(Instance::read).collect(),
             checks: checks.iter().flatten().map(Check::read).collect(),
         })

@@ -9,7 +9,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
-//! | `file`, `instance`, `addresses`, `unicast`, `track`, `authentication`, `announce`, `checks` | one topic each: its keys, what they mean, what is wrong with them alone |
+//! | `file`, `instance`, `addresses`, `unicast`, `track`, `authentication`, `announce`, `checks`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
 
@@ -28,6 +28,7 @@ mod instance;
 mod mistakes;
 mod problem;
 mod read;
+mod realtime;
 mod scalar;
 mod spelling;
 mod track;
@@ -45,6 +46,7 @@ pub use danger::dangerous_changes;
 pub use problem::{Problem, Problems, Severity};
 
 use crate::engine::settings;
+use crate::sys;
 use checks::Source;
 use file::File;
 use problem::Findings;
@@ -57,6 +59,8 @@ pub struct Config {
     pub settings: settings::Settings,
     /// The checks that are probes, in the order written; `settings` knows them by name.
     pub checks: Vec<crate::check::Settings>,
+    /// How urgent the agent's threads are; counts at its start.
+    pub realtime: sys::realtime::Settings,
     /// What is allowed but probably not meant, in the order of the file.
     pub warnings: Vec<Problem>,
 }
@@ -138,10 +142,11 @@ fn settle(file: File, warnings: Vec<Problem>) -> Option<Config> {
     let checks = file.checks.iter().map(checks::Check::settings).collect::<Option<_>>()?;
     let instances = file.instances.into_iter().map(instance::Instance::settings).collect::<Option<_>>()?;
     let startup_delay = file.startup_delay?.value;
+    let realtime = file.realtime?.value;
     let probes = file.checks.into_iter().filter_map(|check| match check.source {
         Some(Source::Probe(settings)) => Some(*settings),
         Some(Source::Interface(_)) | None => None,
     });
     let settings = settings::Settings { instances, checks, startup_delay };
-    Some(Config { settings, checks: probes.collect(), warnings })
+    Some(Config { settings, checks: probes.collect(), realtime, warnings })
 }

@@ -30,6 +30,7 @@ pub mod monitor;
 pub mod netlink;
 pub mod nftables;
 pub mod picture;
+pub mod realtime;
 mod secondaries;
 pub mod vrrp_socket;
 

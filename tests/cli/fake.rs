@@ -101,6 +101,7 @@ impl Agent {
             heartbeats,
             gate: vipd::agent::gate::Trouble::default(),
             unguarded: None,
+            realtime: vipd::agent::realtime::Realtime::default(),
             verdicts: std::collections::BTreeMap::new(),
             runner: None,
             program: None,

@@ -57,6 +57,7 @@ fn what_is_installed_is_uninstalled_again_but_for_the_configuration() {
         "lib/systemd/system/vipd-scripts.service",
         "lib/systemd/system/vipd-scripts.socket",
         "share/man/man8/vipctl.8",
+        "share/doc/vipd/examples/realtime.conf",
     ] {
         assert!(installed.contains(&root.join("usr/local").join(wanted)), "{wanted}: {installed:?}");
     }
