@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -404,6 +405,7 @@ struct Ends(Child);
 
 impl Drop for Ends {
     fn drop(&mut self) {
+        // One that has been waited for is not killed.
         self.0.kill().and_then(|()| self.0.wait()).unwrap();
     }
 }
@@ -426,6 +428,12 @@ fn runner(host: &Host, agent: u32) -> (Ends, String) {
     (Ends(runner), socket.to_string_lossy().into_owned())
 }
 
+/// Whether a process is there and has not ended.
+fn runs(pid: &OsStr) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
 #[test]
 fn scripts_run_as_the_runners_user_and_end_with_the_agent() {
     isolated(|lab| {
@@ -436,7 +444,7 @@ fn scripts_run_as_the_runners_user_and_end_with_the_agent() {
         std::fs::set_permissions(&pids, std::fs::Permissions::from_mode(0o777)).unwrap();
         let with = format!("#!/bin/sh\nexec {vipd} \"$@\" --scripts-socket {socket}\n");
         let programs = Programs::at(script(&lb1, "with", &with), env!("CARGO_BIN_EXE_vipctl"));
-        let pace = "interval: 100ms, timeout: 90ms, fall: 1, rise: 1";
+        let pace = "interval: 1s, timeout: 1s, fall: 1, rise: 1";
         let long = format!("echo $$ > {}/$$; exec sleep 1000", pids.display());
         let node = Node::from(router(150))
             .check("who", &format!("{{ shell: id -u -r; id -G, {pace} }}"))
@@ -448,14 +456,20 @@ fn scripts_run_as_the_runners_user_and_end_with_the_agent() {
         assert_eq!(said, "65533\n65533\n");
         let started = || std::fs::read_dir(&pids).unwrap().next().map(|entry| entry.unwrap().file_name());
         let long = until("the long script runs", SOON, started);
-        let proc = Path::new("/proc").join(long).join("comm");
-        assert!(proc.exists());
+        assert!(runs(&long));
         vipd.process().kill();
-        until("the long script is gone", SOON, || (!proc.exists()).then_some(()));
+        until("the long script is gone", SOON, || (!runs(&long)).then_some(()));
 
+        std::fs::remove_dir_all(&pids).unwrap();
+        std::fs::create_dir(&pids).unwrap();
+        std::fs::set_permissions(&pids, std::fs::Permissions::from_mode(0o777)).unwrap();
         let vipd = Vipd::start(&lb1, &programs, &node);
         until("it is up", SOON, || (check(&vipd, "who")["up"] == true).then_some(()));
-        runner.0.kill().unwrap();
+        let long = until("the long script runs", SOON, started);
+        let pid = nix::unistd::Pid::from_raw(runner.0.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(runner.0.wait().unwrap().success());
+        until("the long script is gone with its runner", SOON, || (!runs(&long)).then_some(()));
         let down = until("without its runner the check is down", SOON, || {
             Some(check(&vipd, "who")).filter(|check| check["up"] == false)
         });
@@ -470,7 +484,7 @@ fn a_runner_serves_the_user_its_socket_belongs_to_and_nobody_else() {
         let lb1 = lab.host("lb1");
         let (_runner, socket) = runner(&lb1, 65534);
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).unwrap();
-        let node = Node::from(router(150)).check("x", "{ shell: exit 0, interval: 100ms, timeout: 90ms }");
+        let node = Node::from(router(150)).check("x", "{ shell: exit 0, interval: 10s, timeout: 10s }");
         let said = |uid: u32| {
             let vipd =
                 Vipd::start(&lb1, &unprivileged(&lb1, uid, &format!("--scripts-socket {socket}")), &node);

@@ -250,7 +250,7 @@ impl Probe {
                 Self::Script(script::Probe::new(script.clone(), &settings.name, settings.timeout, runner))
             }
             Kind::Process(process) => {
-                Self::Process(process::Probe::new(process.clone(), context.runner.clone()))
+                Self::Process(process::Probe::new(process.clone(), &settings.name, context.runner.clone()))
             }
             Kind::File(file) => Self::File(file::Probe::new(file.clone())),
         }

@@ -40,19 +40,20 @@ pub struct Settings {
 
 pub(super) struct Probe {
     settings: Settings,
+    check: String,
     runner: Runner,
     scan: Blocking<Result<u32, String>>,
 }
 
 impl Probe {
-    pub(super) fn new(settings: Settings, runner: Runner) -> Self {
-        Self { settings, runner, scan: Blocking::default() }
+    pub(super) fn new(settings: Settings, check: &str, runner: Runner) -> Self {
+        Self { settings, check: check.to_owned(), runner, scan: Blocking::default() }
     }
 
     pub(super) async fn run(&mut self, run: &mut Run) -> Result<String, String> {
         let Settings { name, count: expected } = &self.settings;
         let found = if let Some(socket) = &self.runner {
-            runner::count(socket, name, run).await?
+            runner::count(socket, name, &self.check, run).await?
         } else {
             run.phase = " reading /proc";
             let name = name.clone();
@@ -213,8 +214,8 @@ mod tests {
     async fn look(name: &str, count: u32) -> Result<String, String> {
         let settings = || Settings { name: name.to_owned(), count };
         let serving = Serving::user(nix::unistd::getuid().as_raw());
-        let there = Probe::new(settings(), serving.0.clone()).run(&mut Run::default()).await;
-        let here = Probe::new(settings(), None).run(&mut Run::default()).await;
+        let there = Probe::new(settings(), "x", serving.0.clone()).run(&mut Run::default()).await;
+        let here = Probe::new(settings(), "x", None).run(&mut Run::default()).await;
         assert_eq!(here, there, "the runner sees the same");
         here
     }

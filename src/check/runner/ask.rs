@@ -30,8 +30,14 @@ pub(in crate::check) async fn run(
 }
 
 /// Has it count the processes that match a name or a path.
-pub(in crate::check) async fn count(socket: &Path, process: &str, run: &mut Run) -> Result<u32, String> {
-    match ask(socket, &Request::Count { process: process.to_owned() }, run).await? {
+pub(in crate::check) async fn count(
+    socket: &Path,
+    process: &str,
+    check: &str,
+    run: &mut Run,
+) -> Result<u32, String> {
+    let request = Request::Count { process: process.to_owned(), check: check.to_owned() };
+    match ask(socket, &request, run).await? {
         Last::Counted(number) => Ok(number),
         Last::Ended(end) => Err(verdict(&end, &[]).unwrap_or_else(|said| said)),
     }

@@ -34,6 +34,8 @@ pub(super) enum Request {
     Count {
         /// The name or the path.
         process: String,
+        /// The check's name.
+        check: String,
     },
 }
 
@@ -125,7 +127,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_is_read() {
         let task = Task { argv: vec!["/bin/true".to_owned(), "\u{e9} \n".to_owned()], check: "x".to_owned() };
-        for request in [Request::Run { task, timeout_ms: 500 }, Request::Count { process: "x".to_owned() }] {
+        for request in [
+            Request::Run { task, timeout_ms: 500 },
+            Request::Count { process: "x".to_owned(), check: "y".to_owned() },
+        ] {
             let mut bytes = Vec::new();
             request.write(&mut bytes).await.unwrap();
             assert_eq!(Request::read(&mut &bytes[..]).await.unwrap(), request);
@@ -170,6 +175,24 @@ mod tests {
         let answer = Answer::Output(vec![0; LONGEST_ANSWER + 1]);
         assert_eq!(answer.write(&mut bytes).await.unwrap_err().to_string(), "it is too long");
         assert!(bytes.is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_noise_is_taken_for_more_than_it_is(noise: Vec<u8>, kind in "[rsoen]", length in 0..64_u32) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let framed = [&length.to_be_bytes(), kind.as_bytes(), &noise].concat();
+            for bytes in [&noise, &framed] {
+                if let Ok(Answer::Output(output)) = runtime.block_on(Answer::read(&mut &bytes[..])) {
+                    assert!(output.len() + 5 <= bytes.len());
+                }
+                if let Ok(request) = runtime.block_on(Request::read(&mut &bytes[..])) {
+                    let mut again = Vec::new();
+                    runtime.block_on(request.write(&mut again)).unwrap();
+                    assert_eq!(runtime.block_on(Request::read(&mut &again[..])).unwrap(), request);
+                }
+            }
+        }
     }
 
     #[tokio::test]

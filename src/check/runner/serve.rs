@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::WriteHalf;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -41,7 +42,7 @@ pub enum Trouble {
     },
 }
 
-/// Serves whoever may ask on the socket that is the standard input, for ever.
+/// Serves whoever may ask on the socket that is the standard input, until SIGTERM.
 pub fn run() -> Result<(), Trouble> {
     let refused = |what| move |why| Trouble::System { what, why };
     let input = io::stdin().as_fd().try_clone_to_owned().map_err(Trouble::NoSocket)?;
@@ -52,7 +53,12 @@ pub fn run() -> Result<(), Trouble> {
     let runtime = runtime.map_err(refused("start the runtime"))?;
     runtime.block_on(async {
         let listener = UnixListener::from_std(listener).map_err(refused("listen"))?;
-        accept(&listener, owner).await;
+        let mut end = signal(SignalKind::terminate()).map_err(refused("listen to signals"))?;
+        tokio::select! {
+            () = accept(&listener, owner) => {}
+            _ = end.recv() => {}
+        }
+        // With the runtime every run is dropped, and every script is killed.
         Ok(())
     })
 }
@@ -118,7 +124,7 @@ async fn answer(request: Request, busy: &Busy, to: &mut WriteHalf<'_>) -> io::Re
             let begun = busy.alone(&request, move || start.start()).await;
             timeout(limit, follow(begun.flatten(), to)).await??.map(Answer::Ended)
         }
-        Request::Count { process } => {
+        Request::Count { process, check: _ } => {
             let name = process.clone();
             busy.alone(&request, move || process::count(&name)).await.flatten().map(Answer::Counted)
         }

@@ -139,7 +139,7 @@ async fn a_script_of_an_agent_that_is_stopped_ends_all_the_same() {
 #[tokio::test]
 async fn what_hangs_in_the_kernel_is_not_asked_for_twice() {
     let busy = serve::Busy::default();
-    let count = |process: &str| Request::Count { process: process.to_owned() };
+    let count = |process: &str| Request::Count { process: process.to_owned(), check: "x".to_owned() };
     let first = busy.enter(&count("a"));
     assert!(first.is_some() && busy.enter(&count("a")).is_none() && busy.enter(&count("b")).is_some());
     drop(first);
