@@ -5,7 +5,7 @@ use std::io::{self, PipeReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,8 @@ impl Task {
     fn spawn(&self) -> io::Result<Started> {
         let (program, arguments) = self.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let (reader, writer) = io::pipe()?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .env_clear()
             .env("PATH", PATH)
@@ -74,9 +75,13 @@ impl Task {
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            .kill_on_drop(true)
-            .spawn()?;
-        Ok(Started { group: Group(child), output: reader })
+            .kill_on_drop(true);
+        // A program begins with the signals blocked that are blocked where it is started, and then not even its own
+        // `kill` would end what it starts.
+        let blocked = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        let child = command.spawn();
+        blocked.thread_set_mask()?;
+        Ok(Started { group: Group(child?), output: reader })
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::check::runner::tests::Serving;
 use crate::check::{self, Context, Kind, Report};
 use crate::time::Instant;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -261,4 +261,12 @@ async fn a_script_is_reaped_whatever_its_end() {
         let process = Path::new("/proc").join(note.pid().await.to_string());
         until("the killed script is reaped", || !process.exists()).await;
     }
+}
+
+#[tokio::test]
+async fn no_signal_is_blocked_in_a_script_although_it_is_where_it_is_started() {
+    let blocked = SigSet::from(Signal::SIGTERM);
+    blocked.thread_block().unwrap();
+    let report = report(&["/bin/grep", "SigBlk", "/proc/self/status"], 5000).await;
+    assert_eq!(report.outcome.unwrap(), "exit status 0: SigBlk: 0000000000000000");
 }
