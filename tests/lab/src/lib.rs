@@ -15,6 +15,7 @@
 //! | `contender` | which of them is measured, and where |
 //! | `nginx` | the service that the addresses lead to |
 //! | `usage` | processor time and memory of a process tree |
+//! | `clock` | the time of everything, and steps of the machine's clock |
 //! | `wait` | a condition with a bound, the only kind of waiting |
 #![allow(
     clippy::unwrap_used,
@@ -26,6 +27,7 @@
 
 pub mod agent;
 pub mod claim;
+pub mod clock;
 pub mod contender;
 pub mod frame;
 pub mod frr;

@@ -19,6 +19,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, Socket, Type};
 
+use crate::clock;
 use crate::network::Host;
 use crate::wait;
 use crate::worker::Worker;
@@ -210,7 +211,7 @@ fn hear(socket: &UdpSocket) -> Option<Answer> {
     let mut parts = [IoSliceMut::new(&mut buffer)];
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty()).ok()?;
     let stamp = message.cmsgs().ok()?.find_map(|control| match control {
-        ControlMessageOwned::ScmTimestampns(stamp) => Some(wait::nanos(&stamp)),
+        ControlMessageOwned::ScmTimestampns(stamp) => Some(clock::nanos(&stamp)),
         _ => None,
     })?;
     Some(Answer { at: stamp, host: buffer[0] })

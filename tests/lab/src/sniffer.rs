@@ -15,6 +15,7 @@ use nix::sys::time::TimeSpec;
 use pnet::util::MacAddr;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::clock;
 use crate::frame::{Advert, Frame};
 use crate::network::Host;
 use crate::wait;
@@ -73,7 +74,7 @@ impl Tap {
             }
             let mut controls = message.cmsgs().into_iter().flatten();
             let stamp = controls.find_map(|control| match control {
-                ControlMessageOwned::ScmTimestampns(stamp) => Some(wait::nanos(&stamp)),
+                ControlMessageOwned::ScmTimestampns(stamp) => Some(clock::nanos(&stamp)),
                 _ => None,
             });
             let length = message.bytes.min(2048);

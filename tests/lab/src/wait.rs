@@ -1,20 +1,8 @@
-//! Waiting: for a condition, with a bound; and the one clock of the lab.
-//!
-//! The kernel stamps received frames with `CLOCK_REALTIME`, so everything in the lab is measured by it.
+//! Waiting: for a condition, with a bound.
 
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
-
-/// Nanoseconds of `CLOCK_REALTIME`: comparable with the stamps of frames and answers.
-pub fn now() -> u64 {
-    nanos(&clock_gettime(ClockId::CLOCK_REALTIME).expect("the kernel has a real-time clock"))
-}
-
-/// A kernel time stamp in nanoseconds.
-pub(crate) fn nanos(stamp: &nix::sys::time::TimeSpec) -> u64 {
-    u64::try_from(stamp.tv_sec() * 1_000_000_000 + stamp.tv_nsec()).expect("this is after 1970")
-}
+pub use crate::clock::now;
 
 /// Waits until `look` finds something, looking every 2 ms; panics with `what` when `bound` has passed.
 pub fn until<T>(what: &str, bound: Duration, look: impl FnMut() -> Option<T>) -> T {

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use lab::{Kind, wait};
+use lab::{Kind, clock, wait};
 
 use crate::judge::millis;
 use crate::observer::Record;
-use crate::plan::{Episode, Step, plan};
+use crate::plan::{Choice, Episode, Step, plan};
 use crate::site::{ADDRESSES, CONSTANT, Hosts, Site, USUAL, VRIDS};
 use crate::verdict::{Findings, judge};
 
@@ -40,15 +40,29 @@ pub(crate) struct Report {
     pub(crate) broken: usize,
 }
 
-/// Runs the faults of a seed on one agent; with `patient`, being slow breaks no promise.
-pub(crate) fn run(hosts: &Hosts, kind: &Kind, seed: u64, faults: usize, patient: bool) -> Report {
+/// Which campaign.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course {
+    /// What the faults are chosen by.
+    pub(crate) seed: u64,
+    /// How many.
+    pub(crate) faults: usize,
+    /// Whether being slow breaks no promise.
+    pub(crate) patient: bool,
+    /// Whether the machine's clock is set, too.
+    pub(crate) clock: bool,
+}
+
+/// Runs the faults of a seed on one agent.
+pub(crate) fn run(hosts: &Hosts, kind: &Kind, course: Course) -> Report {
     let mut site = Site::new(hosts, kind, VRIDS.len(), USUAL);
     let mut report = Report::default();
     site.start(0);
     site.start(1);
     assert!(site.settle(3 * PATIENCE), "{} does not settle at its start", kind.name());
-    let instances = u64::try_from(VRIDS.len()).expect("there are few");
-    for (number, episode) in plan(seed, faults, CONSTANT as u64, instances).iter().enumerate() {
+    let Course { seed, faults, patient, clock } = course;
+    let choice = Choice { addresses: CONSTANT as u64, instances: VRIDS.len() as u64, clock };
+    for (number, episode) in plan(seed, faults, choice).iter().enumerate() {
         let begun = wait::now();
         let logs = logs(&site);
         site.diary.turn_over();
@@ -203,6 +217,7 @@ fn stalls(log: &str, now: u64) -> Vec<(u64, u64)> {
         let [hours, minutes, seconds, thousandths] = clock.collect::<Option<Vec<_>>>()?.try_into().ok()?;
         let day = now - now % 86_400_000_000_000;
         let to = day + (((hours * 60 + minutes) * 60 + seconds) * 1000 + thousandths) * 1_000_000;
+        let to = clock::at(to);
         let late = u64::try_from(Duration::try_from_secs_f64(late / 1e3).ok()?.as_nanos()).ok()?;
         Some((to.saturating_sub(late), to))
     };

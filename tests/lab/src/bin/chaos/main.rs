@@ -6,7 +6,7 @@
 //! | `observer` | asks and stamps; how an answer counts |
 //! | `judge` | overlaps and silences in stamps |
 //! | `plan` | the faults of a seed |
-//! | `site`, `diary`, `jitter` | two nodes, what is done to them and when |
+//! | `site`, `diary`, `jitter`, `cgroup` | two nodes, what is done to them and when |
 //! | `verdict` | what may be, by what was going on |
 //! | `campaign`, `dark` | the two measurements |
 
@@ -18,6 +18,7 @@
 )]
 
 mod campaign;
+mod cgroup;
 mod dark;
 mod diary;
 mod jitter;
@@ -27,6 +28,7 @@ mod plan;
 mod site;
 mod verdict;
 
+use campaign::Course;
 use lab::vipd::Programs;
 use lab::{Kind, contender};
 use site::Manner;
@@ -36,13 +38,11 @@ struct Options {
     dark: bool,
     manner: Manner,
     rounds: usize,
-    seed: u64,
-    faults: usize,
+    course: Course,
     keepalived: bool,
-    quick: bool,
 }
 
-const USAGE: &str = "usage: chaos [--seed S] [--faults N] [--keepalived] [--quick]
+const USAGE: &str = "usage: chaos [--seed S] [--faults N] [--keepalived] [--quick] [--step-clock]
        chaos dark [--rounds N] [--quick] [--tight]
 
 Breaks things under a pair of vipd in network namespaces, and fails if two nodes answer for an address, or nobody does,
@@ -51,6 +51,7 @@ for longer than promised. The same seed gives the same faults.
   --faults N     how many; 200 by default
   --keepalived   the same with keepalived afterwards, for comparison only
   --quick        20 faults, unless --faults follows; agents that are slow are shown and not judged
+  --step-clock   sets the machine's real-time clock, too, and back: everybody on it sees that, so only on one to throw away
 dark: the master is killed or stopped, N times each (50 by default), with vipd and with keepalived.
   --quick        three rounds
   --tight        10 ms adverts and priorities 254 and 253, instead of 100 ms, 150 and 100: the backup that waits least
@@ -81,11 +82,9 @@ fn main() {
         figures.broken
     } else {
         let kinds = &kinds[..=usize::from(options.keepalived)];
-        let run = |kind: &Kind| {
-            (kind.name(), campaign::run(&hosts, kind, options.seed, options.faults, options.quick))
-        };
+        let run = |kind: &Kind| (kind.name(), campaign::run(&hosts, kind, options.course));
         let reports: Vec<_> = kinds.iter().map(run).collect();
-        let seed = options.seed;
+        let seed = options.course.seed;
         println!("\n{}\nSeed {seed}.\n\n{}", contender::surroundings(kinds), campaign::markdown(&reports));
         reports[0].1.broken
     };
@@ -100,22 +99,22 @@ fn options() -> Options {
         dark: false,
         manner: site::USUAL,
         rounds: 50,
-        seed: 1,
-        faults: 200,
+        course: Course { seed: 1, faults: 200, patient: false, clock: false },
         keepalived: false,
-        quick: false,
     };
+    let course = &mut options.course;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|number| number.parse::<usize>().ok());
         match argument.as_str() {
             "dark" => options.dark = true,
             "--tight" => options.manner = site::TIGHT,
-            "--quick" => (options.quick, options.rounds, options.faults) = (true, 3, 20),
+            "--quick" => (course.patient, options.rounds, course.faults) = (true, 3, 20),
             "--keepalived" => options.keepalived = true,
+            "--step-clock" => course.clock = true,
             "--rounds" => options.rounds = number().unwrap_or_else(|| misused(&argument)),
-            "--faults" => options.faults = number().unwrap_or_else(|| misused(&argument)),
-            "--seed" => options.seed = number().unwrap_or_else(|| misused(&argument)) as u64,
+            "--faults" => course.faults = number().unwrap_or_else(|| misused(&argument)),
+            "--seed" => course.seed = number().unwrap_or_else(|| misused(&argument)) as u64,
             "--help" | "-h" => {
                 println!("{USAGE}");
                 std::process::exit(0);

@@ -8,9 +8,10 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lab::{Agent, Host, Kind, Lab, Node, Router, wait};
+use lab::{Agent, Host, Kind, Lab, Node, Router, clock, wait};
 use nix::sys::signal::Signal;
 
+use crate::cgroup::{Frozen, Groups};
 use crate::diary::Diary;
 use crate::jitter::Jitter;
 use crate::observer::{Observer, TICK, Way};
@@ -96,7 +97,11 @@ pub(crate) struct Site {
     manner: Manner,
     kind: Kind,
     agents: [Option<Box<dyn Agent>>; 2],
+    groups: Option<Groups>,
     frozen: [bool; 2],
+    paused: [Option<Frozen>; 2],
+    /// By how much the machine's clock was set, in milliseconds.
+    stepped: i64,
     wanted: Wanted,
     jitter: Option<Jitter>,
 }
@@ -121,7 +126,10 @@ impl Site {
             manner,
             kind: kind.clone(),
             agents: [None, None],
+            groups: hosts.groups.clone(),
             frozen: [false; 2],
+            paused: [None, None],
+            stepped: 0,
             wanted: Wanted { instances, lowered: [false; 2], more: false, stepped: [false; 2] },
             jitter: None,
         }
@@ -143,6 +151,10 @@ impl Site {
             Step::Kill(node) => self.kill(node),
             Step::Freeze(node) => self.freeze(node),
             Step::Thaw(node) => self.thaw(node),
+            Step::Pause(node) => self.pause(node),
+            Step::Unpause(node) => self.unpause(node),
+            Step::Upgrade(node) => self.upgrade(node),
+            Step::SetClock(by) => self.step_clock(by),
             Step::Stop(node) => self.stop(node),
             Step::Start(node) => self.start(node),
             Step::Inspect => self.inspect(),
@@ -183,7 +195,8 @@ impl Site {
             Step::GiveUp(node) => self.tell(step, |site| site.step_down(node, true)),
             Step::Resume(node) => self.tell(step, |site| site.step_down(node, false)),
             Step::CheckDown(node) => self.tell(step, |site| {
-                fs::remove_file(healthy(&site.nodes[node])).expect("the file that is checked is there");
+                // Down for another reason already, perhaps.
+                drop(fs::remove_file(healthy(&site.nodes[node])));
             }),
             Step::CheckUp(node) => self.tell(step, |site| {
                 fs::write(healthy(&site.nodes[node]), "").expect("write the file that is checked");
@@ -250,7 +263,7 @@ impl Site {
     }
 
     fn is_awake(&self, node: usize) -> bool {
-        self.agents[node].is_some() && !self.frozen[node]
+        self.agents[node].is_some() && !self.frozen[node] && self.paused[node].is_none()
     }
 
     fn kill(&mut self, node: usize) {
@@ -259,10 +272,12 @@ impl Site {
         self.diary.note(format!("Kill({node})"));
         agent.process().kill();
         self.frozen[node] = false;
+        self.paused[node] = None;
     }
 
     fn freeze(&mut self, node: usize) {
-        if let Some(agent) = self.agents[node].as_mut().filter(|_| !self.frozen[node]) {
+        let awake = self.is_awake(node);
+        if let Some(agent) = self.agents[node].as_mut().filter(|_| awake) {
             self.diary.down(node);
             agent.process().freeze();
             self.diary.note(format!("Freeze({node})"));
@@ -277,6 +292,50 @@ impl Site {
             agent.process().thaw();
             self.frozen[node] = false;
         }
+    }
+
+    fn pause(&mut self, node: usize) {
+        let awake = self.is_awake(node);
+        let Some(groups) = &self.groups else { return };
+        if let Some(agent) = self.agents[node].as_mut().filter(|_| awake) {
+            self.diary.down(node);
+            self.paused[node] = Some(groups.freeze(self.nodes[node].name(), agent.process().pid()));
+            self.diary.note(format!("Pause({node})"));
+        }
+    }
+
+    fn unpause(&mut self, node: usize) {
+        if let Some(frozen) = self.paused[node].take() {
+            self.diary.up(node);
+            drop(frozen);
+            self.diary.note(format!("Unpause({node})"));
+        }
+    }
+
+    /// With keepalived, which knows nothing of the kind, a stop and a start.
+    fn upgrade(&mut self, node: usize) {
+        let Kind::Vipd(programs) = self.kind.clone() else {
+            self.stop(node);
+            self.start(node);
+            return;
+        };
+        if !self.is_awake(node) {
+            return;
+        }
+        self.diary.note(format!("Upgrade({node})"));
+        let directory = self.nodes[node].directory().join("vipd");
+        let arguments = ["--runtime-dir", &directory.to_string_lossy(), "upgrade"];
+        let (done, _, complaint) = self.nodes[node].try_run(&programs.vipctl.to_string_lossy(), &arguments);
+        if !done {
+            self.left.push(format!("{}: vipctl upgrade: {complaint}", self.nodes[node].name()));
+        }
+        self.diary.note(format!("{node} goes on as another program"));
+    }
+
+    fn step_clock(&mut self, by: i64) {
+        clock::step(by * 1_000_000);
+        self.stepped += by;
+        self.diary.note(format!("SetClock({by})"));
     }
 
     fn stop(&mut self, node: usize) {
@@ -302,7 +361,8 @@ impl Site {
 
     fn reload(&mut self, node: usize) {
         let configuration = self.configuration(node);
-        if let Some(agent) = self.agents[node].as_mut().filter(|_| !self.frozen[node]) {
+        let awake = self.is_awake(node);
+        if let Some(agent) = self.agents[node].as_mut().filter(|_| awake) {
             agent.reload(&configuration);
         }
     }
@@ -403,10 +463,19 @@ impl Site {
     }
 }
 
+impl Drop for Site {
+    fn drop(&mut self) {
+        if self.stepped != 0 {
+            clock::step(-self.stepped * 1_000_000);
+        }
+    }
+}
+
 /// Two nodes and a client on a switch.
 pub(crate) struct Hosts {
     nodes: [Host; 2],
     client: Host,
+    groups: Option<Groups>,
     _lab: Lab,
 }
 
@@ -414,7 +483,11 @@ impl Hosts {
     /// Builds them.
     pub(crate) fn new() -> Self {
         let lab = Lab::new();
-        Self { nodes: [lab.host("lb1"), lab.host("lb2")], client: lab.host("client"), _lab: lab }
+        let groups = Groups::find();
+        if groups.is_none() {
+            println!("no control groups of the second version: nobody is frozen by them");
+        }
+        Self { nodes: [lab.host("lb1"), lab.host("lb2")], client: lab.host("client"), groups, _lab: lab }
     }
 }
 

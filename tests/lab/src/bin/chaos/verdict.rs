@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the first was dead or hung | 0 ms |
 //! | the second was dead, hung, or started or let go on less than an interval before | 0 ms |
+//! | nothing was done but an upgrade in place, or the clock was set | 0 ms |
 //! | frames were dropped, or had been until an interval and 5 ms before | as long as that lasts |
 //! | both were alive: preemption, step-down, stop, a check, a priority | 5 ms, and as long as adverts were held up |
 //! | the first died while the second, of higher priority, was taking over without waiting | excepted in the manual |
@@ -14,6 +15,8 @@
 //! For the first two rows the answers of all kinds are one stream: a node that answers ARP and another that takes the
 //! datagrams are two. In a hand-over of the living the old master goes on serving those who have not heard of the new one,
 //! on purpose; so there each kind of question has its own stream.
+//!
+//! After an upgrade in place or a step of the clock, if nothing else was done, nobody else may take over either.
 //!
 //! Nobody may answer for `Master_Down_Interval` and 50 ms after the last thing that was done.
 //!
@@ -83,6 +86,9 @@ pub(crate) fn judge(
                 weigh(&mut findings, record, diary, episode, address, ways, &overlap);
             }
         }
+    }
+    if is_unmoved(episode) {
+        findings.slow.extend(VRIDS.into_iter().filter_map(|vrid| took_over(record, vrid)));
     }
     let last = diary.notes.iter().map(|(at, _)| *at).max().unwrap_or(begun);
     let limit = master_down(lowest, episode) + 50.0 + lateness(record);
@@ -180,10 +186,26 @@ fn allowance(
     if diary.down_since(newer, at).is_some() {
         return Allowance::Never("the second was dead or hung");
     }
+    if is_unmoved(episode) {
+        return Allowance::Never("nothing was done that is a reason to take over");
+    }
     if diary.is_new(newer, at, interval) {
         return Allowance::Never("the second had only just begun or gone on");
     }
     Allowance::HandOver(HAND_OVER + late.unwrap_or(0.0) + lateness(record))
+}
+
+/// Whether nothing was done in an episode that an agent may let a virtual router go for.
+fn is_unmoved(episode: &Episode) -> bool {
+    episode.second.is_none() && matches!(episode.fault, Fault::Upgrade { .. } | Fault::StepClock { .. })
+}
+
+/// Says so if more than one node was master of a virtual router.
+fn took_over(record: &Record, vrid: u8) -> Option<String> {
+    let mut masters = record.adverts.iter().filter(|advert| advert.vrid == vrid && advert.priority > 0);
+    let first = masters.next()?;
+    let other = masters.find(|advert| advert.node != first.node)?;
+    Some(format!("virtual router {vrid} went from lb{} to lb{} for nothing", first.node + 1, other.node + 1))
 }
 
 /// What the observer's questions were late by at most, in milliseconds.
