@@ -9,6 +9,9 @@
 //!   +-> BACKUP: shut, removed, as anything left behind        <----+ a lease that is about to end, a fault
 //! ```
 //!
+//! The gate is made anew meanwhile, with a lease that ends when it ended before. An advert that leaves while that is being done
+//! may move the end of the old one only, and the next is an interval away. So there is one more as soon as the gate is made.
+//!
 //! The lease is what makes this safe: who adopts it is, to everybody else, the agent that went silent a moment ago. A
 //! lease that is over has let somebody else begin, and is never adopted. Nor is the fourth within a minute, unless it was
 //! handed on: an agent that keeps falling is better replaced by another node. What is not adopted although its lease lives is resigned
@@ -35,6 +38,8 @@ pub(super) struct Heritage {
     renounced: Option<Estate>,
     /// Whether that agent ended on purpose.
     handed_on: bool,
+    /// Whether the first advert left before the gates were made.
+    unconfirmed: bool,
     /// When it was last adopted from an agent that fell.
     adoptions: Vec<Instant>,
 }
@@ -210,7 +215,15 @@ impl Instance {
         if !self.heritage.handed_on {
             self.heritage.adoptions.push(now);
         }
+        self.heritage.unconfirmed = !self.gates.are_open();
         self.pass(now, Input::Adopt, out);
+    }
+
+    /// The gates are made: what it said before may have moved the ends of those that were there.
+    pub(super) fn confirm(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.gates.are_open() && core::mem::take(&mut self.heritage.unconfirmed) {
+            self.pass(now, Input::Repeat, out);
+        }
     }
 }
 

@@ -220,7 +220,7 @@ impl Instance {
         let had = gate.asked.is_some() && !matches!(gate.answer, Some(Gating::Unavailable(_)));
         gate.answer = Some(gated.state.clone());
         match &gated.state {
-            Gating::Open | Gating::Unavailable(_) => {}
+            Gating::Open | Gating::Unavailable(_) => self.confirm(now, out),
             Gating::Dark if self.is_heir() => {
                 if !self.gates.are_open() {
                     self.renounce(now, "its lease is over", out);

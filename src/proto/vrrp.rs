@@ -128,6 +128,8 @@ pub enum Input {
     Advert(Heard),
     /// The same, but whether a master yields to its sender is decided elsewhere: it answers and stays.
     Contender(Heard),
+    /// A master's last advert may not have counted where it has to: say it again.
+    Repeat,
     /// Every advert received before this moment has been heard.
     Silence(Instant),
     /// All routers that move together are ready: become master.
@@ -264,6 +266,7 @@ impl Router {
             Input::Tick
             | Input::Advert(_)
             | Input::Contender(_)
+            | Input::Repeat
             | Input::Silence(_)
             | Input::Promote
             | Input::Yield
@@ -297,7 +300,7 @@ impl Router {
             Input::Promote => self.take_over(now, out),
             Input::Stalled => self.state = State::Backup { wait: Wait::Advert(now), preempt_at },
             Input::Stop => self.state = State::Init,
-            Input::Start | Input::Adopt | Input::Tick | Input::Yield | Input::Resign => {}
+            Input::Start | Input::Adopt | Input::Tick | Input::Repeat | Input::Yield | Input::Resign => {}
         }
     }
 
@@ -359,6 +362,7 @@ impl Router {
                     self.state = State::Master { next_advert, replied };
                 }
             }
+            Input::Repeat => self.take_over(now, out),
             Input::Advert(heard) if self.is_beaten_by(&heard) => self.yield_to(heard, out),
             Input::Advert(heard) | Input::Contender(heard) => {
                 self.answer(now, heard, next_advert, replied, out);

@@ -13,6 +13,8 @@ use vipd::time::Instant;
 #[derive(Debug, Default)]
 pub(crate) struct Gates {
     fitted: BTreeMap<RouterId, Fitted>,
+    /// When leases ended that an agent found as it started.
+    left: BTreeMap<RouterId, Instant>,
     /// The machine's clock.
     now: Instant,
 }
@@ -42,10 +44,23 @@ impl Gates {
     }
 
     /// Nothing is known any more: an agent's first order replaces what another one left, but for leases of these terms.
+    /// These begin as they were found: an advert that left while the change was on its way moved the old ones.
     pub(crate) fn replace(&mut self, inherited: &BTreeMap<RouterId, u64>) {
         self.fitted.retain(|router, fitted| {
             fitted.gate.lease.is_some_and(|lease| inherited.get(router) == Some(&lease.term))
         });
+        for (router, fitted) in &mut self.fitted {
+            if let (Lit::Until(end), Some(left)) = (&mut fitted.lit, self.left.get(router)) {
+                *end = (*end).min(*left);
+            }
+        }
+    }
+
+    /// When a router's lease ends, if it lives, for an agent that starts.
+    pub(crate) fn find(&mut self, router: RouterId) -> Option<Instant> {
+        let end = self.lease(router)?;
+        self.left.insert(router, end);
+        Some(end)
     }
 
     /// When a router's lease ends, if it lives.

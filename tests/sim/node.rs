@@ -94,7 +94,7 @@ impl Node {
                 if bug.is_some_and(Bug::revives) && self.kernel.gates.lease(router).is_none() {
                     self.kernel.gates.revive(router);
                 }
-                if let Some(end) = self.kernel.gates.lease(router) {
+                if let Some(end) = self.kernel.gates.find(router) {
                     estate.leases.insert(family, end);
                     terms.insert(router, inherited.term);
                 }

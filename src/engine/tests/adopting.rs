@@ -53,7 +53,8 @@ fn what_is_as_it_was_left_is_adopted_with_an_advert_at_once() {
     let open = ["open 192.0.2.10/32", "open 2001:db8::10/128"];
     let adverts = ["IPv4 advert 100", "IPv6 advert 100"];
     let announce = "announce 192.0.2.10/32 2001:db8::10/128";
-    assert_eq!(outline(&actions), [&open[..], &adverts[..], &[announce]].concat());
+    // Here the gates are made after the first advert, and want another one.
+    assert_eq!(outline(&actions), [&open[..], &adverts[..], &adverts[..], &[announce]].concat());
     assert_eq!(transitions(&actions), [State::Master]);
     assert_eq!(heir.reason(), Reason::Adopted { left: ms(2_500) });
     let order = gates(&actions).remove(0);
@@ -87,6 +88,20 @@ fn an_heir_that_is_stopped_at_once_hands_over_what_it_adopts() {
         heir.pass(SECOND * 2);
         assert!(heir.engine.is_idle() && heir.kernel.is_empty(), "{:?}", heir.kernel);
     }
+}
+
+#[test]
+fn an_heir_that_spoke_before_its_gates_were_made_says_it_again() {
+    let master = Host::master(only(dual(100)));
+    let mut heir = Host::heir(master.now, only(dual(100)), left_by(&master, ms(300)));
+    (heir.kernel, heir.gated) = (master.kernel.clone(), false);
+    let actions = heir.give(Event::Picture(as_left(&master)));
+    assert_eq!(transitions(&actions), [State::Master]);
+    let orders = gates(&actions);
+    assert_eq!(outline(&heir.give(Event::Gated(gated(&orders[0])))), Vec::<String>::new());
+    let again = heir.give(Event::Gated(gated(&orders[1])));
+    assert_eq!(adverts(&again).len(), 2, "one of each family: {again:?}");
+    assert!(adverts(&heir.give(Event::Gated(gated(&orders[1])))).is_empty());
 }
 
 #[test]

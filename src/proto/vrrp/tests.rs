@@ -199,9 +199,21 @@ fn a_router_that_runs_is_not_adopted() {
 }
 
 #[test]
+fn a_master_repeats_its_advert_and_counts_from_there() {
+    let mut router = master(with(100));
+    assert_eq!(feed(&mut router, after(1), Input::Repeat), [advert(100)]);
+    assert_eq!(router.deadline(), Some(after(1) + SECOND));
+    let mut router = backup(with(100));
+    let before = router.clone();
+    assert_eq!(feed(&mut router, after(1), Input::Repeat), []);
+    assert_eq!(router, before);
+}
+
+#[test]
 fn nothing_but_start_has_an_effect_in_init() {
     let inputs = [
         Input::Tick,
+        Input::Repeat,
         Input::Advert(heard(after(1), 0)),
         Input::Advert(heard(after(1), 50)),
         Input::Advert(heard(after(1), 255)),

@@ -24,6 +24,15 @@ pub(super) enum Turn {
     Cut(Duration),
 }
 
+impl Turn {
+    /// After how long it ends unless adverts leave.
+    pub(super) fn end(self) -> Duration {
+        match self {
+            Self::Begin(end) | Self::Cut(end) => end,
+        }
+    }
+}
+
 /// The messages. `turns` are for routers that are lit afterwards.
 pub(super) fn change(
     old: &Standing,

@@ -252,8 +252,9 @@ impl Table {
         let over = self.over.get(&id) == Some(&lease.term);
         let left = lease.until.since(clock::now());
         let turn = if self.doubtful && self.inherited.get(&id) == Some(&lease.term) {
-            // What the kernel says counts: it knows whether the last adverts left.
-            self.lease(id, on)?.map(|lives| Some(Turn::Begin(lives.min(left))))
+            // What the kernel says counts: it knows whether the last adverts left, and whether others have since.
+            let end = |lives: Duration| if lease.cut { lives.min(left) } else { lives };
+            self.lease(id, on)?.map(|lives| Some(Turn::Begin(end(lives))))
         } else if known == Some(leased) {
             match (fresh, self.remaining(id, on)?) {
                 (_, None) => None,
@@ -265,7 +266,7 @@ impl Table {
         };
         match turn {
             Some(None) => Ok((leased, None)),
-            Some(Some(turn)) if !left.is_zero() => Ok((leased, Some(turn))),
+            Some(Some(turn)) if !turn.end().is_zero() => Ok((leased, Some(turn))),
             Some(Some(_)) | None => {
                 self.over.insert(id, lease.term);
                 Ok((Light::Dark, None))
