@@ -1,4 +1,4 @@
-//! The test bed: two load balancers and a client, and a pair of agents on it.
+//! The test bed: two load balancers, a client and a stranger, and a pair of agents on it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use lab::probe::Echo;
 use lab::{Agent, Host, Kind, Lab, Node, Sniffer, until, wait};
 
-/// Two load balancers and a client on one switch.
+/// Two load balancers, a client and a stranger on one switch.
 pub(crate) struct Bed {
     /// The one with the higher priority.
     pub(crate) lb1: Host,
@@ -15,6 +15,8 @@ pub(crate) struct Bed {
     pub(crate) lb2: Host,
     /// The client.
     pub(crate) client: Host,
+    /// Somebody else.
+    pub(crate) stranger: Host,
     /// What the client's interface hears.
     pub(crate) sniffer: Sniffer,
     _echoes: [Echo; 2],
@@ -29,9 +31,10 @@ impl Bed {
     pub(crate) fn new() -> Self {
         let lab = Lab::new();
         let (lb1, lb2, client) = (lab.host("lb1"), lab.host("lb2"), lab.host("client"));
+        let stranger = lab.host("stranger");
         let sniffer = Sniffer::on(&client);
         let echoes = [Echo::on(&lb1), Echo::on(&lb2)];
-        Self { lb1, lb2, client, sniffer, _echoes: echoes, _lab: lab }
+        Self { lb1, lb2, client, stranger, sniffer, _echoes: echoes, _lab: lab }
     }
 
     /// Starts a pair: the first with priority 150, the second with 100.

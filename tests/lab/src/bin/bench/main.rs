@@ -1,4 +1,4 @@
-//! Takeover, hand-over, reload, healing and idling of vipd, measured beside Debian's keepalived in the same run.
+//! Takeover, hand-over, reload, healing, idling and floods of vipd, measured beside Debian's keepalived in the same run.
 //!
 //! The two alternate in small blocks, so that a slow minute of the machine falls on both. Everything happens in
 //! network namespaces of this program.
@@ -12,7 +12,9 @@
 
 mod bed;
 mod cut;
+mod flood;
 mod idle;
+mod lease;
 mod reload;
 mod stop;
 mod table;
@@ -30,7 +32,7 @@ struct Options {
     only: Vec<String>,
 }
 
-const USAGE: &str = "usage: bench [--quick] [cut] [thousand] [stop] [reload] [idle]
+const USAGE: &str = "usage: bench [--quick] [cut] [thousand] [stop] [reload] [idle] [lease] [flood]
 
 Measures vipd against keepalived in network namespaces and prints a table in Markdown.
   --quick   few rounds: shows that it works, not how well
@@ -66,6 +68,13 @@ fn main() {
     if wanted("idle") {
         idle::measure(&bed, &kinds, Duration::from_secs(if options.quick { 5 } else { 30 }), &mut table);
     }
+    let stretch = |full: u64| Duration::from_secs(if options.quick { 2 } else { full });
+    if wanted("lease") {
+        lease::measure(&bed, &kinds, rounds(6), stretch(5), &mut table);
+    }
+    if wanted("flood") {
+        flood::measure(&bed, &kinds, rounds(5), stretch(5), &mut table);
+    }
     println!("\n{}", table.markdown(&contender::surroundings(&kinds)));
     if kinds.len() == 2 && !options.quick && table.failed() {
         std::process::exit(1);
@@ -77,7 +86,9 @@ fn options() -> Options {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--quick" => options.quick = true,
-            "cut" | "thousand" | "stop" | "reload" | "idle" => options.only.push(argument),
+            "cut" | "thousand" | "stop" | "reload" | "idle" | "lease" | "flood" => {
+                options.only.push(argument);
+            }
             "--help" | "-h" => {
                 println!("{USAGE}");
                 std::process::exit(0);
