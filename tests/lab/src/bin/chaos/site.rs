@@ -215,6 +215,8 @@ impl Site {
                 return None;
             }
             let calm = self.observer.look(|record| {
+                let asked = record.rounds.iter().rev().take_while(|at| **at >= since).count();
+                let some = (asked * 2 / 5).max(FEWEST);
                 let recent: Vec<_> = record.answers.iter().rev().take_while(|a| a.at >= since).collect();
                 ADDRESSES.iter().enumerate().filter(|(_, a)| a.instance < self.wanted.instances).all(
                     |(place, address)| {
@@ -222,7 +224,7 @@ impl Site {
                         let of_it = || recent.iter().filter(|answer| answer.address == place);
                         let seen = |way| of_it().filter(|answer| answer.way == way).count();
                         let there = address.constant || self.wanted.more;
-                        let enough = !there || (seen(Way::Claim) >= ENOUGH && seen(Way::Echo) >= ENOUGH);
+                        let enough = !there || (seen(Way::Claim) >= some && seen(Way::Echo) >= some);
                         enough && of_it().all(|answer| answer.node == master)
                     },
                 )
@@ -494,9 +496,9 @@ impl Hosts {
 /// The priority of an instance on the node that it prefers no longer.
 const LOWERED: u8 = 60;
 
-/// How long a settled state has to last, in nanoseconds, and how often the master must have answered in it.
+/// How long a settled state has to last, in nanoseconds, and how often the master must have answered in it at least.
 const CALM: u64 = 60_000_000;
-const ENOUGH: usize = 8;
+const FEWEST: usize = 2;
 /// How long after the last step it may begin, in nanoseconds: more than an interval with it.
 const HEARD: u64 = 80_000_000;
 
