@@ -62,6 +62,24 @@ fn cpu(pid: u32) -> Duration {
     Duration::from_nanos(used.sum())
 }
 
+/// How long the threads of a process with these names waited for a processor so far; all its threads, if none has.
+pub fn waited(pid: u32, names: &[&str]) -> Duration {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
+    let waits: Vec<(bool, u64)> = tasks
+        .filter_map(|task| {
+            let path = task.ok()?.path();
+            let name = fs::read_to_string(path.join("comm")).ok()?;
+            let schedstat = fs::read_to_string(path.join("schedstat")).ok()?;
+            let waited = schedstat.split_whitespace().nth(1)?.parse::<u64>().ok()?;
+            Some((names.contains(&name.trim()), waited))
+        })
+        .collect();
+    let any = waits.iter().any(|(named, _)| *named);
+    Duration::from_nanos(
+        waits.into_iter().filter(|(named, _)| *named || !any).map(|(_, waited)| waited).sum(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,6 +68,7 @@ fn main() {
     if wanted("idle") {
         idle::measure(&bed, &kinds, Duration::from_secs(if options.quick { 5 } else { 30 }), &mut table);
     }
+    let rounds = |full: usize| if options.quick { 1 } else { full };
     let stretch = |full: u64| Duration::from_secs(if options.quick { 2 } else { full });
     if wanted("lease") {
         lease::measure(&bed, &kinds, rounds(6), stretch(5), &mut table);

@@ -64,13 +64,14 @@ pub(crate) fn run(hosts: &Hosts, kind: &Kind, course: Course) -> Report {
     let choice = Choice { addresses: CONSTANT as u64, instances: VRIDS.len() as u64, clock };
     for (number, episode) in plan(seed, faults, choice).iter().enumerate() {
         let begun = wait::now();
-        let logs = logs(&site);
+        let (logs, waited) = (logs(&site), site.waited());
         site.diary.turn_over();
         site.observer.forget(begun);
         wait::observe(Duration::from_millis(episode.lead));
         perform(&mut site, episode);
         let settled = site.settle(PATIENCE);
         let record = site.observer.record();
+        site.diary.waited = longest_wait(waited, site.waited());
         for (node, from) in logs.iter().enumerate() {
             let log = log(&site.nodes[node]);
             for (from, to) in stalls(log.get(*from..).unwrap_or(""), wait::now()) {
@@ -198,6 +199,15 @@ impl Row {
     }
 }
 
+/// How long an agent waited for a processor between two looks at most, in milliseconds.
+fn longest_wait(before: [(u32, Duration); 2], after: [(u32, Duration); 2]) -> f64 {
+    let since = |(before, after): ((u32, Duration), (u32, Duration))| {
+        if before.0 == after.0 { after.1.saturating_sub(before.1) } else { after.1 }
+    };
+    let waits = before.into_iter().zip(after).map(since);
+    waits.max().unwrap_or_default().as_secs_f64() * 1e3
+}
+
 /// How long the logs are.
 fn logs(site: &Site) -> Vec<usize> {
     site.nodes.iter().map(|node| log(node).len()).collect()
@@ -240,6 +250,8 @@ fn told(
     for broken in &found.broken {
         writeln!(out, "broken: {broken}").expect("a string takes all");
     }
+    let waited = site.diary.waited;
+    writeln!(out, "an agent waited {waited:.1} ms for a processor").expect("a string takes all");
     let mut lines: Vec<(u64, String)> = site.diary.notes.clone();
     lines.extend(turns(record));
     lines.sort_by_key(|(at, _)| *at);

@@ -110,7 +110,7 @@ fn both(figures: &mut Figures, kind: &Kind, name: &str, overlap: Option<Overlap>
 /// The longest overlap for an address that began between two moments, whatever was asked.
 fn longest(record: &Record, address: usize, from: u64, to: u64) -> Option<Overlap> {
     let of_it = record.answers.iter().filter(|answer| answer.address == address);
-    let all = overlaps(of_it.map(|answer| (answer.at, answer.node)), 8);
+    let all = overlaps(&record.rounds, of_it.map(|answer| (answer.at, answer.node)), 8);
     all.into_iter().filter(|o| (from..to).contains(&o.from)).max_by_key(|o| o.to - o.from)
 }
 

@@ -17,6 +17,10 @@ pub(crate) struct Diary {
     bare: [Vec<Span>; 2],
     /// When frames were dropped or held up.
     splits: Vec<Span>,
+    /// How long an agent waited for a processor at most, in milliseconds.
+    pub(crate) waited: f64,
+    /// Whether an agent said that it got none for a while.
+    pub(crate) has_stalled: bool,
 }
 
 /// A time when the two could not hear each other.
@@ -49,6 +53,7 @@ impl Diary {
     /// Forgets what is over.
     pub(crate) fn turn_over(&mut self) {
         self.notes.clear();
+        self.has_stalled = false;
         for spans in self.down.iter_mut().chain(&mut self.bare).chain([&mut self.splits]) {
             spans.retain(|span| span.to.is_none());
         }
@@ -74,6 +79,7 @@ impl Diary {
 
     /// An agent got no processor between two moments, as it says itself: the machine's own hang.
     pub(crate) fn stalled(&mut self, node: usize, from: u64, to: u64) {
+        self.has_stalled = true;
         self.down[node].push(Span { from, to: Some(to) });
         self.woken[node].push(to);
         self.notes.push((to, format!("lb{} was stalled since {:.1} ms before", node + 1, millis(to - from))));

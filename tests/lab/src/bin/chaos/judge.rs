@@ -3,7 +3,8 @@
 //! When an address moves from X to Y its answers read `XXXXYYYY`: one change. They overlap when they read
 //! `XXXYXYXYYY`: the second to answer had begun and the first went on. The overlap is the time from the second's first
 //! answer to the first's last one. If the second gave up again (`XXXYXXX`) it is the time until the first was heard
-//! again. One question to all that two nodes answer is an overlap, too.
+//! again. One question to all that two nodes answer is an overlap, too. It is none if the first let questions
+//! pass, and all those that the second answered: then the address moved, and moved back.
 
 /// Two nodes that both answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +34,13 @@ struct Turn {
     count: usize,
 }
 
-/// All overlaps in answers that are in order of time. A turn of `real` answers and more is one that the address
-/// really made: two that both answer take turns after each question.
-pub(crate) fn overlaps(answers: impl Iterator<Item = (u64, usize)>, real: usize) -> Vec<Overlap> {
+/// All overlaps in answers to questions of these moments, all in order of time. A turn of `real` answers and more is one
+/// that the address really made: two that both answer take turns after each question.
+pub(crate) fn overlaps(
+    rounds: &[u64],
+    answers: impl Iterator<Item = (u64, usize)>,
+    real: usize,
+) -> Vec<Overlap> {
     let mut turns: Vec<Turn> = Vec::new();
     for (at, node) in answers {
         match turns.last_mut() {
@@ -46,12 +51,19 @@ pub(crate) fn overlaps(answers: impl Iterator<Item = (u64, usize)>, real: usize)
             _ => turns.push(Turn { node, first: at, last: at, count: 1 }),
         }
     }
+    let asked = |at: u64| rounds.partition_point(|round| *round <= at);
+    let alone = |before: &Turn, turn: &Turn, after: &Turn| {
+        let (left, came) = (asked(before.last), asked(after.first));
+        left < asked(turn.first) && asked(turn.last) < came && came - left > MISSED
+    };
+    let is_real =
+        |end: usize| turns[end].count >= real || alone(&turns[end - 1], &turns[end], &turns[end + 1]);
     let mut found = Vec::new();
     let mut start = 0;
     while start + 1 < turns.len() {
         // The turns between `start` and `end` are too short to be real.
         let mut end = start + 1;
-        while end + 1 < turns.len() && turns[end].count < real {
+        while end + 1 < turns.len() && !is_real(end) {
             end += 1;
         }
         if end > start + 1 {
@@ -64,6 +76,9 @@ pub(crate) fn overlaps(answers: impl Iterator<Item = (u64, usize)>, real: usize)
     }
     found
 }
+
+/// Who lets so many questions pass, one after the other, did not just miss one.
+const MISSED: usize = 5;
 
 /// The questions to all that two nodes answered, one after the other: an overlap as well, though the order of the
 /// answers does not show it. `answers` are in order of time; each belongs to the newest round before it.
@@ -116,7 +131,8 @@ mod tests {
     fn read(text: &str) -> Vec<Overlap> {
         let answers = text.bytes().enumerate().filter(|(_, byte)| *byte != b'.');
         let nodes = answers.map(|(at, byte)| (at as u64 * 1000, usize::from(byte - b'a')));
-        overlaps(nodes, 3)
+        let rounds: Vec<u64> = (0..text.len()).map(|at| at as u64 * 1000).collect();
+        overlaps(&rounds, nodes, 3)
     }
 
     #[test]
@@ -137,6 +153,17 @@ mod tests {
     fn an_answer_out_of_turn_is_an_overlap() {
         assert_eq!(read("aaabaaa"), [Overlap { from: 3000, to: 4000, older: 0, newer: 1 }]);
         assert_eq!(read("bbb.aa.bbb"), [Overlap { from: 4000, to: 7000, older: 1, newer: 0 }]);
+    }
+
+    #[test]
+    fn a_short_turn_in_a_silence_of_the_other_is_a_move_and_a_move_back() {
+        assert_eq!(read("aaa...bb.aaa"), []);
+        assert_eq!(read("aaa.b....aaa"), []);
+        assert!(!read("aaabb.aaa").is_empty(), "questions get lost");
+        // Both answer the third question.
+        let both = [(1, 0), (101, 0), (201, 0), (203, 1), (701, 0)];
+        let rounds: Vec<u64> = (0..9).map(|round| round * 100).collect();
+        assert!(!overlaps(&rounds, both.into_iter(), 3).is_empty());
     }
 
     #[test]

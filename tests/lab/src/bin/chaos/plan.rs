@@ -21,6 +21,7 @@ pub(crate) enum Fault {
     Hang { node: usize, millis: u64 },
     Pause { node: usize, millis: u64 },
     Restart { node: usize },
+    HandOn { node: usize },
     StopBoth,
     Upgrade { node: usize },
     Cut { node: usize, millis: u64 },
@@ -52,6 +53,8 @@ pub(crate) enum Step {
     Pause(usize),
     Unpause(usize),
     Stop(usize),
+    /// Ends the agent and leaves everything to the next one.
+    HandOn(usize),
     Start(usize),
     /// Has another program of the same build go on in the agent's place.
     Upgrade(usize),
@@ -92,6 +95,7 @@ impl Fault {
             Self::Hang { node, millis } => vec![(0, Step::Freeze(node)), (millis, Step::Thaw(node))],
             Self::Pause { node, millis } => vec![(0, Step::Pause(node)), (millis, Step::Unpause(node))],
             Self::Restart { node } => vec![(0, Step::Stop(node)), (0, Step::Start(node))],
+            Self::HandOn { node } => vec![(0, Step::HandOn(node)), (0, Step::Start(node))],
             Self::StopBoth => {
                 let stops = [0, 1].map(|node| (0, Step::Stop(node)));
                 let starts = [0, 1].map(|node| (0, Step::Start(node)));
@@ -135,6 +139,7 @@ impl Fault {
             Self::Hang { .. } => "SIGSTOP, SIGCONT",
             Self::Pause { .. } => "frozen by control group, thawed",
             Self::Restart { .. } => "stopped and started",
+            Self::HandOn { .. } => "SIGUSR2, started again",
             Self::StopBoth => "both stopped and started",
             Self::Upgrade { .. } => "upgraded in place",
             Self::Cut { .. } => "cut off",
@@ -185,7 +190,10 @@ impl fmt::Display for Fault {
                 write!(f, "{} {}, {times} times {millis} ms", name(node), self.kind())
             }
             Self::StepClock { by, millis } => write!(f, "{}, {by:+} ms, {millis} ms", self.kind()),
-            Self::Restart { node } | Self::Upgrade { node } | Self::DeleteTable { node } => {
+            Self::Restart { node }
+            | Self::HandOn { node }
+            | Self::Upgrade { node }
+            | Self::DeleteTable { node } => {
                 write!(f, "{} {}", name(node), self.kind())
             }
             Self::StopBoth => f.write_str(self.kind()),
@@ -260,10 +268,11 @@ pub(crate) fn plan(seed: u64, count: usize, choice: Choice) -> Vec<Episode> {
 fn fault(dice: &mut Dice, choice: Choice) -> Fault {
     let (node, millis) = (dice.node(), dice.roll(20, 800));
     let choose = |dice: &mut Dice, among: u64| usize::try_from(dice.roll(0, among - 1)).unwrap_or(0);
-    match dice.roll(0, if choice.clock { 29 } else { 27 }) {
+    match dice.roll(0, if choice.clock { 35 } else { 27 }) {
         0..=3 => Fault::Crash { node, millis },
         4..=5 => Fault::Hang { node, millis },
         6..=7 => Fault::Pause { node, millis },
+        8 if millis % 2 == 0 => Fault::HandOn { node },
         8 => Fault::Restart { node },
         9 => Fault::StopBoth,
         10..=11 => Fault::Upgrade { node },
@@ -291,7 +300,7 @@ fn fault(dice: &mut Dice, choice: Choice) -> Fault {
 
 /// By how many milliseconds the clock is set: more than anybody's patience, so that no stamp can be taken for one of
 /// another time.
-const STEPS: [i64; 6] = [-60_000, -5000, -1000, 1000, 5000, 60_000];
+const STEPS: [i64; 6] = [-3_600_000, -60_000, -10_000, 10_000, 60_000, 3_600_000];
 
 /// A second fault while the first lasts, now and then. What leaves another configuration or no table behind meets
 /// nothing: a dead agent cannot make them again, and the manual says so.
@@ -363,7 +372,7 @@ mod tests {
             let kinds = plan(1, 1000, choice).into_iter().map(|episode| episode.fault.kind());
             kinds.collect::<std::collections::BTreeSet<_>>().len()
         };
-        assert_eq!((kinds(CHOICE), kinds(Choice { clock: true, ..CHOICE })), (22, 23));
+        assert_eq!((kinds(CHOICE), kinds(Choice { clock: true, ..CHOICE })), (23, 24));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lab::{Agent, Host, Kind, Lab, Node, Router, clock, wait};
+use lab::{Agent, Host, Kind, Lab, Node, Router, clock, usage, wait};
 use nix::sys::signal::Signal;
 
 use crate::cgroup::{Frozen, Groups};
@@ -156,6 +156,7 @@ impl Site {
             Step::Upgrade(node) => self.upgrade(node),
             Step::SetClock(by) => self.step_clock(by),
             Step::Stop(node) => self.stop(node),
+            Step::HandOn(node) => self.hand_on(node),
             Step::Start(node) => self.start(node),
             Step::Inspect => self.inspect(),
             Step::Cut(node) => self.impair(step, node, Host::cut),
@@ -202,6 +203,14 @@ impl Site {
                 fs::write(healthy(&site.nodes[node]), "").expect("write the file that is checked");
             }),
         }
+    }
+
+    /// How long each agent's threads that work for answers waited for a processor so far; and which process that is.
+    pub(crate) fn waited(&mut self) -> [(u32, Duration); 2] {
+        [0, 1].map(|node| {
+            let pid = self.agents[node].as_mut().map_or(0, |agent| agent.process().pid());
+            (pid, usage::waited(pid, &["protocol", "route", "gate", "announce"]))
+        })
     }
 
     /// Waits until each address is answered for by the node that is to be its master and by nobody else, in both
@@ -350,6 +359,21 @@ impl Site {
         agent.process().wait(Duration::from_secs(15));
         self.diary.note(format!("{node} has ended"));
         self.diary.down(node);
+    }
+
+    /// With keepalived a stop.
+    fn hand_on(&mut self, node: usize) {
+        if matches!(self.kind, Kind::Keepalived) {
+            return self.stop(node);
+        }
+        if !self.is_awake(node) {
+            return;
+        }
+        let Some(mut agent) = self.agents[node].take() else { return };
+        self.diary.down(node);
+        self.diary.note(format!("HandOn({node})"));
+        agent.process().signal(Signal::SIGUSR2);
+        agent.process().wait(Duration::from_secs(15));
     }
 
     /// Starts the node's agent, if it does not run.

@@ -3,8 +3,8 @@
 //! | when the second began to answer | both may answer for |
 //! |---|---|
 //! | the first was dead or hung | 0 ms |
-//! | the second was dead, hung, or started or let go on less than an interval before | 0 ms |
-//! | nothing was done but an upgrade in place, or the clock was set | 0 ms |
+//! | the second was dead, hung, or started or let go on less than an interval before (`Skew_Time`, if the first resigned) | 0 ms |
+//! | nothing was done but an upgrade, or a restart with SIGUSR2, or the clock was set | 0 ms |
 //! | frames were dropped, or had been until an interval and 5 ms before | as long as that lasts |
 //! | both were alive: preemption, step-down, stop, a check, a priority | 5 ms, and as long as adverts were held up |
 //! | the first died while the second, of higher priority, was taking over without waiting | excepted in the manual |
@@ -16,19 +16,21 @@
 //! datagrams are two. In a hand-over of the living the old master goes on serving those who have not heard of the new one,
 //! on purpose; so there each kind of question has its own stream.
 //!
-//! After an upgrade in place or a step of the clock, if nothing else was done, nobody else may take over either.
+//! After these, if nothing else was done, nobody else may take over either.
 //!
 //! Nobody may answer for `Master_Down_Interval` and 50 ms after the last thing that was done.
 //!
-//! These 5 ms and 50 ms are for agents that get the processor. What the observer itself was late by at most in the
-//! episode is added to both: then the machine had no time for anybody. Nothing is ever added to 0 ms. With `--quick`
+//! These 5 ms and 50 ms are for agents that get the processor. What an agent's threads waited for one in the episode, or
+//! what the observer itself was late by at most, is added to both. Nothing is ever added to 0 ms. With `--quick`
 //! these two are shown and not judged.
+
+use std::time::Duration;
 
 use crate::diary::{Diary, Split};
 use crate::judge::{Overlap, millis, overlaps, silence, twice};
 use crate::observer::{Record, TICK, Way};
 use crate::plan::{Episode, Fault};
-use crate::site::{ADDRESSES, CONSTANT, INTERVAL, VRIDS};
+use crate::site::{ADDRESSES, CONSTANT, INTERVAL, USUAL, VRIDS};
 
 /// What was found in one episode.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +80,7 @@ pub(crate) fn judge(
             let of_it = record.answers.iter().filter(|a| a.address == address && ways.contains(&a.way));
             let of_it = || of_it.clone().map(|a| (a.at, a.node));
             // Two that answer both ways take turns of two.
-            let mut found = overlaps(of_it(), if ways.len() == 1 { 3 } else { 8 });
+            let mut found = overlaps(&record.rounds, of_it(), if ways.len() == 1 { 3 } else { 8 });
             if ways == [Way::Claim] {
                 found.extend(twice(&record.rounds, of_it()));
             }
@@ -87,11 +89,12 @@ pub(crate) fn judge(
             }
         }
     }
-    if is_unmoved(episode) {
+    let late = diary.has_stalled || lateness(record, diary) > millis(nanos(INTERVAL));
+    if is_unmoved(episode) && !late {
         findings.slow.extend(VRIDS.into_iter().filter_map(|vrid| took_over(record, vrid)));
     }
     let last = diary.notes.iter().map(|(at, _)| *at).max().unwrap_or(begun);
-    let limit = master_down(lowest, episode) + 50.0 + lateness(record);
+    let limit = master_down(lowest, episode) + 50.0 + lateness(record, diary);
     for (address, way) in (0..CONSTANT).flat_map(|a| [(a, Way::Claim), (a, Way::Echo)]) {
         let answers =
             || record.answers.iter().filter(move |a| a.address == address && a.way == way).map(|a| a.at);
@@ -165,7 +168,7 @@ fn allowance(
     address: usize,
     overlap: &Overlap,
 ) -> Allowance {
-    let interval = u64::try_from(INTERVAL.as_nanos()).expect("an interval is short");
+    let interval = nanos(INTERVAL);
     let (older, newer, at) = (overlap.older, overlap.newer, overlap.from);
     let late = held_up(episode);
     if late.is_none()
@@ -189,15 +192,22 @@ fn allowance(
     if is_unmoved(episode) {
         return Allowance::Never("nothing was done that is a reason to take over");
     }
-    if diary.is_new(newer, at, interval) {
+    // Who resigned is followed within Skew_Time, and sooner the higher the successor's priority is.
+    let resigned = record.adverts.iter().any(|a| {
+        a.node == older && a.vrid == VRIDS[ADDRESSES[address].instance] && a.priority == 0 && a.at < at
+    });
+    let skew = interval * u64::from(256 - u16::from(USUAL.preferred)) / 256;
+    if diary.is_new(newer, at, if resigned { skew } else { interval }) {
         return Allowance::Never("the second had only just begun or gone on");
     }
-    Allowance::HandOver(HAND_OVER + late.unwrap_or(0.0) + lateness(record))
+    Allowance::HandOver(HAND_OVER + late.unwrap_or(0.0) + lateness(record, diary))
 }
 
 /// Whether nothing was done in an episode that an agent may let a virtual router go for.
 fn is_unmoved(episode: &Episode) -> bool {
-    episode.second.is_none() && matches!(episode.fault, Fault::Upgrade { .. } | Fault::StepClock { .. })
+    let idle =
+        matches!(episode.fault, Fault::Upgrade { .. } | Fault::HandOn { .. } | Fault::StepClock { .. });
+    idle && episode.second.is_none()
 }
 
 /// Says so if more than one node was master of a virtual router.
@@ -208,11 +218,15 @@ fn took_over(record: &Record, vrid: u8) -> Option<String> {
     Some(format!("virtual router {vrid} went from lb{} to lb{} for nothing", first.node + 1, other.node + 1))
 }
 
-/// What the observer's questions were late by at most, in milliseconds.
-fn lateness(record: &Record) -> f64 {
+/// What the machine kept the agents or the observer's questions waiting for at most, in milliseconds.
+fn lateness(record: &Record, diary: &Diary) -> f64 {
     let pauses = record.rounds.windows(2).map(|pair| pair[1] - pair[0]);
-    let tick = u64::try_from(TICK.as_nanos()).expect("a tick is short");
-    millis(pauses.max().unwrap_or(0).saturating_sub(tick))
+    let tick = nanos(TICK);
+    millis(pauses.max().unwrap_or(0).saturating_sub(tick)).max(diary.waited)
+}
+
+fn nanos(stretch: Duration) -> u64 {
+    u64::try_from(stretch.as_nanos()).expect("it is short")
 }
 
 /// How long two may answer when one takes over from another that lives, in milliseconds.
@@ -248,7 +262,7 @@ fn master_down(lowest: u8, episode: &Episode) -> f64 {
     };
     let second = episode.second.map_or(lowest, |(_, fault)| of(&fault));
     let lowest = of(&episode.fault).min(second);
-    let interval = millis(u64::try_from(INTERVAL.as_nanos()).expect("an interval is short"));
+    let interval = millis(nanos(INTERVAL));
     3.0 * interval + interval * f64::from(256 - u16::from(lowest)) / 256.0
 }
 
@@ -298,6 +312,14 @@ mod tests {
         let both = || [answers(0, 0, 105), answers(1, 100, 200)].concat();
         assert!(!judged(both(), Vec::new(), &diary(&[], &[(1, 50 * MS)])).broken.is_empty());
         assert!(!judged(both(), Vec::new(), &diary(&[(1, 50 * MS)], &[])).broken.is_empty());
+    }
+
+    #[test]
+    fn who_has_gone_on_may_follow_one_that_resigned_after_a_skew_time() {
+        let both = || [answers(0, 0, 105), answers(1, 100, 200)].concat();
+        let resigned = vec![Advert { at: 20 * MS, node: 0, vrid: VRIDS[0], ipv6: false, priority: 0 }];
+        assert!(judged(both(), resigned.clone(), &diary(&[], &[(1, 50 * MS)])).broken.is_empty());
+        assert!(!judged(both(), resigned, &diary(&[], &[(1, 70 * MS)])).broken.is_empty());
     }
 
     #[test]
