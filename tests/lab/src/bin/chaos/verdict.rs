@@ -89,8 +89,7 @@ pub(crate) fn judge(
             }
         }
     }
-    let late = diary.has_stalled || lateness(record, diary) > millis(nanos(INTERVAL));
-    if is_unmoved(episode) && !late {
+    if is_unmoved(episode) && !was_late(record, diary, episode) {
         findings.slow.extend(VRIDS.into_iter().filter_map(|vrid| took_over(record, vrid)));
     }
     let last = diary.notes.iter().map(|(at, _)| *at).max().unwrap_or(begun);
@@ -208,6 +207,15 @@ fn is_unmoved(episode: &Episode) -> bool {
     let idle =
         matches!(episode.fault, Fault::Upgrade { .. } | Fault::HandOn { .. } | Fault::StepClock { .. });
     idle && episode.second.is_none()
+}
+
+/// Whether the machine took so long to run a new program, or to run anything, that the other node is right to take over.
+fn was_late(record: &Record, diary: &Diary, episode: &Episode) -> bool {
+    let at = |note: Option<&(u64, String)>| note.map_or(0, |(at, _)| *at);
+    let took = at(diary.notes.last()).saturating_sub(at(diary.notes.first()));
+    // The last advert may have been an interval before.
+    let slow = !matches!(episode.fault, Fault::StepClock { .. }) && took > 2 * nanos(INTERVAL);
+    slow || diary.has_stalled || lateness(record, diary) > millis(nanos(INTERVAL))
 }
 
 /// Says so if more than one node was master of a virtual router.
