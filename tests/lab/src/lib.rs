@@ -14,6 +14,7 @@
 //! | `agent`, `vipd`, `keepalived`, `frr` | one description of a virtual router, three programs that run it |
 //! | `contender` | which of them is measured, and where |
 //! | `nginx` | the service that the addresses lead to |
+//! | `table` | figures, and whether they are what was promised |
 //! | `usage` | processor time and memory of a process tree |
 //! | `clock` | the time of everything, and steps of the machine's clock |
 //! | `wait` | a condition with a bound, the only kind of waiting |
@@ -39,6 +40,7 @@ pub mod nginx;
 pub mod probe;
 pub mod process;
 pub mod sniffer;
+pub mod table;
 pub mod usage;
 pub mod vipd;
 pub mod wait;

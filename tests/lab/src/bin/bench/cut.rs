@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab::{Kind, Node, Probe, Router, until, wait};
 
 use crate::bed::{Bed, SOON, phase};
-use crate::table::{Table, Target};
+use lab::table::{Table, Target};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Rounds with one pair before the other agent has its turn.

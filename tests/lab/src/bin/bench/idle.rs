@@ -7,7 +7,7 @@ use lab::usage::{Usage, of_tree};
 use lab::{Kind, Node, Router, wait};
 
 use crate::bed::{Bed, Pair};
-use crate::table::{Table, Target};
+use lab::table::{Table, Target};
 
 /// The highest number of virtual routers measured on one interface.
 const INSTANCES: u8 = 250;

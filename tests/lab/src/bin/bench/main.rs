@@ -17,14 +17,13 @@ mod idle;
 mod lease;
 mod reload;
 mod stop;
-mod table;
 
 use std::time::Duration;
 
 use bed::Bed;
 use lab::vipd::Programs;
 use lab::{Kind, contender};
-use table::Table;
+use lab::table::Table;
 
 /// What the command line asks for.
 struct Options {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab::{Kind, Node, Probe, Router, wait};
 
 use crate::bed::{Bed, SOON, phase};
-use crate::table::{Table, Target};
+use lab::table::{Table, Target};
 
 fn node(priority: u8) -> Node {
     Router::new("web", 51, priority, "192.0.2.100/24").into()

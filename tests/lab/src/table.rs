@@ -1,10 +1,11 @@
-//! Figures, their medians and spread, and whether they meet their targets.
+//! Figures, their medians and spread, and whether they meet their targets: for the programs that print a table of vipd
+//! beside keepalived.
 
 use std::fmt::Write as _;
 
 /// What vipd promises about a figure.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Target {
+pub enum Target {
     /// The median is below this.
     Median(f64),
     /// The median is below this and not above keepalived's.
@@ -14,39 +15,42 @@ pub(crate) enum Target {
     MedianAsRival(f64, f64),
     /// Every single value is below this.
     Every(f64),
+    /// Every single value is zero: for what is counted.
+    Never,
     /// The median is not above keepalived's.
     Rival,
 }
 
 /// One figure: what was measured of each agent.
 #[derive(Clone, Debug)]
-pub(crate) struct Figure {
+pub struct Figure {
     /// What it is.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Its unit.
-    pub(crate) unit: &'static str,
+    pub unit: &'static str,
     /// The promise.
-    pub(crate) target: Target,
+    pub target: Target,
     /// The values of each agent, by name.
-    pub(crate) values: Vec<(&'static str, Vec<f64>)>,
+    pub values: Vec<(&'static str, Vec<f64>)>,
 }
 
 /// All figures of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub struct Table {
     figures: Vec<Figure>,
 }
 
 impl Table {
-    /// Adds a value to a figure, which is made if it is new.
-    pub(crate) fn add(
+    /// Adds a value to a figure, which is made if it is new; whether the value would keep the promise if it were the
+    /// only one, and there no rival.
+    pub fn add(
         &mut self,
         name: &'static str,
         unit: &'static str,
         target: Target,
         agent: &'static str,
         value: f64,
-    ) {
+    ) -> bool {
         println!("  {agent:<11}{name}: {value:.2} {unit}");
         let at = self.figures.iter().position(|figure| figure.name == name).unwrap_or_else(|| {
             self.figures.push(Figure { name, unit, target, values: Vec::new() });
@@ -57,15 +61,16 @@ impl Table {
             Some((_, values)) => values.push(value),
             None => values.push((agent, vec![value])),
         }
+        target.kept_by(value)
     }
 
     /// Whether any promise is not kept.
-    pub(crate) fn failed(&self) -> bool {
+    pub fn failed(&self) -> bool {
         self.figures.iter().any(|figure| figure.kept() == Some(false))
     }
 
     /// The table, with a line about where it was measured.
-    pub(crate) fn markdown(&self, surroundings: &str) -> String {
+    pub fn markdown(&self, surroundings: &str) -> String {
         let mut out = format!("{surroundings}\n\n");
         out += "| figure | promise | vipd: median (least - most, n) | keepalived | kept |\n|---|---|---|---|---|\n";
         for figure in &self.figures {
@@ -79,6 +84,20 @@ impl Table {
                 .expect("a string takes all");
         }
         out
+    }
+}
+
+impl Target {
+    /// Whether one value keeps the promise by itself.
+    fn kept_by(self, value: f64) -> bool {
+        match self {
+            Self::Median(most)
+            | Self::MedianAndRival(most)
+            | Self::MedianAsRival(most, _)
+            | Self::Every(most) => value < most,
+            Self::Never => value <= 0.0,
+            Self::Rival => true,
+        }
     }
 }
 
@@ -99,7 +118,7 @@ impl Figure {
             Target::MedianAsRival(most, rivals) => {
                 middle < most * rival.map_or(1.0, |rival| (rival / rivals).max(1.0))
             }
-            Target::Every(most) => ours.last().is_some_and(|worst| *worst < most),
+            Target::Every(_) | Target::Never => ours.iter().all(|value| self.target.kept_by(*value)),
             Target::Rival => rival.is_none_or(|rival| middle <= rival),
         })
     }
@@ -112,6 +131,7 @@ impl Figure {
                 format!("< {most} {0} where keepalived takes {rivals} {0}", self.unit)
             }
             Target::Every(most) => format!("< {most} {}, every time", self.unit),
+            Target::Never => "none, every time".to_owned(),
             Target::Rival => "no more than keepalived".to_owned(),
         }
     }
@@ -120,12 +140,17 @@ impl Figure {
         let Some(values) = self.of(agent) else { return "-".to_owned() };
         let (least, most) = (values[0], values[values.len() - 1]);
         let kept = match self.target {
-            Target::Every(limit) => format!("{} of ", values.iter().filter(|value| **value < limit).count()),
+            Target::Every(_) | Target::Never => {
+                format!("{} of ", values.iter().filter(|value| self.target.kept_by(**value)).count())
+            }
             Target::Median(_) | Target::MedianAndRival(_) | Target::MedianAsRival(..) | Target::Rival => {
                 String::new()
             }
         };
-        format!("{:.2} {} ({least:.2} - {most:.2}, {kept}{})", median(&values), self.unit, values.len())
+        // What is counted is whole.
+        let digits = if matches!(self.target, Target::Never) { 0 } else { 2 };
+        let (middle, unit, count) = (median(&values), self.unit, values.len());
+        format!("{middle:.digits$} {unit} ({least:.digits$} - {most:.digits$}, {kept}{count})")
     }
 }
 
