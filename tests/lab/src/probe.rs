@@ -2,7 +2,8 @@
 //!
 //! UDP datagrams with a running number go to the address; the server on each host answers *from the address
 //! asked* with the host's number, so the whole way is tested: neighbour cache, address, firewall, both ways.
-//! Answers carry the kernel's receive stamp. An outage is the longest time between two answers.
+//! Answers carry the kernel's receive stamp. An outage is the longest time between two answers; on a busy machine this
+//! includes pauses of the client's own, so what was lost is counted by question, too.
 
 use std::collections::BTreeMap;
 use std::io::{IoSlice, IoSliceMut};
@@ -37,12 +38,29 @@ pub struct Echo {
 #[derive(Debug)]
 pub struct Probe {
     answers: Answers,
+    questions: Arc<Mutex<Vec<Question>>>,
     _workers: [Worker; 2],
 }
 
 /// What a client heard so far, in order of time. Clones are the same record.
 #[derive(Clone, Debug, Default)]
 pub struct Answers(Arc<Mutex<Vec<Answer>>>);
+
+/// A question, by its place in the order of asking.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    at: u64,
+    answered: bool,
+}
+
+/// Questions that nobody answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// How many.
+    pub count: usize,
+    /// The longest time from one such question to the next one that was answered.
+    pub longest: Duration,
+}
 
 /// One answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,16 +109,16 @@ impl Echo {
     }
 }
 
-/// Answers one datagram from the address it was sent to; `None` if none came, or if that address is gone by now.
+/// Answers one datagram from the address it was sent to, with the number before what it said; `None` if none came, or if that address is gone by now.
 fn echo(socket: &Socket, number: u8) -> Option<usize> {
     let mut buffer = [0; 64];
     let mut space = cmsg_space!(nix::libc::in_pktinfo, nix::libc::in6_pktinfo);
     let mut parts = [IoSliceMut::new(&mut buffer)];
     let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
     let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut space), flags).ok()?;
-    let (from, control) = (message.address?, message.cmsgs().ok()?.next()?);
+    let (from, control, length) = (message.address?, message.cmsgs().ok()?.next()?, message.bytes);
     let answer = [number];
-    let data = [IoSlice::new(&answer)];
+    let data = [IoSlice::new(&answer), IoSlice::new(&buffer[..length])];
     match (control, from.as_sockaddr_in(), from.as_sockaddr_in6()) {
         (ControlMessageOwned::Ipv4PacketInfo(mut info), Some(to), None) => {
             info.ipi_spec_dst = info.ipi_addr;
@@ -124,22 +142,63 @@ impl Probe {
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true).expect("ask for time stamps");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("bound the wait");
         let asking = socket.try_clone().expect("duplicate a descriptor");
-        let answers = Answers::default();
-        let into = answers.clone();
+        let (answers, questions) = (Answers::default(), Arc::new(Mutex::new(Vec::new())));
+        let (into, asked, matched) = (answers.clone(), Arc::clone(&questions), Arc::clone(&questions));
         let mut next = std::time::Instant::now();
         let ask = Worker::repeat("ask", move || {
+            let number = ask(&asked);
             // An unreachable address is what is being measured, so errors are no news.
-            drop(asking.send_to(&[0], (address, PORT)));
+            drop(asking.send_to(&number.to_be_bytes(), (address, PORT)));
             next += Duration::from_millis(1);
             wait::observe(next.saturating_duration_since(std::time::Instant::now()));
         });
         let hear = Worker::repeat("hear", move || {
-            if let Some(answer) = hear(&socket) {
+            if let Some((answer, number)) = hear(&socket) {
+                if let Some(question) = lock(&matched).get_mut(number) {
+                    question.answered = true;
+                }
                 into.push(answer);
             }
         });
-        Self { answers, _workers: [ask, hear] }
+        Self { answers, questions, _workers: [ask, hear] }
     }
+
+    /// The questions asked between two moments that were not answered until now. Give the last ones a moment to be.
+    pub fn lost(&self, from: u64, to: u64) -> Lost {
+        let questions = lock(&self.questions);
+        let asked: Vec<Question> =
+            questions.iter().filter(|q| (from..=to).contains(&q.at)).copied().collect();
+        lost(&asked)
+    }
+}
+
+/// What is missing among `questions`, which are in order of time.
+fn lost(questions: &[Question]) -> Lost {
+    let mut lost = Lost::default();
+    let mut since = None;
+    for question in questions {
+        if let Some(first) = since {
+            lost.longest = lost.longest.max(Duration::from_nanos(question.at - first));
+        }
+        if question.answered {
+            since = None;
+        } else {
+            lost.count += 1;
+            since = since.or(Some(question.at));
+        }
+    }
+    lost
+}
+
+/// Writes down that a question is asked now, and returns its number.
+fn ask(questions: &Mutex<Vec<Question>>) -> u64 {
+    let mut questions = lock(questions);
+    questions.push(Question { at: wait::now(), answered: false });
+    questions.len() as u64 - 1
+}
+
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::ops::Deref for Probe {
@@ -152,13 +211,13 @@ impl std::ops::Deref for Probe {
 
 impl Answers {
     pub(crate) fn push(&self, answer: Answer) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+        lock(&self.0).push(answer);
     }
 
     /// Waits until `host` answers, and returns when it first did after `after`.
     pub fn wait_for(&self, host: &Host, after: u64, bound: Duration) -> u64 {
         wait::until(&format!("{} answers", host.name()), bound, || {
-            let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let answers = lock(&self.0);
             let recent = answers.iter().rev().take_while(|answer| answer.at > after);
             recent.filter(|answer| answer.host == host.number()).last().map(|answer| answer.at)
         })
@@ -166,12 +225,12 @@ impl Answers {
 
     /// The newest answer.
     pub fn latest(&self) -> Option<Answer> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().copied()
+        lock(&self.0).last().copied()
     }
 
     /// All answers that arrived between two moments.
     pub fn between(&self, from: u64, to: u64) -> Vec<Answer> {
-        let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = lock(&self.0);
         answers.iter().filter(|answer| (from..=to).contains(&answer.at)).copied().collect()
     }
 
@@ -205,7 +264,8 @@ pub fn longest_gap(answers: &[Answer], from: u64, to: u64) -> Gap {
     longest
 }
 
-fn hear(socket: &UdpSocket) -> Option<Answer> {
+/// An answer, and the number of the question.
+fn hear(socket: &UdpSocket) -> Option<(Answer, usize)> {
     let mut buffer = [0; 64];
     let mut space = cmsg_space!(TimeSpec);
     let mut parts = [IoSliceMut::new(&mut buffer)];
@@ -214,7 +274,8 @@ fn hear(socket: &UdpSocket) -> Option<Answer> {
         ControlMessageOwned::ScmTimestampns(stamp) => Some(clock::nanos(&stamp)),
         _ => None,
     })?;
-    Some(Answer { at: stamp, host: buffer[0] })
+    let [host, number @ ..] = buffer.first_chunk::<9>()?;
+    Some((Answer { at: stamp, host: *host }, usize::try_from(u64::from_be_bytes(*number)).ok()?))
 }
 
 #[cfg(test)]
@@ -226,6 +287,19 @@ mod tests {
         let answers = [Answer { at: 10, host: 1 }, Answer { at: 20, host: 1 }];
         let gap = longest_gap(&answers, 5, 100);
         assert_eq!((gap.length.as_nanos(), gap.from, gap.before, gap.after), (80, 20, Some(1), None));
+    }
+
+    #[test]
+    fn a_question_is_lost_until_the_next_one_that_is_answered() {
+        let asked = |answered: &[bool]| {
+            let questions = (10..).zip(answered).map(|(at, answered)| Question { at, answered: *answered });
+            let lost = lost(&questions.collect::<Vec<_>>());
+            (lost.count, lost.longest.as_nanos())
+        };
+        assert_eq!(asked(&[true, true, true]), (0, 0));
+        assert_eq!(asked(&[true, false, true, false, false, true]), (3, 2));
+        // Nobody knows how long the last one would have waited.
+        assert_eq!(asked(&[true, false, false, false]), (3, 2));
     }
 
     #[test]

@@ -105,6 +105,8 @@ fn sniffer_probe_and_claims_agree_on_a_takeover_by_keepalived() {
         let gap = probe.longest_gap(from, to);
         assert_eq!((gap.before, gap.after), (Some(1), Some(2)));
         assert!(gap.length > Duration::from_millis(250), "{gap:?}");
+        let lost = probe.lost(from, to);
+        assert!(lost.count > 200 && lost.longest > Duration::from_millis(250), "{lost:?}");
         let last = sniffer.last_advert(a.ipv4().into()).unwrap();
         let taken = until("lb2 announces", SOON, || {
             let announced = sniffer.announcements(b.mac(), last);

@@ -21,9 +21,9 @@ mod stop;
 use std::time::Duration;
 
 use bed::Bed;
+use lab::table::Table;
 use lab::vipd::Programs;
 use lab::{Kind, contender};
-use lab::table::Table;
 
 /// What the command line asks for.
 struct Options {
