@@ -80,7 +80,7 @@ impl Agent for Keepalived {
 }
 
 /// The whole file.
-fn configuration(node: &Node) -> String {
+pub fn configuration(node: &Node) -> String {
     let mut out = String::from("global_defs {\n  script_user root\n}\n");
     for (name, script) in &node.scripts {
         writeln!(out, "vrrp_script {name} {{\n  {script}\n}}").expect("a string takes all");

@@ -1,13 +1,14 @@
 //! The lab: real processes in real network namespaces, all on one Ethernet switch.
 //!
-//! The integration tests, `scripts/demo`, `scripts/bench` and `scripts/chaos` stand on it. It knows nothing of vipd's own
-//! code: frames are decoded by another decoder, agents are driven through their files, their command line
-//! and their signals, so what is measured here is what an operator would see.
+//! The integration tests, `scripts/demo`, `scripts/bench`, `scripts/chaos` and `scripts/booted` stand on it. It knows
+//! nothing of vipd's own code: frames are decoded by another decoder, agents are driven through their files, their
+//! command line and their signals, so what is measured here is what an operator would see.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `isolation` | namespaces of our own, which vanish with the program |
 //! | `network` | the switch, the hosts, cables that can be cut |
+//! | `booted` | a host with a systemd of its own |
 //! | `process` | a program on a host, its log, its end |
 //! | `sniffer`, `frame` | what was on the wire, when |
 //! | `probe`, `http`, `claim` | what a client saw: who answered, for how long nobody did |
@@ -27,6 +28,7 @@
 )]
 
 pub mod agent;
+pub mod booted;
 pub mod claim;
 pub mod clock;
 pub mod contender;
@@ -47,6 +49,7 @@ pub mod wait;
 pub mod worker;
 
 pub use agent::{Agent, Node, Router};
+pub use booted::{Booted, Image};
 pub use contender::Kind;
 pub use http::HttpProbe;
 pub use isolation::{enter, isolated, isolated_as_root};

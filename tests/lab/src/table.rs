@@ -148,7 +148,8 @@ impl Figure {
             }
         };
         // What is counted is whole.
-        let digits = if matches!(self.target, Target::Never) { 0 } else { 2 };
+        let whole = values.iter().all(|value| value.fract().abs() < f64::EPSILON);
+        let digits = if whole && matches!(self.target, Target::Never) { 0 } else { 2 };
         let (middle, unit, count) = (median(&values), self.unit, values.len());
         format!("{middle:.digits$} {unit} ({least:.digits$} - {most:.digits$}, {kept}{count})")
     }

@@ -32,6 +32,11 @@ pub fn of_tree(root: u32) -> Usage {
     })
 }
 
+/// The children of a process.
+pub(crate) fn children(of: u32) -> Vec<u32> {
+    parents().into_iter().filter(|(_, parent)| *parent == of).map(|(child, _)| child).collect()
+}
+
 /// Each process's parent.
 fn parents() -> BTreeMap<u32, u32> {
     let names = fs::read_dir("/proc")

@@ -1,0 +1,173 @@
+//! What an operator does: restart, stop, upgrade, uninstall.
+
+use lab::table::Target;
+use lab::{Booted, until, wait};
+
+use crate::bed::{ADDRESSES, INTERVAL, KEEPALIVED, SOON, VIPD, install_programs};
+use crate::trial::{Promise, Seen, Trial, journal};
+
+const RESTART: Promise =
+    Promise { name: "systemctl restart: lost of 1 kHz probes", unit: "probes", target: Target::Never };
+const RESTART_PEER: Promise = Promise {
+    name: "systemctl restart: transitions of the other node",
+    unit: "transitions",
+    target: Target::Never,
+};
+const STOP: Promise =
+    Promise { name: "systemctl stop: client outage", unit: "ms", target: Target::Median(10.0) };
+const STOP_LEFT: Promise =
+    Promise { name: "systemctl stop: left behind", unit: "things", target: Target::Never };
+const DOWN_LEFT: Promise = Promise {
+    name: "SIGKILL, systemctl stop before the restart: left behind",
+    unit: "things",
+    target: Target::Never,
+};
+const UPGRADE: Promise = Promise {
+    name: "upgrade in place (keepalived: restart): lost of 1 kHz probes",
+    unit: "probes",
+    target: Target::Never,
+};
+const UPGRADE_SILENCE: Promise = Promise {
+    name: "upgrade in place (keepalived: restart): longest time between adverts",
+    unit: "ms",
+    target: Target::Every(1500.0),
+};
+const UPGRADE_PEER: Promise = Promise {
+    name: "upgrade in place (keepalived: restart): transitions of the other node",
+    unit: "transitions",
+    target: Target::Never,
+};
+const UPGRADE_FAILED: Promise = Promise {
+    name: "upgrade in place: not the new program, not the same process, or not adopted",
+    unit: "failures",
+    target: Target::Never,
+};
+const UNINSTALL: Promise =
+    Promise { name: "uninstalled while it ran: left behind", unit: "things", target: Target::Never };
+
+/// Settings of the unit until the next boot.
+const DROP_INS: &str = "/run/systemd/system/vipd.service.d";
+
+/// Restarts the unit.
+pub(crate) fn restart(trial: &mut Trial, agent: &'static str, rounds: usize) {
+    for round in 0..rounds {
+        let seen = trial.watch(agent, round, |bed| {
+            bed.lb1.run(&["systemctl", "restart", agent]);
+            if agent == KEEPALIVED {
+                bed.settle();
+            }
+        });
+        trial.count(RESTART, agent, seen.lost, seen.from);
+        trial.count(RESTART_PEER, agent, seen.transitions, seen.from);
+        if agent == KEEPALIVED {
+            // So does the upgrade of its package.
+            upgraded(trial, agent, seen);
+        }
+    }
+}
+
+/// Stops the unit, and starts it again.
+pub(crate) fn stop(trial: &mut Trial, agent: &'static str, rounds: usize) {
+    for round in 0..rounds {
+        let mut remains = Vec::new();
+        let seen = trial.watch(agent, round, |bed| {
+            bed.lb1.run(&["systemctl", "stop", agent]);
+            wait::observe(INTERVAL);
+            remains = left(&bed.lb1);
+        });
+        tell(&remains);
+        trial.judge(STOP, agent, seen.outage, seen.from);
+        trial.count(STOP_LEFT, agent, remains.len(), seen.from);
+        trial.bed.lb1.run(&["systemctl", "start", agent]);
+    }
+}
+
+/// Kills the agent and stops the unit while systemd waits to start it again: longer than the unit says, or nobody would
+/// be quick enough.
+pub(crate) fn stop_before_the_restart(trial: &mut Trial, rounds: usize) {
+    let drop_in = "[Service]\\nRestartSec=2s\\n";
+    trial.bed.lb1.run(&["mkdir", "-p", DROP_INS]);
+    trial.bed.lb1.run(&["sh", "-c", &format!("printf '{drop_in}' >{DROP_INS}/booted.conf")]);
+    trial.bed.lb1.run(&["systemctl", "daemon-reload"]);
+    for _ in 0..rounds {
+        trial.bed.settle();
+        let lb1 = &trial.bed.lb1;
+        let since = lab::now();
+        lb1.run(&["systemctl", "kill", "--signal=KILL", VIPD]);
+        until("systemd waits", SOON, || (lb1.property(VIPD, "SubState") == "auto-restart").then_some(()));
+        lb1.run(&["systemctl", "stop", VIPD]);
+        wait::within(INTERVAL, || left(lb1).is_empty().then_some(()));
+        let remains = left(lb1);
+        tell(&remains);
+        lb1.run(&["systemctl", "start", VIPD]);
+        trial.count(DOWN_LEFT, VIPD, remains.len(), since);
+    }
+    trial.bed.lb1.run(&["rm", "-r", DROP_INS]);
+    trial.bed.lb1.run(&["systemctl", "daemon-reload"]);
+}
+
+/// Installs the program again and has it go on in the place of the one that runs.
+pub(crate) fn upgrade(trial: &mut Trial, rounds: usize) {
+    for round in 0..rounds {
+        let mut failures = 0;
+        let seen = trial.watch(VIPD, round, |bed| {
+            let (lb1, since) = (&bed.lb1, lab::now());
+            let before = lb1.property(VIPD, "MainPID");
+            install_programs(lb1);
+            lb1.run(&["vipctl", "upgrade"]);
+            let adopted = || {
+                let said = journal(lb1, Some(VIPD), since);
+                said.iter().any(|(_, line)| line.contains("-> MASTER: adopted")).then_some(())
+            };
+            failures += usize::from(wait::within(3 * INTERVAL, adopted).is_none());
+            let after = lb1.property(VIPD, "MainPID");
+            failures += usize::from(before != after);
+            failures += usize::from(file(lb1, &format!("/proc/{after}/exe")) != file(lb1, "/usr/sbin/vipd"));
+        });
+        trial.count(UPGRADE_FAILED, VIPD, failures, seen.from);
+        upgraded(trial, VIPD, seen);
+    }
+}
+
+fn upgraded(trial: &mut Trial, agent: &'static str, seen: Seen) {
+    trial.count(UPGRADE, agent, seen.lost, seen.from);
+    trial.judge(UPGRADE_SILENCE, agent, seen.silence, seen.from);
+    trial.count(UPGRADE_PEER, agent, seen.transitions, seen.from);
+}
+
+/// Takes it out of both hosts, of the master first.
+pub(crate) fn uninstall(trial: &mut Trial) {
+    let since = lab::now();
+    let mut remains = Vec::new();
+    for host in [&trial.bed.lb1, &trial.bed.lb2] {
+        host.run(&["/src/scripts/install", "--uninstall"]);
+        let files = "find /usr /lib /etc/systemd /run -name 'vip*' -not -path '/usr/share/bash-completion/*'";
+        let files = host.run(&["sh", "-c", files]);
+        remains.extend(files.lines().map(str::to_owned).chain(left(host)));
+    }
+    tell(&remains);
+    trial.count(UNINSTALL, VIPD, remains.len(), since);
+}
+
+/// Which file a name leads to.
+fn file(host: &Booted, name: &str) -> String {
+    host.run(&["stat", "--dereference", "--format=%d:%i", name])
+}
+
+/// What an agent has left on a host: addresses, an nftables table, a state file, a process.
+fn left(host: &Booted) -> Vec<String> {
+    let on = host.run(&["ip", "-oneline", "address", "show"]);
+    let ours = |line: &&str| ADDRESSES.iter().any(|address| line.contains(&format!(" {address}/")));
+    let addresses = on.lines().filter(ours).map(str::to_owned);
+    let tables = host.run(&["nft", "list", "tables"]);
+    let tables = tables.lines().filter(|line| line.contains("vipd")).map(str::to_owned);
+    let (state, _, _) = host.try_run(&["test", "-e", "/run/vipd/state.json"]);
+    let state = state.then(|| "/run/vipd/state.json".to_owned());
+    addresses.chain(tables).chain(state).collect()
+}
+
+fn tell(remains: &[String]) {
+    for what in remains {
+        println!("  left behind: {what}");
+    }
+}
