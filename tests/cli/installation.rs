@@ -54,6 +54,7 @@ fn what_is_installed_is_uninstalled_again_but_for_the_configuration() {
         "sbin/vipd",
         "sbin/vipctl",
         "lib/systemd/system/vipd.service",
+        "lib/systemd/system/vipd-flush@.service",
         "lib/systemd/system/vipd-scripts.service",
         "lib/systemd/system/vipd-scripts.socket",
         "share/man/man8/vipctl.8",
@@ -61,7 +62,7 @@ fn what_is_installed_is_uninstalled_again_but_for_the_configuration() {
     ] {
         assert!(installed.contains(&root.join("usr/local").join(wanted)), "{wanted}: {installed:?}");
     }
-    for unit in ["vipd.service", "vipd-scripts.service"] {
+    for unit in ["vipd.service", "vipd-flush@.service", "vipd-scripts.service"] {
         let unit = fs::read_to_string(root.join("usr/local/lib/systemd/system").join(unit)).unwrap();
         assert!(unit.contains("ExecStart=/usr/local/sbin/vipd ") && !unit.contains("/usr/sbin"));
     }

@@ -17,8 +17,10 @@ const STOP: Promise =
     Promise { name: "systemctl stop: client outage", unit: "ms", target: Target::Median(10.0) };
 const STOP_LEFT: Promise =
     Promise { name: "systemctl stop: left behind", unit: "things", target: Target::Never };
+const STOP_START: Promise =
+    Promise { name: "systemctl stop, and start at once: failed", unit: "times", target: Target::Never };
 const DOWN_LEFT: Promise = Promise {
-    name: "SIGKILL, systemctl stop before the restart: left behind",
+    name: "SIGKILL, systemctl stop before it is started again: left behind",
     unit: "things",
     target: Target::Never,
 };
@@ -82,19 +84,34 @@ pub(crate) fn stop(trial: &mut Trial, agent: &'static str, rounds: usize) {
     }
 }
 
-/// Kills the agent and stops the unit while systemd waits to start it again: longer than the unit says, or nobody would
-/// be quick enough.
-pub(crate) fn stop_before_the_restart(trial: &mut Trial, rounds: usize) {
-    let drop_in = "[Service]\\nRestartSec=2s\\n";
-    trial.bed.lb1.run(&["mkdir", "-p", DROP_INS]);
-    trial.bed.lb1.run(&["sh", "-c", &format!("printf '{drop_in}' >{DROP_INS}/booted.conf")]);
-    trial.bed.lb1.run(&["systemctl", "daemon-reload"]);
+/// Stops the unit and starts it at once, while what the stop has started still runs.
+pub(crate) fn stop_and_start(trial: &mut Trial, rounds: usize) {
     for _ in 0..rounds {
+        let since = lab::now();
+        let at_once =
+            "systemctl stop vipd && systemctl start vipd && test $(systemctl show -P NRestarts vipd) = 0";
+        let (done, _, complaint) = trial.bed.lb1.try_run(&["sh", "-c", at_once]);
+        print!("{complaint}");
+        trial.count(STOP_START, VIPD, usize::from(!done), since);
+    }
+}
+
+/// Kills the agent and stops the unit before it is started again: while systemd waits to start it, and while it still
+/// cleans up. Both take longer than the unit says, or nobody would be quick enough.
+pub(crate) fn stop_before_the_restart(trial: &mut Trial, rounds: usize) {
+    let lb1 = &trial.bed.lb1;
+    let slow = "[Service]\\nRestartSec=2s\\nExecStopPost=/bin/sleep 0.5\\n";
+    lb1.run(&["mkdir", "-p", DROP_INS]);
+    lb1.run(&["sh", "-c", &format!("printf '{slow}' >{DROP_INS}/booted.conf")]);
+    lb1.run(&["systemctl", "daemon-reload"]);
+    for state in ["auto-restart", "stop-post"].repeat(rounds) {
         trial.bed.settle();
         let lb1 = &trial.bed.lb1;
         let since = lab::now();
         lb1.run(&["systemctl", "kill", "--signal=KILL", VIPD]);
-        until("systemd waits", SOON, || (lb1.property(VIPD, "SubState") == "auto-restart").then_some(()));
+        until(&format!("the unit is in {state}"), SOON, || {
+            (lb1.property(VIPD, "SubState") == state).then_some(())
+        });
         lb1.run(&["systemctl", "stop", VIPD]);
         wait::within(INTERVAL, || left(lb1).is_empty().then_some(()));
         let remains = left(lb1);
