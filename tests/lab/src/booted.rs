@@ -109,28 +109,31 @@ impl Booted {
     ///
     /// What it said, if it does not come up.
     pub fn boot(&mut self) -> Result<(), String> {
-        let container = self.container();
-        let log = container.log_file().to_owned();
-        let failed = |what: &str| {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            format!("{what}; systemd-nspawn said:\n{said}")
-        };
+        let mut container = self.container();
         let first = wait::within(BOUND, || {
             let children = usage::children(container.pid());
-            children.into_iter().find(|pid| name_of(*pid).is_some_and(|name| name == "systemd"))
+            let systemd =
+                children.into_iter().find(|pid| name_of(*pid).is_some_and(|name| name == "systemd"));
+            systemd.map(Ok).or_else(|| container.ended().map(Err))
         });
-        let Some(first) = first else { return Err(failed("systemd did not start in a container")) };
-        self.running = Some(Running { container, first });
-        let up = wait::within(BOUND, || {
+        let Some(Ok(first)) = first else {
+            return Err(format!("systemd-nspawn did not start systemd; it said:\n{}", container.log()));
+        };
+        let running = self.running.insert(Running { container, first });
+        let state = wait::within(BOUND, || {
             // Not with --wait, which has no bound.
-            let (_, said, _) = self.try_run(&["systemctl", "is-system-running"]);
-            matches!(said.trim(), "running" | "degraded").then_some(said)
+            let (_, said, _) = running.try_run(&["systemctl", "is-system-running"]);
+            let ended = || running.container.ended().map(|status| format!("the container ended: {status}"));
+            matches!(said.trim(), "running" | "degraded").then(|| said.trim().to_owned()).or_else(ended)
         });
-        match up.as_deref().map(str::trim) {
-            Some("running") => Ok(()),
-            Some(_) => Err(failed(&self.run(&["systemctl", "--failed", "--no-pager"]))),
-            None => Err(failed(&self.run(&["systemctl", "list-jobs", "--no-pager"]))),
+        if state.as_deref() == Some("running") {
+            return Ok(());
         }
+        let (_, failed, _) = running.try_run(&["systemctl", "--failed", "--no-pager"]);
+        let (_, jobs, _) = running.try_run(&["systemctl", "list-jobs", "--no-pager"]);
+        let (state, log) =
+            (state.unwrap_or_else(|| format!("not up after {BOUND:?}")), running.container.log());
+        Err(format!("systemd did not come up in a container: {state}\n{log}{failed}{jobs}"))
     }
 
     fn container(&self) -> Process {
@@ -159,14 +162,7 @@ impl Booted {
 
     /// Runs a command in it, as root, to its end: whether it succeeded, stdout and stderr.
     pub fn try_run(&self, command: &[&str]) -> (bool, String, String) {
-        let running = self.running.as_ref().unwrap_or_else(|| panic!("{} is off", self.host.name()));
-        let first = running.first.to_string();
-        let environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"];
-        let mut enter = Command::new("nsenter");
-        enter.args(["--target", &first, "--all", "--"]).args(environment).args(command);
-        let output = enter.stdin(Stdio::null()).output().expect("start nsenter");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.success(), text(&output.stdout), text(&output.stderr))
+        self.running.as_ref().unwrap_or_else(|| panic!("{} is off", self.host.name())).try_run(command)
     }
 
     /// Runs a command in it, as root, and returns what it printed; panics if it fails.
@@ -188,6 +184,18 @@ impl Booted {
     /// A property of a unit, as systemd has it.
     pub fn property(&self, unit: &str, name: &str) -> String {
         self.run(&["systemctl", "show", "--property", name, "--value", unit]).trim().to_owned()
+    }
+}
+
+impl Running {
+    fn try_run(&self, command: &[&str]) -> (bool, String, String) {
+        let first = self.first.to_string();
+        let environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"];
+        let mut enter = Command::new("nsenter");
+        enter.args(["--target", &first, "--all", "--"]).args(environment).args(command);
+        let output = enter.stdin(Stdio::null()).output().expect("start nsenter");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
     }
 }
 
