@@ -60,6 +60,8 @@ pub struct Lost {
     pub count: usize,
     /// The longest time from one such question to the next one that was answered.
     pub longest: Duration,
+    /// The longest time between two questions: what is more than a millisecond is the machine's.
+    pub pause: Duration,
 }
 
 /// One answer.
@@ -101,11 +103,19 @@ impl Echo {
             };
             socket.bind(&SocketAddr::new(any, PORT).into()).expect("bind the echo server");
             socket.set_read_timeout(Some(Duration::from_millis(50))).expect("bound the wait");
+            enlarge(&socket);
             Worker::repeat("echo", move || {
                 echo(&socket, number);
             })
         });
         Self { _workers: workers }
+    }
+}
+
+/// Makes room for what comes while the machine does something else: what is dropped there was not lost on the way.
+fn enlarge(socket: &impl std::os::fd::AsFd) {
+    if setsockopt(socket, sockopt::RcvBufForce, &(8 << 20)).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &(4 << 20)).expect("enlarge the receive buffer");
     }
 }
 
@@ -141,6 +151,7 @@ impl Probe {
         let socket = client.inside(|| UdpSocket::bind((any, 0)).expect("bind the probe"));
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true).expect("ask for time stamps");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("bound the wait");
+        enlarge(&socket);
         let asking = socket.try_clone().expect("duplicate a descriptor");
         let (answers, questions) = (Answers::default(), Arc::new(Mutex::new(Vec::new())));
         let (into, asked, matched) = (answers.clone(), Arc::clone(&questions), Arc::clone(&questions));
@@ -176,6 +187,9 @@ impl Probe {
 fn lost(questions: &[Question]) -> Lost {
     let mut lost = Lost::default();
     let mut since = None;
+    for pair in questions.windows(2) {
+        lost.pause = lost.pause.max(Duration::from_nanos(pair[1].at - pair[0].at));
+    }
     for question in questions {
         if let Some(first) = since {
             lost.longest = lost.longest.max(Duration::from_nanos(question.at - first));

@@ -62,6 +62,7 @@ pub(crate) fn crash(trial: &mut Trial, agent: &'static str, rounds: usize) {
             signal(&bed.lb1, "KILL", &victim);
             comes_back(bed, agent, &victim);
         });
+        trial.after_a_crash();
         trial.judge(CRASH, agent, seen.outage, seen.from);
         trial.count(CRASH_PEER, agent, seen.transitions, seen.from);
     }
@@ -82,6 +83,7 @@ pub(crate) fn all_at_once(trial: &mut Trial, agent: &'static str, rounds: usize)
                 bed.lb1.run(&["systemctl", "start", agent]);
             }
         });
+        trial.after_a_crash();
         trial.judge(ALL_TWO, agent, two.as_secs_f64(), seen.from);
         trial.judge(ALL, agent, seen.outage, seen.from);
         trial.count(ALL_PEER, agent, seen.transitions, seen.from);

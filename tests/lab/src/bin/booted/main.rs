@@ -75,7 +75,7 @@ fn stories(trial: &mut Trial, options: &Options) {
     }
     if wanted("stop") {
         orders::stop(trial, VIPD, rounds(5, 1));
-        orders::stop_and_start(trial, rounds(20, 5));
+        orders::stop_and_start(trial, rounds(20, 3));
         orders::stop_before_the_restart(trial, rounds(3, 1));
     }
     if wanted("upgrade") {

@@ -76,11 +76,11 @@ pub(crate) fn stop(trial: &mut Trial, agent: &'static str, rounds: usize) {
             bed.lb1.run(&["systemctl", "stop", agent]);
             wait::observe(INTERVAL);
             remains = left(&bed.lb1);
+            bed.lb1.run(&["systemctl", "start", agent]);
         });
         tell(&remains);
         trial.judge(STOP, agent, seen.outage, seen.from);
         trial.count(STOP_LEFT, agent, remains.len(), seen.from);
-        trial.bed.lb1.run(&["systemctl", "start", agent]);
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn upgrade(trial: &mut Trial, rounds: usize) {
                 let said = journal(lb1, Some(VIPD), since);
                 said.iter().any(|(_, line)| line.contains("-> MASTER: adopted")).then_some(())
             };
-            failures += usize::from(wait::within(3 * INTERVAL, adopted).is_none());
+            failures = usize::from(wait::within(3 * INTERVAL, adopted).is_none());
             let after = lb1.property(VIPD, "MainPID");
             failures += usize::from(before != after);
             failures += usize::from(file(lb1, &format!("/proc/{after}/exe")) != file(lb1, "/usr/sbin/vipd"));

@@ -40,6 +40,11 @@ pub(crate) struct Seen {
 
 /// More than so many crashes in a minute, and an agent is not adopted any more (RESTART in vipd(8)).
 const CRASHES: usize = 3;
+/// That minute, and a little more.
+const MINUTE: Duration = Duration::from_secs(61);
+/// How long the machine may stand still in a round that counts, and how often a round is begun again for it.
+const STILL: Duration = Duration::from_millis(300);
+const PATIENCE: usize = 3;
 
 impl Trial {
     pub(crate) fn new(bed: Bed) -> Self {
@@ -48,17 +53,34 @@ impl Trial {
 
     /// Waits until one more crash is not one too many.
     pub(crate) fn before_a_crash(&mut self) {
-        let minute = Duration::from_secs(61);
         if self.crashes.len() >= CRASHES
             && let Some(first) = self.crashes.pop_front()
         {
-            wait::observe(minute.saturating_sub(first.elapsed()));
+            wait::observe(MINUTE.saturating_sub(first.elapsed()));
         }
+    }
+
+    /// Writes down that an agent crashed, and has been adopted by now.
+    pub(crate) fn after_a_crash(&mut self) {
         self.crashes.push_back(Instant::now());
     }
 
-    /// Does something to lb1 at another moment each round, and looks on for two intervals more.
-    pub(crate) fn watch(&self, agent: &str, round: usize, change: impl FnOnce(&Bed)) -> Seen {
+    /// Does something to lb1 at another moment each round, and looks on for two intervals more. What happened while the
+    /// machine stood still says nothing of the agent: then it is done once more, in a minute.
+    pub(crate) fn watch(&self, agent: &str, round: usize, mut change: impl FnMut(&Bed)) -> Seen {
+        for _ in 0..PATIENCE {
+            let (seen, pause) = self.look(agent, round, &mut change);
+            if pause < STILL {
+                return seen;
+            }
+            println!("  once more: this machine stood still for {:.0} ms", millis(pause));
+            wait::observe(MINUTE);
+        }
+        self.look(agent, round, &mut change).0
+    }
+
+    /// As [`Trial::watch`], once; and how long the machine stood still.
+    fn look(&self, agent: &str, round: usize, change: &mut impl FnMut(&Bed)) -> (Seen, Duration) {
         self.bed.settle();
         let probes = self.bed.probes();
         phase(round);
@@ -69,13 +91,14 @@ impl Trial {
         // For the last answers, and what the journal has not written yet.
         wait::observe(INTERVAL / 5);
         let lost = probes.each_ref().map(|probe: &Probe| probe.lost(from, to));
-        Seen {
+        let seen = Seen {
             from,
             lost: lost.iter().map(|lost| lost.count).sum(),
             outage: millis(lost.iter().map(|lost| lost.longest).max().unwrap_or_default()),
             transitions: transitions(&self.bed.lb2, agent, from),
             silence: millis(self.silence(from)),
-        }
+        };
+        (seen, lost.iter().map(|lost| lost.pause).max().unwrap_or_default())
     }
 
     /// The longest time between two adverts of lb1 in one family, from the last one before `from` on.
