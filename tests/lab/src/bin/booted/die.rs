@@ -5,7 +5,7 @@ use std::time::Duration;
 use lab::table::Target;
 use lab::{Booted, claim, until, wait};
 
-use crate::bed::{Bed, SOON, VIPD, addresses};
+use crate::bed::{Bed, KEEPALIVED, SOON, VIPD, addresses};
 use crate::trial::{Promise, Trial};
 
 const CRASH: Promise = Promise {
@@ -61,6 +61,10 @@ pub(crate) fn crash(trial: &mut Trial, agent: &'static str, rounds: usize) {
             let victim = speaker(&bed.lb1, agent);
             signal(&bed.lb1, "KILL", &victim);
             comes_back(bed, agent, &victim);
+            if agent == KEEPALIVED {
+                // Its addresses go when it is started again, and come back when it has been heard again.
+                bed.settle();
+            }
         });
         trial.after_a_crash();
         trial.judge(CRASH, agent, seen.outage, seen.from);
