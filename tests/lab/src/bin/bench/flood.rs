@@ -15,7 +15,7 @@ use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::{self, MutableIpv4Packet};
 
 use crate::bed::Bed;
-use crate::table::{Table, Target};
+use lab::table::{Table, Target};
 
 /// So many adverts a second.
 const RATE: u32 = 50_000;

@@ -10,7 +10,7 @@ use lab::usage::of_tree;
 use lab::{Agent, Kind, Node, Router, until, wait};
 
 use crate::bed::{Bed, SOON};
-use crate::table::{Table, Target};
+use lab::table::{Table, Target};
 
 const FEW: u32 = 1;
 const MANY: u32 = 500;
