@@ -307,14 +307,12 @@ impl Engine {
         self.settle(now, out);
     }
 
-    /// At the start, what carries our mark on the interfaces we serve was left by an agent before us.
+    /// At the start, what carries our mark was left by an agent before us: on any interface, for it may have been
+    /// configured with others.
     fn find_strays(&mut self, out: &mut Vec<Action>) {
-        let served: BTreeSet<&str> = self.instances.iter().map(|i| i.settings.interface.as_str()).collect();
         for address in self.world.links.ours() {
             let place = Place { link: address.link, net: address.net };
-            let link = self.world.links.get(address.link);
-            let is_ours = link.is_some_and(|link| served.contains(link.name.as_str()));
-            if is_ours && !self.instances.iter().any(|instance| instance.holding.knows(place)) {
+            if !self.instances.iter().any(|instance| instance.holding.knows(place)) {
                 self.strays.remove_stray(place);
             }
         }
