@@ -16,6 +16,7 @@ use super::handover::{Ending, Handover, Otherwise};
 use super::hear::Accepted;
 use super::holding::Holding;
 use super::is_news;
+use super::links::Links;
 use super::member::{Member, Voice, listed};
 use super::notice::{Discard, Notice, Reason, State, What};
 use super::settings::{Effect, Instance as Settings};
@@ -404,6 +405,14 @@ impl Instance {
             }
             self.members[at].master = None;
             self.members[at].lower = None;
+        }
+    }
+
+    /// Its interface bears another name now: it is not there any more, but the sockets still are, to say so.
+    pub(super) fn leave_renamed(&mut self, now: Instant, links: &Links, out: &mut Vec<Action>) {
+        let link = self.link.and_then(|index| links.get(index));
+        if link.is_some_and(|link| link.name != self.settings.interface) {
+            self.stop(now, out);
         }
     }
 

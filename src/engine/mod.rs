@@ -397,6 +397,7 @@ impl Engine {
         let gone = |place: Place| links.get(place.link).is_none();
         self.strays.lost_link(gone);
         for instance in &mut self.instances {
+            instance.leave_renamed(now, links, out);
             instance.holding.lost_link(gone);
             instance.forget_placements();
             instance.gates.look_again();

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::driver::*;
-use crate::engine::action::{Action, Listen};
+use crate::engine::action::{Action, KernelWork, Listen};
 use crate::engine::event::{Change, Event, Link, LinkAddress, Opened, Picture};
 use crate::engine::notice::{Reason, State};
 use crate::engine::settings::{Instance, Unicast};
@@ -109,6 +109,22 @@ fn an_agent_that_was_never_let_begin_ends_at_once() {
     host.give(Event::Excluded { why: "another vipd runs".into() });
     assert_eq!(outline(&host.give(Event::Shutdown)), NOTHING);
     assert!(host.engine.is_idle());
+}
+
+#[test]
+fn a_master_whose_interface_is_renamed_resigns_before_its_socket_is_closed() {
+    let mut renamed = picture();
+    renamed.links[0].name = "lan0".into();
+    for event in [Event::Change(Change::Link(link(ETH0, "lan0"))), Event::Picture(renamed)] {
+        let mut host = Host::master(only(dual(100)));
+        let actions = host.give(event);
+        let is_sent = |action: &Action| matches!(action, Action::Send(_));
+        let is_closed = |action: &Action| matches!(action, Action::Kernel(KernelWork::Listen(_)));
+        assert_eq!(outline(&actions)[..2], ["IPv4 advert 0", "IPv6 advert 0"]);
+        let closed = actions.iter().position(is_closed).unwrap();
+        assert!(actions.iter().rposition(is_sent).unwrap() < closed);
+        assert_eq!(adverts(&host.pass(SECOND * 5)), []);
+    }
 }
 
 // The source.
