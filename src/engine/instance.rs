@@ -24,7 +24,7 @@ use super::sockets;
 use super::status::{Duplicate, MasterStatus};
 use super::verdicts::Standing;
 use super::world::World;
-use crate::net::{Family, LinkIndex, Priority};
+use crate::net::{Family, LinkIndex, Priority, Vrid};
 use crate::proto::vrrp::{Claim, Heard, Input, Output};
 use crate::time::Instant;
 
@@ -135,6 +135,13 @@ impl Instance {
         let estate = self.estate_deadline();
         let due = [routers, handover, self.start_at, announcing, self.holding.deadline(), estate];
         due.into_iter().flatten().min()
+    }
+
+    /// Whether it has the virtual router of this number and family on a link.
+    pub(super) fn speaks(&self, link: LinkIndex, vrid: Vrid, family: Family) -> bool {
+        self.link == Some(link)
+            && self.settings.vrid == vrid
+            && self.members.iter().any(|m| m.family == family)
     }
 
     /// Whether its router of this family takes adverts.

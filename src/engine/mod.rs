@@ -59,7 +59,7 @@ use self::instance::Instance;
 use self::notice::{Discard, Notice, What};
 use self::settings::Settings;
 use self::world::World;
-use crate::net::Family;
+use crate::net::{Family, Vrid};
 use crate::proto::health::Verdict;
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
@@ -227,11 +227,10 @@ impl Engine {
             Err(reason) => return self.discard(now, reason, Some(&message), out),
         };
         let family = message.family();
+        self.hear_leaving(now, &message, vrid, out);
         let mut meant = None;
         for (at, instance) in self.instances.iter().enumerate() {
-            let speaks = instance.link == Some(message.link)
-                && instance.settings.vrid == vrid
-                && instance.members.iter().any(|m| m.family == family);
+            let speaks = instance.speaks(message.link, vrid, family);
             if speaks && message.is_addressed_to(instance) {
                 meant = Some((at, true));
                 break;
@@ -259,6 +258,24 @@ impl Engine {
                 instance.settle(now, &self.world, out);
             }
             Err(reason) => instance.discard(now, family, reason, message.source, out),
+        }
+    }
+
+    /// An instance that was put back while the one before it hands over has its number: both hear the successor.
+    fn hear_leaving(&mut self, now: Instant, message: &Message<'_>, vrid: Vrid, out: &mut Vec<Action>) {
+        let family = message.family();
+        let leaves = |i: &Instance| i.retiring && i.handover.is_some();
+        let speaks = |i: &Instance| i.speaks(message.link, vrid, family);
+        let Some(at) = self.instances.iter().rposition(|i| leaves(i) && speaks(i)) else { return };
+        if !self.instances[..at].iter().any(speaks) {
+            return;
+        }
+        let instance = &mut self.instances[at];
+        if message.is_addressed_to(instance)
+            && let Ok(accepted) = message.check(instance)
+        {
+            instance.hear(now, family, &accepted, out);
+            instance.settle(now, &self.world, out);
         }
     }
 

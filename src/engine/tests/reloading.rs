@@ -8,7 +8,7 @@ use crate::engine::action::{Action, KernelWork};
 use crate::engine::event::Event;
 use crate::engine::notice::{State, What};
 use crate::engine::settings::{Instance, Preempt, Settings, Unicast};
-use crate::net::{Priority, Vrid};
+use crate::net::{Family, Priority, Vrid};
 use crate::time::Duration;
 use crate::wire::vrrp::{Advert, Version};
 
@@ -186,6 +186,20 @@ fn an_instance_that_comes_back_while_it_is_leaving_starts_anew() {
     assert_eq!(reloaded(&actions), [1, 0, 0]);
     host.pass(SECOND * 8);
     assert_eq!((host.engine.masters(), host.held()), ((1, 1), ["192.0.2.10/32".into()].into()));
+}
+
+#[test]
+fn an_instance_that_is_leaving_hears_its_successor_although_it_is_back() {
+    let mut host = Host::master(only(instance(100)));
+    reload(&mut host, all([]));
+    reload(&mut host, only(instance(100)));
+    host.pass(ms(600));
+    let actions = host.hear(&advert(50));
+    assert!(outline(&actions).contains(&"frames-only 192.0.2.10/32".into()), "{:?}", outline(&actions));
+    let actions = host.claim("192.0.2.10");
+    assert!(outline(&actions).contains(&"remove 192.0.2.10/32".into()), "{:?}", outline(&actions));
+    assert_eq!((host.engine.masters(), host.held()), ((0, 1), [""; 0].map(Into::into).into()));
+    assert_eq!(host.router(Family::Ipv4).counters.received, 1, "the one that is back has heard it, too");
 }
 
 // An address that moves.
