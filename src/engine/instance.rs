@@ -298,7 +298,7 @@ impl Instance {
         self.weigh(now, world, out);
         let runs = matches!(self.state, State::Master | State::Backup);
         for member in &mut self.members {
-            member.take_heart(now);
+            member.weigh_silence(now);
             member.joining &= runs;
         }
         self.resign_for_the_dead(now, out);
@@ -572,7 +572,7 @@ impl Instance {
     /// The kernel refused an advert.
     pub(super) fn send_failed(&mut self, now: Instant, family: Family, why: &str, out: &mut Vec<Action>) {
         let Some(member) = self.members.iter_mut().find(|m| m.family == family) else { return };
-        if member.refused(now, why, &self.settings) {
+        if member.refused(why, &self.settings) {
             self.tell(now, What::SendFailed { why: String::from(why) }, out);
         }
     }

@@ -40,6 +40,8 @@ pub(super) struct Member {
     refusals: usize,
     /// How sending goes.
     pub(super) sending: Sending,
+    /// Until when it was last out of the race as a mute, and for how long.
+    last_mute: Option<(Instant, Duration)>,
     /// New in an instance that was running already, and cannot speak yet: it does not hold the others up.
     pub(super) joining: bool,
     pub(super) counters: Counters,
@@ -91,6 +93,7 @@ impl Member {
             alive_before: Instant::BOOT,
             refusals: 0,
             sending: Sending::Fine,
+            last_mute: None,
             joining: false,
             counters: Counters::default(),
             mismatched: false,
@@ -192,22 +195,30 @@ impl Member {
 
     /// The kernel refused an advert to one destination; one that got out to any is a sign of life. Returns whether
     /// that is news.
-    pub(super) fn refused(&mut self, now: Instant, why: &str, settings: &Settings) -> bool {
+    pub(super) fn refused(&mut self, why: &str, settings: &Settings) -> bool {
         self.counters.send_failures += 1;
         self.refusals += 1;
         if self.refusals == settings.destinations(self.family).len() {
             self.sent = self.sent_before;
             self.alive_until = self.alive_before;
         }
-        let silent_for = self.sent.map_or(Duration::MAX, |sent| now.since(sent));
-        let mute = self.router.is_master() && silent_for >= settings.interval * 3;
-        let (news, earlier) = match &self.sending {
+        let (news, mute_until) = match &self.sending {
             Sending::Fine => (true, None),
             Sending::Failing { mute_until, .. } => (false, *mute_until),
         };
-        let mute_until = if mute { Some(now + MUTE) } else { earlier };
         self.sending = Sending::Failing { why: String::from(why), again: true, mute_until };
         news
+    }
+
+    /// Stays out of the race from now on; each time twice as long, for it takes the role away from others only to drop
+    /// it again. Returns until when.
+    fn give_up(&mut self, now: Instant) -> Instant {
+        let pause = match self.last_mute {
+            Some((until, pause)) if now.since(until) < LONGEST_MUTE => (pause * 2).min(LONGEST_MUTE),
+            Some(_) | None => MUTE,
+        };
+        self.last_mute = Some((now + pause, pause));
+        now + pause
     }
 
     /// A new advert is about to go out: whether the one before it got through after a time of refusals.
@@ -225,11 +236,21 @@ impl Member {
         }
     }
 
-    /// Takes heart again when its time as a mute is over.
-    pub(super) fn take_heart(&mut self, now: Instant) {
+    /// Gives up as a mute, and takes heart again when its time as one is over.
+    pub(super) fn weigh_silence(&mut self, now: Instant) {
+        let gives_up = self.gives_up_at().is_some_and(|at| at <= now).then(|| self.give_up(now));
         if let Sending::Failing { mute_until, .. } = &mut self.sending {
-            *mute_until = mute_until.filter(|until| now < *until);
+            *mute_until = gives_up.or(*mute_until).filter(|until| now < *until);
         }
+    }
+
+    /// When a master whose adverts are refused is no use any more. Shortly before the lease ends: a family that still
+    /// can speak resigns then, which a lease that is over would leave undone. Not earlier, for in the family that
+    /// cannot the others wait for three intervals whatever we do.
+    fn gives_up_at(&self) -> Option<Instant> {
+        let fails = matches!(self.sending, Sending::Failing { again: true, mute_until: None, .. });
+        let fails = fails && self.router.is_master();
+        self.sent.filter(|_| fails).map(|sent| sent + self.router.settings().interval * 11 / 4)
     }
 
     /// Why it had better not be master: others cannot hear it.
@@ -246,7 +267,7 @@ impl Member {
             Sending::Failing { mute_until, .. } => mute_until.filter(|_| !self.is_started()),
             Sending::Fine => None,
         };
-        [self.router.deadline(), mute].into_iter().flatten().min()
+        [self.router.deadline(), mute, self.gives_up_at()].into_iter().flatten().min()
     }
 
     /// Whether the machine is out of Init.
@@ -322,5 +343,7 @@ pub(super) fn listed(settings: &Settings, family: Family, mtu: u32) -> Vec<IpAdd
     addresses
 }
 
-/// How long a router that cannot send stays out of the race.
+/// How long a router that cannot send stays out of the race for the first time.
 const MUTE: Duration = Duration::from_secs(10);
+/// The longest such time; so long without another one, and the next is the first again.
+const LONGEST_MUTE: Duration = Duration::from_secs(600);

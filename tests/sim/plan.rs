@@ -193,7 +193,7 @@ impl Plan {
         // Master_Down_Interval, a retry after a refusal, a preempt delay: all of it, twice.
         let muted = faults.iter().any(|(_, fault)| matches!(fault, Fault::Mute(_, true)));
         // What a refused advert costs; then a refresh of announcements, or a retry.
-        let extra = if muted { Duration::from_secs(12) } else { Duration::from_secs(4) };
+        let extra = if muted { Duration::from_secs(22) } else { Duration::from_secs(4) };
         let end = quiet_at + slowest * 9 + extra;
         Self { seed, nodes, quality, faults, end }
     }

@@ -369,5 +369,5 @@ pub(crate) fn said(at: Instant, source: IpAddr, advert: &Advert) -> Said {
 
 /// Reasons for a defence that follow each other in less than three intervals of a second are one quarrel.
 const QUARREL: Duration = Duration::from_millis(3100);
-/// How long a router that cannot send stays out of the race.
-const MUTE: Duration = Duration::from_secs(11);
+/// How long a router that cannot send stays out of the race for the second time; no run has room for a third.
+const MUTE: Duration = Duration::from_secs(21);

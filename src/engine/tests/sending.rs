@@ -19,6 +19,15 @@ fn refused_advert(host: &mut Host) -> Vec<Action> {
     actions
 }
 
+/// Adverts are refused until the master gives up, a quarter of an interval before its lease ends.
+fn fall_silent(host: &mut Host) -> Vec<Action> {
+    refused_advert(host);
+    refused_advert(host);
+    host.pass(ms(749));
+    assert_eq!(host.state(), State::Master);
+    host.pass(ms(1))
+}
+
 fn mute() -> Reason {
     Reason::NoSocket { why: "adverts cannot be sent: send an advert: Operation not permitted".into() }
 }
@@ -33,13 +42,9 @@ fn on_the_second() -> Host {
 // Refusals.
 
 #[test]
-fn a_master_is_mute_when_no_advert_got_out_for_three_intervals() {
+fn a_master_is_mute_when_no_advert_got_out_until_its_lease_is_about_to_end() {
     let mut host = on_the_second();
-    for _ in 0..2 {
-        refused_advert(&mut host);
-        assert_eq!(host.state(), State::Master);
-    }
-    let actions = refused_advert(&mut host);
+    let actions = fall_silent(&mut host);
     assert_eq!((host.state(), host.reason()), (State::Fault, mute()));
     assert!(outline(&actions).contains(&"remove 192.0.2.10/32".into()));
 }
@@ -64,22 +69,64 @@ fn the_first_advert_of_a_new_master_may_be_refused() {
     let mut host = on_the_second();
     host.send_failed();
     assert_eq!((host.state(), host.held()), (State::Master, ["192.0.2.10/32".into()].into()));
-    refused_advert(&mut host);
-    refused_advert(&mut host);
-    assert_eq!(host.state(), State::Master);
-    refused_advert(&mut host);
+    fall_silent(&mut host);
     assert_eq!(host.state(), State::Fault);
+}
+
+#[test]
+fn one_family_that_is_mute_is_known_before_its_lease_ends_and_the_other_resigns() {
+    let mut host = Host::master(only(dual(100)));
+    // This turn is a little late, and the next ones are not.
+    host.now = host.engine.deadline().unwrap() + ms(5);
+    assert_eq!(outline(&host.turn()), ["IPv4 advert 100", "IPv6 advert 100"]);
+    let lease = host.now + SECOND * 3;
+    let refuse = |host: &mut Host| {
+        let refusal = refusal("send an advert: Operation not permitted");
+        let instance = host.engine.instances[0].id;
+        host.give(Event::SendFailed { instance, family: Family::Ipv6, refusal })
+    };
+    host.pass(ms(995));
+    refuse(&mut host);
+    assert_eq!(host.state(), State::Master);
+    host.pass(SECOND);
+    refuse(&mut host);
+    host.pass(ms(754));
+    assert_eq!(host.state(), State::Master);
+    let actions = host.pass(ms(1));
+    assert_eq!((host.state(), host.reason()), (State::Fault, mute()));
+    assert!(outline(&actions).contains(&"IPv4 advert 0".into()));
+    assert!(host.now < lease);
+}
+
+#[test]
+fn a_router_that_is_mute_again_and_again_stays_out_for_longer_and_longer() {
+    let mut host = on_the_second();
+    for pause in [10_u64, 20, 40, 80, 160, 320, 600, 600] {
+        fall_silent(&mut host);
+        host.pass(ms(1000 * pause - 1));
+        assert_eq!(host.state(), State::Fault, "for {pause} seconds");
+        host.pass(ms(1));
+        assert_eq!(host.state(), State::Backup);
+        host.pass(Duration::from_micros(3_609_375));
+        assert_eq!(host.state(), State::Master);
+    }
+    // Ten minutes without trouble, and the next is the first again.
+    host.pass(SECOND * 600);
+    fall_silent(&mut host);
+    host.pass(SECOND * 10);
+    assert_eq!(host.state(), State::Backup);
 }
 
 #[test]
 fn a_refusal_that_is_reported_late_counts_as_well() {
     let mut host = on_the_second();
-    for _ in 0..3 {
+    for _ in 0..2 {
         host.pass(SECOND);
         host.now = host.now + ms(1);
         host.send_failed();
         host.now = host.now - ms(1);
     }
+    host.pass(ms(750));
     assert_eq!(host.state(), State::Fault);
 }
 
@@ -101,9 +148,7 @@ fn a_unicast_master_is_not_mute_while_one_peer_can_be_reached() {
 #[test]
 fn a_mute_router_stays_out_for_ten_seconds_and_tries_again() {
     let mut host = on_the_second();
-    for _ in 0..3 {
-        refused_advert(&mut host);
-    }
+    fall_silent(&mut host);
     assert_eq!(outline(&host.pass(ms(9_999))), NOTHING);
     assert_eq!(host.state(), State::Fault);
     host.pass(ms(1));
@@ -115,9 +160,7 @@ fn a_mute_router_stays_out_for_ten_seconds_and_tries_again() {
 #[test]
 fn a_mute_routers_resignation_may_be_refused_as_well() {
     let mut host = on_the_second();
-    for _ in 0..3 {
-        refused_advert(&mut host);
-    }
+    fall_silent(&mut host);
     host.send_failed();
     assert_eq!((host.state(), host.reason()), (State::Fault, mute()));
     host.pass(SECOND * 9);
@@ -127,9 +170,7 @@ fn a_mute_routers_resignation_may_be_refused_as_well() {
 #[test]
 fn a_mute_router_that_is_kept_out_by_something_else_does_not_spin() {
     let mut host = on_the_second();
-    for _ in 0..3 {
-        refused_advert(&mut host);
-    }
+    fall_silent(&mut host);
     host.change(Change::Link(Link { up: false, ..link(ETH0, "eth0") }));
     assert_eq!(outline(&host.pass(SECOND * 60)), NOTHING);
     assert_eq!(host.reason(), Reason::InterfaceDown { interface: "eth0".into() });
