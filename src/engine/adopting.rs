@@ -14,8 +14,8 @@
 //!
 //! The lease is what makes this safe: who adopts it is, to everybody else, the agent that went silent a moment ago. A
 //! lease that is over has let somebody else begin, and is never adopted. Nor is the fourth within a minute, unless it was
-//! handed on: an agent that keeps falling is better replaced by another node. What is not adopted although its lease lives is resigned
-//! with priority 0, so that nobody waits for it.
+//! handed on: an agent that keeps falling is better replaced by another node. What is not adopted although its lease
+//! lives, or is not configured any more, is resigned with priority 0, so that nobody waits for it.
 
 use alloc::vec::Vec;
 
@@ -24,7 +24,8 @@ use super::action::{Action, Datagram, Endpoint, Place, Placement};
 use super::inheritance::{Estate, Identity, Inheritance, Inherited};
 use super::instance::Instance;
 use super::member::Member;
-use super::notice::{Reason, State, What};
+use super::notice::{Notice, Reason, State, What};
+use super::sockets::Standing;
 use super::world::World;
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
@@ -60,6 +61,58 @@ impl Engine {
         for instance in &mut self.instances {
             instance.claim_estate(now, &self.world, out);
         }
+        self.unclaimed.retain(|left| left.estate.is_some());
+        for left in &self.unclaimed {
+            let about = Some((left.id, left.name.clone()));
+            let what = What::NotAdopted { why: "it is not configured any more" };
+            out.push(Action::Tell(Notice { at: now, about, what }));
+        }
+    }
+
+    /// Where the resignations are to be said that no instance says.
+    pub(super) fn unclaimed_endpoints(&self) -> impl Iterator<Item = Endpoint> {
+        let estates = self.unclaimed.iter().filter_map(|left| left.estate.as_ref());
+        let endpoints = estates.flat_map(|estate| &estate.resignations).map(|datagram| datagram.endpoint);
+        endpoints.filter(|endpoint| self.world.links.get(endpoint.link).is_some_and(|link| link.up))
+    }
+
+    /// From when on the next of them is of no use.
+    pub(super) fn unclaimed_deadline(&self) -> Option<Instant> {
+        let estates = self.unclaimed.iter().filter_map(|left| left.estate.as_ref());
+        estates.flat_map(|estate| estate.leases.values().copied()).min()
+    }
+
+    /// What is not configured any more is resigned where that can be said.
+    pub(super) fn resign_unclaimed(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if !self.world.seen {
+            return;
+        }
+        let World { links, sockets, .. } = &self.world;
+        let speaks = |endpoint: Endpoint| {
+            links.get(endpoint.link).is_some_and(|link| link.up)
+                && sockets.standing(endpoint) == Standing::Open
+        };
+        self.unclaimed.retain_mut(|left| {
+            left.estate.as_mut().is_some_and(|estate| {
+                estate.resign(now, speaks, out);
+                !estate.resignations.is_empty()
+            })
+        });
+    }
+}
+
+impl Estate {
+    /// Resigns where that can be said and has not been, while the leases live.
+    fn resign(&mut self, now: Instant, speaks: impl Fn(Endpoint) -> bool, out: &mut Vec<Action>) {
+        self.leases.retain(|_, end| *end > now);
+        self.resignations.retain(|datagram| {
+            let lives = self.leases.contains_key(&datagram.endpoint.family);
+            let speaks = speaks(datagram.endpoint);
+            if speaks && lives {
+                out.push(Action::Send(datagram.clone()));
+            }
+            !speaks && lives
+        });
     }
 }
 
@@ -193,16 +246,11 @@ impl Instance {
     /// Nobody will go on as the master that others may still wait for: as soon as that can be said, it is.
     pub(super) fn resign_for_the_dead(&mut self, now: Instant, out: &mut Vec<Action>) {
         let Some(mut estate) = self.heritage.renounced.take() else { return };
-        estate.leases.retain(|_, end| *end > now);
-        estate.resignations.retain(|datagram| {
-            let Endpoint { link, family } = datagram.endpoint;
+        let speaks = |Endpoint { link, family }| {
             let speaks = |m: &Member| m.family == family && m.voice.is_some_and(|voice| voice.link == link);
-            let (speaks, lives) = (self.members.iter().any(speaks), estate.leases.contains_key(&family));
-            if speaks && lives {
-                out.push(Action::Send(datagram.clone()));
-            }
-            !speaks && lives
-        });
+            self.members.iter().any(speaks)
+        };
+        estate.resign(now, speaks, out);
         self.heritage.renounced = Some(estate).filter(|estate| !estate.resignations.is_empty());
     }
 

@@ -77,6 +77,8 @@ pub struct Engine {
     /// In which families those are kept from answering.
     strays_gated: BTreeSet<Family>,
     strays_generation: Generation,
+    /// What an earlier agent held for instances that are not configured any more.
+    unclaimed: Vec<Inherited>,
     /// Datagrams that could not be attributed to an instance.
     discarded: BTreeMap<Discard, u64>,
     told: BTreeMap<Discard, Instant>,
@@ -104,6 +106,7 @@ impl Engine {
             strays: Holding::new(STRAYS),
             strays_gated: BTreeSet::new(),
             strays_generation: Generation(0),
+            unclaimed: Vec::new(),
             discarded: BTreeMap::new(),
             told: BTreeMap::new(),
             ending: false,
@@ -116,6 +119,7 @@ impl Engine {
             let found = left.iter().position(|inherited| inherited.identity.is_same(&identity));
             engine.add(now, instance, found.map(|at| (left.remove(at), inheritance.handed_on)));
         }
+        engine.unclaimed = left;
         engine
     }
 
@@ -179,7 +183,8 @@ impl Engine {
             return None;
         }
         let instances = self.instances.iter().filter_map(Instance::deadline);
-        instances.chain(self.world.sockets.deadline()).chain(self.strays.deadline()).min()
+        let others = [self.world.sockets.deadline(), self.strays.deadline(), self.unclaimed_deadline()];
+        instances.chain(others.into_iter().flatten()).min()
     }
 
     /// Whether, after a shutdown, nothing is left to do.
@@ -195,7 +200,9 @@ impl Engine {
 
     /// Time passed for those instances that something is due for.
     fn time(&mut self, now: Instant, input: Input, until: Instant, out: &mut Vec<Action>) {
-        if self.world.sockets.deadline().is_some_and(|at| at <= until) {
+        let sockets = [self.world.sockets.deadline(), self.unclaimed_deadline()];
+        if sockets.into_iter().flatten().any(|at| at <= until) {
+            self.resign_unclaimed(now, out);
             self.need_sockets(now, out);
         }
         for instance in &mut self.instances {
@@ -495,6 +502,7 @@ impl Engine {
 
     /// Brings everything to rest.
     fn settle(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.resign_unclaimed(now, out);
         self.need_sockets(now, out);
         for instance in &mut self.instances {
             instance.settle(now, &self.world, out);
@@ -502,8 +510,9 @@ impl Engine {
     }
 
     fn need_sockets(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let needed: BTreeSet<_> =
+        let mut needed: BTreeSet<_> =
             self.instances.iter().flat_map(|instance| instance.endpoints(&self.world)).collect();
+        needed.extend(self.unclaimed_endpoints());
         self.world.sockets.need(now, &needed, out);
     }
 

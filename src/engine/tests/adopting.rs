@@ -3,12 +3,12 @@
 use alloc::vec::Vec;
 
 use super::driver::*;
-use crate::engine::action::Action;
+use crate::engine::action::{Action, Endpoint};
 use crate::engine::event::{Change, Event, Gated, Gating, Picture, Target};
 use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::{Reason, State, What};
 use crate::engine::settings::{Effect, Instance, Settings};
-use crate::net::{Priority, Vrid};
+use crate::net::{Family, Priority, Vrid};
 use crate::proto::health::Verdict;
 use crate::time::Duration;
 
@@ -187,8 +187,65 @@ fn another_virtual_router_is_nobodys_heir() {
     let master = Host::master(only(instance(100)));
     let other = Instance { vrid: Vrid::new(52).unwrap(), ..instance(100) };
     let (heir, actions) = next(&master, only(other), SECOND);
-    assert_eq!((heir.state(), adverts(&actions)), (State::Backup, [].into()));
+    refuses(&actions, "it is not configured any more");
+    assert_eq!(heir.state(), State::Backup);
     assert_eq!(heir.held(), [""; 0]);
+}
+
+#[test]
+fn what_is_not_configured_any_more_is_resigned_once_and_removed() {
+    let master = Host::master(only(dual(100)));
+    for others in [all([]), only(Instance { interface: "eth1".into(), ..instance(100) })] {
+        let (mut heir, actions) = next(&master, others, SECOND);
+        refuses(&actions, "it is not configured any more");
+        let shut = ["shut 192.0.2.10/32", "shut 2001:db8::10/128", "remove 192.0.2.10/32 2001:db8::10/128"];
+        let said = outline(&actions);
+        let at = |line: &str| said.iter().position(|other| other == line).unwrap();
+        assert!(shut.map(at).is_sorted(), "{said:?}");
+        assert_eq!(adverts(&actions).len(), 2);
+        assert_eq!(heir.held(), [""; 0]);
+        let is_closed = |family| {
+            listens(&actions)
+                .iter()
+                .rfind(|l| l.endpoint == Endpoint { link: ETH0, family })
+                .unwrap()
+                .groups
+                .is_none()
+        };
+        assert!([Family::Ipv4, Family::Ipv6].map(is_closed) == [true; 2], "its sockets are closed again");
+        assert_eq!(adverts(&heir.pass(SECOND * 3)), []);
+    }
+}
+
+#[test]
+fn what_is_not_configured_any_more_is_resigned_while_its_lease_lives_and_no_longer() {
+    let master = Host::master(only(instance(100)));
+    let mut silent = picture();
+    silent.links[0].up = false;
+    for (wait, resignations) in [(ms(999), 1), (SECOND, 0)] {
+        let mut heir = Host::heir(master.now, all([]), left_by(&master, SECOND));
+        assert_eq!(adverts(&heir.give(Event::Picture(silent.clone()))), []);
+        heir.pass(wait);
+        assert_eq!(adverts(&heir.change(Change::Link(link(ETH0, "eth0")))).len(), resignations);
+        heir.pass(SECOND);
+        assert_eq!(heir.engine.deadline(), None);
+    }
+    let (_, actions) = next(&master, all([]), Duration::ZERO);
+    assert_eq!(adverts(&actions), [], "its lease is over");
+}
+
+#[test]
+fn what_carries_our_mark_is_removed_from_interfaces_that_no_instance_has() {
+    let lan = Instance { interface: "eth1".into(), addresses: nets(&["198.51.100.10/24"]), ..instance(100) };
+    let gone = Instance { interface: "eth7".into(), ..instance(100) };
+    for settings in [only(lan), only(gone), all([])] {
+        let mut heir = Host::dark(settings);
+        heir.kernel.insert(on_eth0(V4));
+        let lines = outline(&heir.give(Event::Picture(as_left(&heir))));
+        let line = |wanted: &str| lines.iter().position(|line| line == wanted).unwrap();
+        assert!(line("shut 192.0.2.10/32") < line("remove 192.0.2.10/32"), "{lines:?}");
+        assert_eq!(heir.held(), [""; 0]);
+    }
 }
 
 #[test]
