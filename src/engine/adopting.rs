@@ -17,6 +17,7 @@
 //! handed on: an agent that keeps falling is better replaced by another node. What is not adopted although its lease
 //! lives, or is not configured any more, is resigned with priority 0, so that nobody waits for it.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Engine;
@@ -27,6 +28,7 @@ use super::member::Member;
 use super::notice::{Notice, Reason, State, What};
 use super::sockets::Standing;
 use super::world::World;
+use crate::net::LinkIndex;
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
@@ -61,6 +63,7 @@ impl Engine {
         for instance in &mut self.instances {
             instance.claim_estate(now, &self.world, out);
         }
+        self.world.moved = self.moved();
         self.unclaimed.retain(|left| left.estate.is_some());
         for left in &self.unclaimed {
             let about = Some((left.id, left.name.clone()));
@@ -208,7 +211,17 @@ impl Instance {
         if !there.iter().any(|place| self.addresses.contains(&place.net.address())) {
             return Err("its addresses are not configured any more");
         }
-        Ok(there.into_iter().map(|place| Placement { place: *place, mac: link.mac }).collect())
+        // With those that another instance had: they come along.
+        let places: BTreeSet<Place> =
+            there.into_iter().copied().chain(self.own_places(link.index, world)).collect();
+        Ok(places.into_iter().map(|place| Placement { place, mac: link.mac }).collect())
+    }
+
+    /// Where its addresses are, whoever of us put them there.
+    fn own_places(&self, link: LinkIndex, world: &World) -> impl Iterator<Item = Place> {
+        let ours = world.links.ours().filter(move |address| address.link == link);
+        let own = ours.filter(|address| self.addresses.contains(&address.net.address()));
+        own.map(|address| Place { link: address.link, net: address.net })
     }
 
     /// From when on it is too late: an advert that is a little late would find the lease over.

@@ -552,7 +552,7 @@ impl Engine {
         }
     }
 
-    /// An address that a reload moved to an instance that wants it already is not removed but left to it.
+    /// An address that was moved to an instance that wants it already is not removed but left to it.
     fn pass_on(&mut self, at: usize) {
         if self.world.moved.is_empty() {
             return;

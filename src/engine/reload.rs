@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// The addresses that one instance may still hold and another one is configured with.
-    fn moved(&self) -> BTreeSet<IpAddr> {
+    pub(super) fn moved(&self) -> BTreeSet<IpAddr> {
         let mut owners: BTreeMap<IpAddr, InstanceId> = BTreeMap::new();
         for instance in self.instances.iter().filter(|i| !i.retiring) {
             owners.extend(instance.addresses.iter().map(|address| (*address, instance.id)));

@@ -18,6 +18,6 @@ pub(super) struct World {
     pub(super) links: Links,
     pub(super) verdicts: Verdicts,
     pub(super) sockets: Sockets,
-    /// Addresses that a reload moved from one instance to another.
+    /// Addresses that a reload or a restart moved from one instance to another.
     pub(super) moved: BTreeSet<IpAddr>,
 }

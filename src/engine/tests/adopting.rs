@@ -249,6 +249,29 @@ fn what_carries_our_mark_is_removed_from_interfaces_that_no_instance_has() {
 }
 
 #[test]
+fn an_address_that_moved_between_masters_while_nobody_ran_stays_where_it_is() {
+    let named = |name: &str, vrid, vips: &[&str]| Instance {
+        name: name.into(),
+        vrid: Vrid::new(vrid).unwrap(),
+        addresses: nets(vips),
+        ..instance(100)
+    };
+    let two = named("two", 52, &["192.0.2.20/24"]);
+    let master = Host::master(all([named("web", 51, &["192.0.2.10/24", "192.0.2.11/24"]), two]));
+    let both = named("two", 52, &["192.0.2.20/24", "192.0.2.11/24"]);
+    let web = named("web", 51, &["192.0.2.10/24"]);
+    for after in [all([web.clone(), both.clone()]), all([both.clone(), web]), only(both)] {
+        let (heir, actions) = next(&master, after, SECOND);
+        let moved = on_eth0("192.0.2.11/32");
+        assert!(holds(&actions).iter().all(|order| !order.remove.contains(&moved)));
+        assert!(heir.kernel.contains(&moved));
+        let two = heir.named("two");
+        assert_eq!(two.state, State::Master);
+        assert!(two.addresses.iter().all(|address| address.installed));
+    }
+}
+
+#[test]
 fn another_priority_name_and_address_are_adopted() {
     let two = Instance { addresses: nets(&["192.0.2.10/24", "192.0.2.11/24"]), ..instance(100) };
     let master = Host::master(only(two));
