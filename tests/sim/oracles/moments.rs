@@ -35,7 +35,9 @@ pub(crate) fn advert(world: &mut World, node: usize, datagram: &Datagram) {
 
 /// A resignation has a cause: the operator, a check, the link, a refusal.
 fn priority_0_is_sent_only_when_leaving(world: &mut World, node: usize) {
-    if world.watch.cause[node] != world.now {
+    // Who gives up because its adverts were refused does so a moment after the last of them.
+    let was_refused = world.watch.upset[node] > world.now;
+    if world.watch.cause[node] != world.now && !was_refused {
         let what = format!("n{node} resigns although nothing happened to it");
         world.breaks("priority 0 is sent only when leaving", what);
     }
