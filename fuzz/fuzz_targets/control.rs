@@ -20,6 +20,7 @@ use vipd::agent::connection::serve;
 use vipd::agent::gate::Trouble;
 use vipd::agent::heartbeat::Heartbeats;
 use vipd::agent::post::{Inbox, Request, notices, requests};
+use vipd::agent::realtime::Realtime;
 use vipd::agent::service::{Parts, Service};
 use vipd::config::{self, Config};
 use vipd::engine::Engine;
@@ -108,6 +109,9 @@ fn service() -> (Arc<Service>, Inbox) {
         protocol: heartbeats.register("protocol"),
         heartbeats,
         gate: Trouble::default(),
+        unguarded: None,
+        realtime: Realtime::default(),
+        runner: None,
         verdicts: BTreeMap::new(),
         // Nothing could take this one's place: an upgrade is refused.
         program: None,

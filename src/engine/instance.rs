@@ -19,10 +19,9 @@ use super::is_news;
 use super::links::Links;
 use super::member::{Member, Voice, listed};
 use super::notice::{Discard, Notice, Reason, State, What};
-use super::settings::{Effect, Instance as Settings};
+use super::settings::Instance as Settings;
 use super::sockets;
 use super::status::{Duplicate, MasterStatus};
-use super::verdicts::Standing;
 use super::world::World;
 use crate::net::{Family, LinkIndex, Priority, Vrid};
 use crate::proto::vrrp::{Claim, Heard, Input, Output};
@@ -40,7 +39,7 @@ pub(super) struct Instance {
     /// The priority after tracks.
     pub(super) effective: Priority,
     /// Not before this, because of the startup delay; `None` once it has passed.
-    start_at: Option<Instant>,
+    pub(super) start_at: Option<Instant>,
     pub(super) stepped_down: bool,
     /// To be gone as soon as its addresses are.
     pub(super) retiring: bool,
@@ -352,56 +351,6 @@ impl Instance {
         }
     }
 
-    /// What keeps the routers from running, if anything does.
-    fn obstacle(&self, world: &World) -> Option<Reason> {
-        let interface = || self.settings.interface.clone();
-        if self.retiring && self.handover.is_none() {
-            return Some(Reason::Stopping);
-        }
-        if let Some(why) = &world.excluded {
-            return Some(Reason::Excluded { why: why.clone() });
-        }
-        if !world.seen || self.start_at.is_some() {
-            return Some(Reason::Starting);
-        }
-        let Some(link) = world.links.named(&self.settings.interface) else {
-            return Some(Reason::InterfaceMissing { interface: interface() });
-        };
-        if !link.up {
-            return Some(Reason::InterfaceDown { interface: interface() });
-        }
-        for member in self.members.iter().filter(|m| !m.joining) {
-            if let Some(why) = member.is_mute() {
-                return Some(Reason::NoSocket { why: alloc::format!("adverts cannot be sent: {why}") });
-            }
-            let endpoint = Endpoint { link: link.index, family: member.family };
-            match world.sockets.standing(endpoint) {
-                sockets::Standing::Open => {}
-                sockets::Standing::Opening => return Some(Reason::Opening),
-                sockets::Standing::Refused(why) => {
-                    return Some(Reason::NoSocket { why: String::from(why) });
-                }
-            }
-            if member.voice.is_none() {
-                return Some(match self.settings.source(member.family) {
-                    Some(source) => Reason::SourceMissing { source },
-                    None => Reason::NoSource { interface: interface(), family: member.family },
-                });
-            }
-        }
-        if !self.settings.priority.is_owner()
-            && let Some(net) = world.links.foreign_among(link.index, &self.addresses)
-        {
-            return Some(Reason::AddressTaken { net });
-        }
-        let fault = self
-            .settings
-            .tracks
-            .iter()
-            .find(|t| t.effect == Effect::Fault && world.verdicts.standing(&t.check) == Standing::Down);
-        fault.map(|track| Reason::CheckDown { check: track.check.clone() })
-    }
-
     /// Something is in the way: a master resigns, if it still can, and everything is deaf and silent.
     fn stop(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.handover = None;
@@ -476,20 +425,6 @@ impl Instance {
         }
     }
 
-    /// Why it becomes master.
-    fn grounds(&self, now: Instant, claim: Claim) -> Reason {
-        let replaced = self.members.iter().find_map(|m| m.replaces(now, m.router.master_down()));
-        match (claim, replaced) {
-            (Claim::Owner, _) => Reason::Owner,
-            (Claim::Resignation, _) => Reason::MasterResigned,
-            (Claim::Silence(_), Some(heard)) => {
-                Reason::Preempted { address: heard.source, priority: heard.priority }
-            }
-            (Claim::Silence(after), None) => Reason::MasterSilent { after },
-            (Claim::Woken, _) => Reason::Stalled,
-        }
-    }
-
     /// The operator, or the end of the agent, wants it elsewhere.
     pub(super) fn hand_over(&mut self, now: Instant, otherwise: Otherwise, out: &mut Vec<Action>) {
         match &mut self.handover {
@@ -517,55 +452,6 @@ impl Instance {
                 self.promote(now, out);
             }
             (Ending::Succeeded | Ending::Nobody, Otherwise::Release) => self.stop(now, out),
-        }
-    }
-
-    /// Names the state that all this makes, and why.
-    fn judge(&mut self, now: Instant, obstacle: Option<Reason>, out: &mut Vec<Action>) {
-        let to = match &obstacle {
-            _ if self.members.iter().all(|m| m.joining || m.router.is_master()) => State::Master,
-            Some(Reason::Starting | Reason::Opening | Reason::Stopping) => State::Init,
-            Some(_) => State::Fault,
-            None => State::Backup,
-        };
-        match obstacle {
-            Some(reason) => {
-                let news = reason != self.reason && self.state == State::Fault && to == State::Fault;
-                self.reason = reason;
-                if news {
-                    self.tell(now, What::StillFault { reason: self.reason.clone() }, out);
-                }
-            }
-            None if to == State::Backup => self.reason = self.why_backup(),
-            None => {}
-        }
-        if to == self.state {
-            return;
-        }
-        let from = core::mem::replace(&mut self.state, to);
-        self.since = now;
-        if to == State::Master {
-            self.times_master += 1;
-            self.duplicate = None;
-        }
-        self.tell(now, What::Transition { from, to, reason: self.reason.clone() }, out);
-    }
-
-    fn why_backup(&self) -> Reason {
-        if self.handover.is_some() {
-            return Reason::HandingOver;
-        }
-        if self.stepped_down {
-            return Reason::SteppedDown;
-        }
-        let Some((member, master)) = self.members.iter().find_map(|m| Some((m, m.master?))) else {
-            return self.listening.clone();
-        };
-        let (address, priority) = (master.address, master.priority);
-        if (priority, address) > (self.effective, member.router.settings().source) {
-            Reason::BetterMaster { address, priority }
-        } else {
-            Reason::OtherMaster { address, priority }
         }
     }
 

@@ -12,7 +12,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `event` `action` `notice` `status` `settings` | the nouns, all public |
-//! | `instance` | virtual routers moving together: obstacles, priority, state, reason |
+//! | `instance` `reasons` | virtual routers moving together: priority and state; obstacles and reasons |
 //! | `member` | one virtual router: the machine, its voice, its counters |
 //! | `hear` | from a datagram to an advert that counts |
 //! | `handover` | resigning without a gap |
@@ -37,6 +37,7 @@ mod keep;
 mod links;
 mod member;
 pub mod notice;
+mod reasons;
 mod reload;
 mod report;
 pub mod settings;

@@ -1,0 +1,129 @@
+//! Which state an instance is in, and why: what is in its way, and what operators are told of it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::action::{Action, Endpoint};
+use super::instance::Instance;
+use super::notice::{Reason, State, What};
+use super::settings::Effect;
+use super::sockets;
+use super::verdicts::Standing;
+use super::world::World;
+use crate::proto::vrrp::Claim;
+use crate::time::Instant;
+
+impl Instance {
+    /// What keeps the routers from running, if anything does.
+    pub(super) fn obstacle(&self, world: &World) -> Option<Reason> {
+        let interface = || self.settings.interface.clone();
+        if self.retiring && self.handover.is_none() {
+            return Some(Reason::Stopping);
+        }
+        if let Some(why) = &world.excluded {
+            return Some(Reason::Excluded { why: why.clone() });
+        }
+        if !world.seen || self.start_at.is_some() {
+            return Some(Reason::Starting);
+        }
+        let Some(link) = world.links.named(&self.settings.interface) else {
+            return Some(Reason::InterfaceMissing { interface: interface() });
+        };
+        if !link.up {
+            return Some(Reason::InterfaceDown { interface: interface() });
+        }
+        for member in self.members.iter().filter(|m| !m.joining) {
+            if let Some(why) = member.is_mute() {
+                return Some(Reason::NoSocket { why: alloc::format!("adverts cannot be sent: {why}") });
+            }
+            let endpoint = Endpoint { link: link.index, family: member.family };
+            match world.sockets.standing(endpoint) {
+                sockets::Standing::Open => {}
+                sockets::Standing::Opening => return Some(Reason::Opening),
+                sockets::Standing::Refused(why) => {
+                    return Some(Reason::NoSocket { why: String::from(why) });
+                }
+            }
+            if member.voice.is_none() {
+                return Some(match self.settings.source(member.family) {
+                    Some(source) => Reason::SourceMissing { source },
+                    None => Reason::NoSource { interface: interface(), family: member.family },
+                });
+            }
+        }
+        if !self.settings.priority.is_owner()
+            && let Some(net) = world.links.foreign_among(link.index, &self.addresses)
+        {
+            return Some(Reason::AddressTaken { net });
+        }
+        let fault = self
+            .settings
+            .tracks
+            .iter()
+            .find(|t| t.effect == Effect::Fault && world.verdicts.standing(&t.check) == Standing::Down);
+        fault.map(|track| Reason::CheckDown { check: track.check.clone() })
+    }
+
+    /// Why it becomes master.
+    pub(super) fn grounds(&self, now: Instant, claim: Claim) -> Reason {
+        let replaced = self.members.iter().find_map(|m| m.replaces(now, m.router.master_down()));
+        match (claim, replaced) {
+            (Claim::Owner, _) => Reason::Owner,
+            (Claim::Resignation, _) => Reason::MasterResigned,
+            (Claim::Silence(_), Some(heard)) => {
+                Reason::Preempted { address: heard.source, priority: heard.priority }
+            }
+            (Claim::Silence(after), None) => Reason::MasterSilent { after },
+            (Claim::Woken, _) => Reason::Stalled,
+        }
+    }
+
+    /// Names the state that all this makes, and why.
+    pub(super) fn judge(&mut self, now: Instant, obstacle: Option<Reason>, out: &mut Vec<Action>) {
+        let to = match &obstacle {
+            _ if self.members.iter().all(|m| m.joining || m.router.is_master()) => State::Master,
+            Some(Reason::Starting | Reason::Opening | Reason::Stopping) => State::Init,
+            Some(_) => State::Fault,
+            None => State::Backup,
+        };
+        match obstacle {
+            Some(reason) => {
+                let news = reason != self.reason && self.state == State::Fault && to == State::Fault;
+                self.reason = reason;
+                if news {
+                    self.tell(now, What::StillFault { reason: self.reason.clone() }, out);
+                }
+            }
+            None if to == State::Backup => self.reason = self.why_backup(),
+            None => {}
+        }
+        if to == self.state {
+            return;
+        }
+        let from = core::mem::replace(&mut self.state, to);
+        self.since = now;
+        if to == State::Master {
+            self.times_master += 1;
+            self.duplicate = None;
+        }
+        self.tell(now, What::Transition { from, to, reason: self.reason.clone() }, out);
+    }
+
+    fn why_backup(&self) -> Reason {
+        if self.handover.is_some() {
+            return Reason::HandingOver;
+        }
+        if self.stepped_down {
+            return Reason::SteppedDown;
+        }
+        let Some((member, master)) = self.members.iter().find_map(|m| Some((m, m.master?))) else {
+            return self.listening.clone();
+        };
+        let (address, priority) = (master.address, master.priority);
+        if (priority, address) > (self.effective, member.router.settings().source) {
+            Reason::BetterMaster { address, priority }
+        } else {
+            Reason::OtherMaster { address, priority }
+        }
+    }
+}
