@@ -170,11 +170,11 @@ impl Keeper {
     fn settle(&mut self) {
         let Ok(table) = &mut self.table else { return self.do_without() };
         // All that is to stand in a table that is made again must be vouched for.
-        let vouched = !table.is_doubtful() || self.wanted.keys().all(|router| self.fresh.contains(router));
-        let done = if vouched { table.settle(&self.wanted, &self.fresh) } else { Ok(()) };
-        match done {
-            Ok(()) if vouched => self.answer_settled(),
-            Ok(()) => self.make_again(FAILED),
+        if table.is_doubtful() && !self.wanted.keys().all(|router| self.fresh.contains(router)) {
+            return self.make_again(FAILED);
+        }
+        match table.settle(&self.wanted, &self.fresh) {
+            Ok(()) => self.answer_settled(),
             Err(Failure { errno: libc::ENOENT, .. }) => self.make_again(nftables::CHANGED),
             Err(failure) => self.make_again(&format!("{FAILED}: {failure}")),
         }
