@@ -13,7 +13,7 @@ use super::inherit::Found;
 use super::runtime_dir::{self, RuntimeDir};
 use super::sole::Sole;
 use super::state;
-use crate::engine::action::{Datagram, Place};
+use crate::engine::action::Datagram;
 use crate::engine::event::Refusal;
 use crate::net::IpNet;
 use crate::sys::address::{Addresses, Known};
@@ -145,10 +145,8 @@ fn resign(found: &Found) -> Vec<IpAddr> {
 fn remove_addresses() -> Result<Vec<(IpNet, String)>, Trouble> {
     let mut addresses = Addresses::open().map_err(refused("open a netlink socket"))?;
     let picture = addresses.picture().map_err(refused("list the addresses"))?;
-    let ours = picture.addresses.iter().filter(|address| address.ours);
-    let places: Vec<Place> = ours.map(|address| Place { link: address.link, net: address.net }).collect();
     let (mut removed, mut refusals, mut known) = (Vec::new(), Vec::new(), Known::default());
-    for batch in places.chunks(BATCH) {
+    for batch in picture.ours().chunks(BATCH) {
         for (place, result) in batch.iter().zip(addresses.remove(batch, &mut known)) {
             match result {
                 Ok(()) => removed.push((place.net, name_of(place.link))),

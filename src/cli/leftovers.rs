@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::client::{Client, Trouble};
 use crate::agent::report::SCHEMA;
+use crate::engine::action::Place;
 use crate::sys;
 use crate::sys::address::Addresses;
 
@@ -18,11 +19,10 @@ pub(super) struct Leftover {
 
 /// Every address that carries an agent's mark.
 pub(super) fn find() -> io::Result<Vec<Leftover>> {
-    let picture = Addresses::open()?.picture()?;
-    let ours = picture.addresses.iter().filter(|address| address.ours);
-    Ok(ours
-        .map(|address| Leftover { address: address.net.to_string(), interface: sys::name_of(address.link) })
-        .collect())
+    let ours = Addresses::open()?.picture()?.ours();
+    let leftover =
+        |place: &Place| Leftover { address: place.net.to_string(), interface: sys::name_of(place.link) };
+    Ok(ours.iter().map(leftover).collect())
 }
 
 /// A line for what is wrong, and one for each address left.

@@ -160,6 +160,14 @@ pub struct Picture {
     pub addresses: Vec<LinkAddress>,
 }
 
+impl Picture {
+    /// Where addresses with our mark are.
+    pub fn ours(&self) -> Vec<Place> {
+        let ours = self.addresses.iter().filter(|address| address.ours);
+        ours.map(|address| Place { link: address.link, net: address.net }).collect()
+    }
+}
+
 /// One change that the kernel reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {

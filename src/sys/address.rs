@@ -85,9 +85,7 @@ impl Addresses {
 
     /// The local routes that our addresses in a picture should have and do not.
     pub fn unrouted(&mut self, picture: &Picture) -> io::Result<Vec<Place>> {
-        let ours = picture.addresses.iter().filter(|address| address.ours);
-        let places: Vec<Place> = ours.map(|address| Place { link: address.link, net: address.net }).collect();
-        local_routes::missing(&mut self.netlink, &places)
+        local_routes::missing(&mut self.netlink, &picture.ours())
     }
 
     /// Installs a batch (at most [`BATCH`](super::netlink::BATCH)) and returns each one's result, in order. An
