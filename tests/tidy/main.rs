@@ -93,6 +93,14 @@ fn every_fuzz_target_is_built_and_has_seeds() {
 }
 
 #[test]
+fn what_is_not_text_is_a_seed_of_a_fuzz_target() {
+    let (seeds, others): (Vec<_>, Vec<_>) =
+        source::binaries().into_iter().partition(|path| path.starts_with("fuzz/"));
+    assert!(!seeds.is_empty(), "no seed is seen");
+    assert!(others.is_empty(), "a download, or something built: {}", others.join(", "));
+}
+
+#[test]
 fn the_tree_is_seen_at_all() {
     let tree = source::tree();
     for path in ["src/lib.rs", "src/net.rs", "tests/tidy/main.rs", "Cargo.toml"] {

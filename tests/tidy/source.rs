@@ -83,13 +83,22 @@ fn unfold(stream: TokenStream, tokens: &mut Vec<Token>) {
 
 /// Every text file of the tree, by path; what is built, hidden or binary is not of the tree.
 pub(crate) fn tree() -> Vec<Source> {
-    let mut files = Vec::new();
-    walk(Path::new(env!("CARGO_MANIFEST_DIR")), "", &mut files);
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    files
+    everything().0
 }
 
-fn walk(folder: &Path, prefix: &str, files: &mut Vec<Source>) {
+/// What lies in the tree and is no text, by path.
+pub(crate) fn binaries() -> Vec<String> {
+    everything().1
+}
+
+fn everything() -> (Vec<Source>, Vec<String>) {
+    let (mut files, mut binaries) = (Vec::new(), Vec::new());
+    walk(Path::new(env!("CARGO_MANIFEST_DIR")), "", &mut files, &mut binaries);
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    (files, binaries)
+}
+
+fn walk(folder: &Path, prefix: &str, files: &mut Vec<Source>, binaries: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("the tree is readable") {
         let entry = entry.expect("the tree is readable");
         let name = entry.file_name().into_string().expect("names are UTF-8");
@@ -99,11 +108,12 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<Source>) {
         let path = format!("{prefix}{name}");
         let kind = entry.file_type().expect("the tree is readable");
         if kind.is_dir() {
-            walk(&entry.path(), &format!("{path}/"), files);
-        } else if kind.is_file()
-            && let Ok(text) = String::from_utf8(fs::read(entry.path()).expect("the tree is readable"))
-        {
-            files.push(Source { path, text });
+            walk(&entry.path(), &format!("{path}/"), files, binaries);
+        } else if kind.is_file() {
+            match String::from_utf8(fs::read(entry.path()).expect("the tree is readable")) {
+                Ok(text) => files.push(Source { path, text }),
+                Err(_) => binaries.push(path),
+            }
         }
     }
 }
