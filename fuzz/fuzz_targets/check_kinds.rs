@@ -8,11 +8,11 @@ use std::str::FromStr;
 use hyper::Uri;
 use hyper::header::HeaderValue;
 use libfuzzer_sys::fuzz_target;
-use vipd::check::connect::{Endpoint, Host};
 use vipd::check::http::{Method, StatusRange};
-use vipd::check::url::Url;
 use vipd::config::parse;
 use vipd::net::IpNet;
+use vipd::reach::connect::{Endpoint, Host};
+use vipd::reach::url::Url;
 use vipd::time::Duration;
 
 fuzz_target!(|text: &str| {

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use super::post::{Post, Refused, Request};
 use super::report;
 use super::stamp::Clocks;
-use crate::check::runner::Runner;
 use crate::check::{self, Context, Handle, Settings};
 use crate::engine::settings::{self, CheckSource};
 use crate::proto::health::{Health, Settings as Rules, Verdict};
+use crate::reach::runner::Runner;
 use crate::sys::clock;
 use crate::time::{Duration, Instant};
 

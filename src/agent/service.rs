@@ -34,10 +34,10 @@ use super::statuses::{Statuses, Unknown};
 use super::systemd::Systemd;
 use super::upgrade::{self, Program};
 use super::view::{self, Surroundings};
-use crate::check::runner::Runner;
 use crate::config::Config;
 use crate::engine::event::Target;
 use crate::proto::health::Verdict;
+use crate::reach::runner::Runner;
 use crate::time::Duration;
 
 /// How long a hand-over may take before everything is released without it.

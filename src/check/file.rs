@@ -16,8 +16,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::blocking::Blocking;
-use super::{Run, described};
+use crate::reach::blocking::Blocking;
+use crate::reach::{Run, described};
 
 /// What has to be where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@
 //! that needs them; `ca_file` is read in every run. A server's own certificate that is marked as an authority
 //! (`CA:TRUE`, as self-signed ones often are) is not accepted through `ca_file`: use `verify: false`.
 //!
-//! Errors: those of [`connect`](super::connect); `status 502 Bad Gateway, expected 200-399`;
+//! Errors: those of [`connect`](crate::reach::connect); `status 502 Bad Gateway, expected 200-399`;
 //! `the body does not contain 'ok'`; `connection closed before the response was complete`;
 //! `no HTTP response: ..`; `the certificate is signed by an unknown authority`, `.. has expired`,
 //! `.. is not for 'www.example.org'`; `the server does not speak TLS`; `timed out after 500ms connecting`,
@@ -24,23 +24,21 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connect::Connector;
 use super::tcp::contains;
-use super::tls::{self, Tls, Trust};
-use super::url::Url;
-use super::{Run, lowered};
+use crate::reach::Run;
+use crate::reach::connect::Connector;
+use crate::reach::http::{self, AGENT, broken, worded};
+use crate::reach::tls::{self, Tls, Trust};
+use crate::reach::url::Url;
 
 /// What to ask, and which answer is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +103,7 @@ impl Settings {
             })
             .uri(&self.url.path)
             .header(HOST, authority)
-            .header(USER_AGENT, concat!("vipd/", env!("CARGO_PKG_VERSION")))
+            .header(USER_AGENT, AGENT)
             .header(CONNECTION, "close")
             .body(Empty::new())
             .map_err(|error| format!("cannot ask for this: {error}"))
@@ -207,28 +205,15 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
     run.phase = " waiting for the response header";
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEADER)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| broken(&error))?;
-    let exchange = async {
-        let response = sender.send_request(settings.request()?).await.map_err(|error| broken(&error))?;
+    http::exchange(stream, settings.request()?, async |response| {
         let status = response.status();
         settings.judge(status)?;
         let Some(text) = &settings.body else { return Ok(worded(status)) };
         run.phase = " reading the body";
         find(response.into_body(), text).await?;
         Ok(format!("{}, the body contains '{text}'", worded(status)))
-    };
-    // The connection is driven here and not by a task of its own, so that nothing outlives the run.
-    let (mut exchange, mut connection) = (pin!(exchange), pin!(connection));
-    tokio::select! {
-        biased;
-        found = &mut exchange => return found,
-        _ = &mut connection => {}
-    }
-    exchange.await
+    })
+    .await
 }
 
 async fn find(mut body: Incoming, text: &str) -> Result<(), String> {
@@ -251,33 +236,6 @@ async fn find(mut body: Incoming, text: &str) -> Result<(), String> {
     let part = if end { "" } else { " in its first 64 KiB" };
     Err(format!("the body does not contain '{text}'{part}"))
 }
-
-fn worded(status: StatusCode) -> String {
-    match status.canonical_reason() {
-        Some(reason) => format!("{} {reason}", status.as_u16()),
-        None => status.as_u16().to_string(),
-    }
-}
-
-/// Why there is no (complete) answer.
-fn broken(error: &hyper::Error) -> String {
-    if let Some(error) = std::error::Error::source(error).and_then(|s| s.downcast_ref::<std::io::Error>()) {
-        return match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => INCOMPLETE.to_owned(),
-            _ => lowered(error),
-        };
-    }
-    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        INCOMPLETE.to_owned()
-    } else {
-        format!("no HTTP response: {error}")
-    }
-}
-
-const INCOMPLETE: &str = "connection closed before the response was complete";
-
-/// The bound on a response's header, and on what hyper reads ahead of us.
-const HEADER: usize = 16 << 10;
 
 /// How much of a body is looked at.
 const BODY: usize = 64 << 10;

@@ -20,26 +20,23 @@
 //! What may block in the kernel (a dead NFS server, a name service) happens on the runtime's blocking
 //! threads, at most one call a check at a time, so a check that hangs there fails alone.
 
-mod blocking;
-pub mod connect;
 pub mod file;
 pub mod http;
 pub mod process;
 pub mod runner;
 pub mod script;
 pub mod tcp;
-mod tls;
-pub mod url;
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use self::runner::Runner;
 use crate::proto::health::{self, Outcome, Verdict};
+use crate::reach::runner::Runner;
+use crate::reach::script::KEPT;
+use crate::reach::{Run, printable, tls};
 use crate::time::{Duration, Instant};
 
 /// One check, as configured.
@@ -133,7 +130,7 @@ impl fmt::Display for Kind {
 pub struct Report {
     /// What was seen ("200 OK"), or what is wrong, each in one line.
     pub outcome: Result<String, String>,
-    /// The beginning of what a script wrote, at most [`script::KEPT`] bytes; empty for other kinds.
+    /// The beginning of what a script wrote, at most [`KEPT`] bytes; empty for other kinds.
     pub output: String,
     /// How long the run took.
     pub latency: Duration,
@@ -219,16 +216,7 @@ async fn once(context: &Context, settings: &Settings, probe: &mut Probe) -> Repo
         Err(_) => Err(format!("timed out after {:?}{}", settings.timeout, run.phase)),
     };
     let at = (context.now)();
-    Report { outcome, output: printable(&run.output, script::KEPT), latency: at.since(start), at }
-}
-
-/// What a run leaves behind even when it is cut off.
-#[derive(Default)]
-struct Run {
-    /// What it is doing, as the end of "timed out after 1s ..".
-    phase: &'static str,
-    /// What was written to it.
-    output: Vec<u8>,
+    Report { outcome, output: printable(&run.output, KEPT), latency: at.since(start), at }
 }
 
 /// A kind with what it keeps between runs.
@@ -268,35 +256,6 @@ impl Probe {
     }
 }
 
-/// The kernel's own words for an error, without its number.
-fn described(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
-        None => error.to_string(),
-    }
-}
-
-/// As [`described`], for the end of a sentence: "connection refused".
-fn lowered(error: &io::Error) -> String {
-    let words = described(error);
-    let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
-}
-
-/// At most `limit` bytes of somebody else's text, safe for a terminal and a log; line breaks and tabs stay.
-fn printable(bytes: &[u8], limit: usize) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).replace("\r\n", "\n");
-    let moves = |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if moves(c) || c.is_control() && c != '\n' && c != '\t' { '?' } else { c }).collect()
-}
-
-/// The first line of somebody else's text that says anything, at most 200 characters of it.
-fn first_line(bytes: &[u8]) -> String {
-    let text = printable(bytes, 1024);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    line.chars().take(200).map(|c| if c == '\t' { ' ' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,15 +268,6 @@ mod tests {
         assert_eq!(next_beat(ms(350), ms(100)), ms(400));
         assert!(next_beat(Duration::MAX, ms(100)) > Duration::from_secs(1 << 30));
         assert_eq!(next_beat(ms(5), Duration::ZERO), ms(6));
-    }
-
-    #[test]
-    fn foreign_text_cannot_move_the_cursor() {
-        assert_eq!(first_line(b"\n  \x1b[31mred\x07\r\nnext"), "?[31mred?");
-        assert_eq!(printable(b"a\xffb\tc\nd\x00", 100), "a\u{fffd}b\tc\nd?");
-        assert_eq!(printable("a\u{202e}b".as_bytes(), 100), "a?b");
-        assert_eq!(first_line(b""), "");
-        assert_eq!(first_line(&[b'x'; 5000]).len(), 200);
     }
 
     #[test]

@@ -25,9 +25,9 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::blocking::Blocking;
-use super::runner::{self, Runner};
-use super::{Run, described};
+use crate::reach::blocking::Blocking;
+use crate::reach::runner::{self, Runner};
+use crate::reach::{Run, described};
 
 /// Which processes have to run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,14 +8,14 @@
 //! Without `expect` the run succeeds once the connection is made, which the kernel does for any listening
 //! socket: a server that hangs is still up. Nothing is ever sent.
 //!
-//! Errors: those of [`connect`](super::connect); `the greeting does not contain '220'`;
+//! Errors: those of [`connect`](crate::reach::connect); `the greeting does not contain '220'`;
 //! `connection closed before the greeting contained '220'`; `timed out after 500ms waiting for the greeting`.
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::connect::{Connector, Endpoint};
-use super::{Run, first_line, lowered};
+use crate::reach::connect::{Connector, Endpoint};
+use crate::reach::{Run, first_line, lowered};
 
 /// What to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -210,7 +210,7 @@ fn probe(kind: Kind, target: &Item<'_>, table: &Table<'_>) -> Option<check::Kind
 
 fn read_http(target: &Item<'_>, table: &Table<'_>) -> Option<http::Settings> {
     let text = |item: &Item<'_>| item.read("a text", |text| scalar::some_text(text).map(Some));
-    let url = target.read("a URL, for example http://127.0.0.1/", str::parse::<crate::check::url::Url>);
+    let url = target.read("a URL, for example http://127.0.0.1/", str::parse::<crate::reach::url::Url>);
     let method = table.or("method", http::Method::Get, |item| item.read("GET or HEAD", str::parse));
     let status = table.or("status", Vec::new(), |item| {
         let items = item.one_or_list("a code or a range, for example 200-299")?;

@@ -3,13 +3,14 @@
 use crate::source::{Source, Token};
 
 /// What stands on which floor; a new folder is given one here before anything else.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("time", 0),
     ("net", 0),
     ("wire", 1),
     ("proto", 2),
     ("engine", 3),
     ("sys", 4),
+    ("reach", 4),
     ("check", 4),
     ("notify", 4),
     ("config", 5),
@@ -24,8 +25,9 @@ fn floor(folder: &str) -> Option<u8> {
 
 /// Whether what stands in `from` may use what stands in `to`.
 fn may_import(from: &str, to: &str) -> bool {
-    // The binaries are the door of the floor they share with `cli`.
-    from == to || (from, to) == ("bin", "cli") || floor(to) < floor(from)
+    // The binaries are the door of the floor they share with `cli`; checks and notifiers go out by the same way.
+    let shared = matches!((from, to), ("bin", "cli") | ("check" | "notify", "reach"));
+    from == to || shared || floor(to) < floor(from)
 }
 
 /// Imports, and paths without an import, that go up or sideways.
@@ -160,6 +162,8 @@ mod tests {
         for (path, text) in [
             ("src/sys/a.rs", "use crate::check::Run;"),
             ("src/check/a.rs", "use crate::notify::b;"),
+            ("src/reach/a.rs", "use crate::check::b;"),
+            ("src/sys/a.rs", "use crate::reach::b;"),
             ("src/net.rs", "use crate::time::Instant;"),
             ("src/cli/status.rs", "use crate::bin::x;"),
         ] {

@@ -19,9 +19,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::frame::{Answer, Request};
 use crate::check::process;
-use crate::check::script::child::{End, Running, Started};
+use crate::reach::child::{End, Running, Started};
+use crate::reach::runner::frame::{Answer, Request};
 use crate::time::Duration;
 
 /// Why there is no runner.

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::frame::Request;
-use super::{Runner, serve};
-use crate::check::script::child::Task;
+use super::serve;
 use crate::check::script::tests::{Note, is_gone, report_by, shell_by, until};
+use crate::reach::child::Task;
+use crate::reach::runner::Runner;
+use crate::reach::runner::frame::Request;
 
 /// A socket that a runner listens on.
 pub(in crate::check) struct Serving(pub(in crate::check) Runner);

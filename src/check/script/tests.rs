@@ -3,6 +3,8 @@
 use super::*;
 use crate::check::runner::tests::Serving;
 use crate::check::{self, Context, Kind, Report};
+use crate::reach::child;
+use crate::reach::script::KEPT;
 use crate::time::Instant;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;

@@ -1,4 +1,4 @@
-//! TLS for `https` checks: whom to trust, and what to say when we do not.
+//! TLS as a client: whom to trust, and what to say when we do not.
 //!
 //! rustls with the ring provider, chosen explicitly. The system's certificates take over half a megabyte, so
 //! they are read when the first check needs them, and then kept; a `ca_file` is read in every run, so that
@@ -26,7 +26,7 @@ use super::{described, lowered};
 
 /// The certificates the system trusts, once read.
 #[derive(Default)]
-pub(super) struct Trust {
+pub struct Trust {
     roots: OnceLock<Arc<RootCertStore>>,
     /// Held by whoever reads them, so that many checks that start together read them once.
     reading: Mutex<()>,
@@ -44,7 +44,7 @@ impl Trust {
 }
 
 /// Reads certificates and makes the client's side of a handshake.
-pub(super) struct Tls {
+pub struct Tls {
     verify: bool,
     ca_file: Option<PathBuf>,
     trust: Arc<Trust>,
@@ -52,12 +52,13 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) fn new(verify: bool, ca_file: Option<PathBuf>, trust: Arc<Trust>) -> Self {
+    /// Trusts those in `ca_file`, or else those in `trust`; with `verify` off anybody.
+    pub fn new(verify: bool, ca_file: Option<PathBuf>, trust: Arc<Trust>) -> Self {
         Self { verify, ca_file, trust, read: Blocking::default() }
     }
 
     /// Whom to trust in this run.
-    pub(super) async fn connector(&mut self) -> Result<TlsConnector, String> {
+    pub async fn connector(&mut self) -> Result<TlsConnector, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = if self.verify {
             let roots = self.roots().await?;
@@ -90,7 +91,7 @@ impl Tls {
 }
 
 /// Shakes hands over `stream` with a server that is to be `name`: an address, or a host name without a port.
-pub(super) async fn handshake(
+pub async fn handshake(
     connector: &TlsConnector,
     stream: TcpStream,
     name: &str,

@@ -1,6 +1,7 @@
 //! A script as this process's child: how it is started, what it writes, and that nothing of it is left. The same for an
 //! agent that runs its scripts itself and for the runner that does it for one.
 
+use std::fmt;
 use std::io::{self, PipeReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -14,27 +15,38 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
 
-use crate::check::described;
+use super::described;
 
 /// What is to run, and for which check.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(in crate::check) struct Task {
+pub struct Task {
     /// The program and its arguments.
-    pub(in crate::check) argv: Vec<String>,
+    pub argv: Vec<String>,
     /// The check's name.
-    pub(in crate::check) check: String,
+    pub check: String,
 }
 
 /// How a script ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::check) enum End {
+pub enum End {
     /// By itself, with this status.
     Exit(i32),
     /// By this signal.
     Signal(i32),
     /// It did not start, or cannot be followed, for this reason.
     Failed(String),
+}
+
+impl fmt::Display for End {
+    /// `exit status 3`, `killed by signal 9`, or the reason.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "exit status {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
 }
 
 impl From<ExitStatus> for End {
@@ -48,14 +60,14 @@ impl From<ExitStatus> for End {
 }
 
 /// A script that has been started, and that nobody listens to yet.
-pub(in crate::check) struct Started {
+pub struct Started {
     group: Group,
     output: PipeReader,
 }
 
 impl Task {
     /// Starts the program; on a thread that may wait, because `exec` may have to.
-    pub(in crate::check) fn start(&self) -> Result<Started, String> {
+    pub fn start(&self) -> Result<Started, String> {
         let program = self.argv.first().map_or("nothing", String::as_str);
         self.spawn().map_err(|error| cannot(&format!("run {program}"), &error))
     }
@@ -90,7 +102,7 @@ fn cannot(what: &str, error: &io::Error) -> String {
 }
 
 /// A script that runs; dropping it kills it.
-pub(in crate::check) struct Running {
+pub struct Running {
     group: Group,
     /// Tells that a child has exited. Unlike `Child::wait` it does so without reaping: as long as the leader is not reaped
     /// nobody else can get the number of its group.
@@ -105,7 +117,8 @@ pub(in crate::check) struct Running {
 }
 
 impl Running {
-    pub(in crate::check) fn new(Started { group, output }: Started) -> Result<Self, String> {
+    /// Listens to what has been started.
+    pub fn new(Started { group, output }: Started) -> Result<Self, String> {
         // An exit before this is not told; `next` looks for one before it waits.
         let exits = unix::signal(SignalKind::child()).map_err(|error| cannot("wait for a script", &error))?;
         let pipe = pipe::Receiver::from_owned_fd(output.into());
@@ -116,7 +129,7 @@ impl Running {
     /// What it writes next; none when it has ended and all it wrote has been told. Then [`Self::end`] tells the rest.
     ///
     /// Nothing is lost if the wait is cut off.
-    pub(in crate::check) async fn next(&mut self) -> Result<Option<&[u8]>, String> {
+    pub async fn next(&mut self) -> Result<Option<&[u8]>, String> {
         while !self.over {
             if self.group.has_exited().map_err(|error| cannot("wait for a script", &error))? {
                 self.group.kill();
@@ -140,7 +153,7 @@ impl Running {
     }
 
     /// How it ended, once there is nothing more to tell.
-    pub(in crate::check) fn end(mut self) -> Result<End, String> {
+    pub fn end(mut self) -> Result<End, String> {
         self.group.reap().map(End::from).map_err(|error| cannot("wait for a script", &error))
     }
 }
@@ -192,7 +205,8 @@ impl Drop for Group {
     }
 }
 
-pub(in crate::check) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where a script looks for programs.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How much is read at once.
-pub(in crate::check) const CHUNK: usize = 8192;
+pub const CHUNK: usize = 8192;

@@ -96,20 +96,20 @@ impl FromStr for Endpoint {
 }
 
 /// The port that a text of digits alone names; none for 0.
-pub(super) fn port_number(text: &str) -> Option<u16> {
+pub fn port_number(text: &str) -> Option<u16> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|port| digits && *port != 0)
 }
 
 /// Finds a host's addresses and connects to the first that answers.
 #[derive(Default)]
-pub(super) struct Connector {
+pub struct Connector {
     lookup: Blocking<io::Result<Vec<SocketAddr>>>,
 }
 
 impl Connector {
     /// A connection to `endpoint`, or why the last of its addresses gave none.
-    pub(super) async fn connect(&mut self, endpoint: &Endpoint, run: &mut Run) -> Result<TcpStream, String> {
+    pub async fn connect(&mut self, endpoint: &Endpoint, run: &mut Run) -> Result<TcpStream, String> {
         let addresses = match &endpoint.host {
             Host::Address(address) => vec![SocketAddr::new(*address, endpoint.port)],
             Host::Name(name) => self.resolve(name.clone(), endpoint.port, run).await?,

@@ -1,4 +1,4 @@
-//! The URL of an `http` check, taken apart and checked once, when the configuration is read.
+//! The URL of an HTTP request, taken apart and checked once, when the configuration is read.
 
 use std::fmt;
 use std::str::FromStr;

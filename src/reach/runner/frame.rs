@@ -16,12 +16,12 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::check::script::child::{CHUNK, End, Task};
+use crate::reach::child::{CHUNK, End, Task};
 
 /// What an agent asks for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Request {
+pub enum Request {
     /// To run a script.
     Run {
         /// What is to run.
@@ -41,7 +41,7 @@ pub(super) enum Request {
 
 /// What a runner answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
     /// The script runs.
     Started,
     /// It wrote this, never nothing.
@@ -53,11 +53,13 @@ pub(super) enum Answer {
 }
 
 impl Request {
-    pub(super) async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    /// Sends it.
+    pub async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         write(to, b'r', &serde_json::to_vec(self)?, LONGEST_REQUEST).await
     }
 
-    pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+    /// Waits for one.
+    pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
         match read(from, LONGEST_REQUEST).await? {
             (b'r', contents) => Ok(serde_json::from_slice(&contents)?),
             (kind, _) => Err(strange(kind)),
@@ -66,7 +68,8 @@ impl Request {
 }
 
 impl Answer {
-    pub(super) async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    /// Sends it.
+    pub async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         match self {
             Self::Started => write(to, b's', &[], LONGEST_ANSWER).await,
             Self::Output(bytes) => write(to, b'o', bytes, LONGEST_ANSWER).await,
@@ -75,7 +78,8 @@ impl Answer {
         }
     }
 
-    pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+    /// Waits for one.
+    pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
         match read(from, LONGEST_ANSWER).await? {
             (b's', _) => Ok(Self::Started),
             (b'o', bytes) => Ok(Self::Output(bytes)),

@@ -6,7 +6,7 @@
 use tokio::task::JoinHandle;
 
 /// A call that may have been left behind by a run that was cut off.
-pub(super) struct Blocking<T> {
+pub struct Blocking<T> {
     running: Option<JoinHandle<T>>,
 }
 
@@ -18,7 +18,7 @@ impl<T> Default for Blocking<T> {
 
 impl<T: Send + 'static> Blocking<T> {
     /// What `call` answers, once an earlier one has ended; its answer is thrown away.
-    pub(super) async fn run(&mut self, call: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    pub async fn run(&mut self, call: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
         if let Some(earlier) = &mut self.running {
             let ended = earlier.await;
             self.running = None;

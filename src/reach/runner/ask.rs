@@ -10,36 +10,26 @@ use std::path::Path;
 use tokio::net::UnixStream;
 
 use super::frame::{Answer, Request};
-use crate::check::script::child::{End, Task};
-use crate::check::script::{KILLED, Words, verdict};
-use crate::check::{Run, first_line, lowered};
+use crate::reach::child::{End, Task};
+use crate::reach::script::{KILLED, Words};
+use crate::reach::{Run, first_line, lowered};
 use crate::time::Duration;
 
 /// Has the runner at `socket` run a script.
-pub(in crate::check) async fn run(
-    socket: &Path,
-    task: &Task,
-    timeout: Duration,
-    run: &mut Run,
-) -> Result<String, String> {
+pub async fn run(socket: &Path, task: &Task, timeout: Duration, run: &mut Run) -> Result<End, String> {
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     match ask(socket, &Request::Run { task: task.clone(), timeout_ms }, run).await? {
-        Last::Ended(end) => verdict(&end, &run.output),
+        Last::Ended(end) => Ok(end),
         Last::Counted(_) => Err("cannot follow the script runner: it counts".to_owned()),
     }
 }
 
 /// Has it count the processes that match a name or a path.
-pub(in crate::check) async fn count(
-    socket: &Path,
-    process: &str,
-    check: &str,
-    run: &mut Run,
-) -> Result<u32, String> {
+pub async fn count(socket: &Path, process: &str, check: &str, run: &mut Run) -> Result<u32, String> {
     let request = Request::Count { process: process.to_owned(), check: check.to_owned() };
     match ask(socket, &request, run).await? {
         Last::Counted(number) => Ok(number),
-        Last::Ended(end) => Err(verdict(&end, &[]).unwrap_or_else(|said| said)),
+        Last::Ended(end) => Err(end.to_string()),
     }
 }
 
