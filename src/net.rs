@@ -173,6 +173,38 @@ impl fmt::Debug for Mac {
     }
 }
 
+/// The label of an IPv4 address, at most 15 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label {
+    bytes: [u8; Self::LONGEST],
+    length: u8,
+}
+
+impl Label {
+    /// How many bytes a label has at most.
+    pub const LONGEST: usize = 15;
+
+    /// The label `text`, if there is something in it and it is short enough.
+    pub fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; Self::LONGEST];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        let length = u8::try_from(text.len()).ok().filter(|length| *length > 0)?;
+        Some(Self { bytes, length })
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        let text = self.bytes.get(..usize::from(self.length)).unwrap_or_default();
+        core::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A network interface's number in its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkIndex(pub u32);

@@ -98,7 +98,7 @@ impl Host {
             up: true,
         };
         let nets = ["192.0.2.5/24", "fe80::5/64"].map(|net| net.parse().expect("it is right"));
-        let addresses = nets.map(|net| LinkAddress { link: ETH0, net, ours: false, usable: true });
+        let addresses = nets.map(|net| LinkAddress { link: ETH0, net, ours: false, usable: true, peer: None });
         let links = vec![link(ETH0, "eth0"), link(ETH1, "eth1")];
         host.give(Event::Picture(Picture { links, addresses: addresses.to_vec() }));
         host

@@ -337,6 +337,7 @@ fn is_router(link: LinkIndex) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::action::Form;
 
     const WEB: InstanceId = InstanceId(1);
     const MAIL: InstanceId = InstanceId(2);
@@ -346,7 +347,7 @@ mod tests {
     }
 
     fn placement(host: u8) -> Placement {
-        Placement { place: place(host), mac: Some(Mac([2, 0, 0, 0, 0, 1])) }
+        Placement { place: place(host), mac: Some(Mac([2, 0, 0, 0, 0, 1])), form: Form::default() }
     }
 
     fn announcement(instance: InstanceId, hosts: &[u8], pace: u64) -> Announcement {

@@ -38,6 +38,8 @@ pub enum Record {
     Discarded { reason: String, source: Option<IpAddr> },
     /// Somebody removed one of our addresses.
     AddressLost { address: String },
+    /// Somebody removed one of our addresses, which is not restored.
+    AddressLeft { address: String },
     /// Somebody removed the route of one of our addresses.
     RouteLost { address: String },
     /// Somebody keeps removing one of our addresses.
@@ -111,6 +113,7 @@ impl From<What> for Record {
                 Self::Discarded { reason: reason.as_str().to_owned(), source }
             }
             What::AddressLost { net } => Self::AddressLost { address: net.to_string() },
+            What::AddressLeft { net } => Self::AddressLeft { address: net.to_string() },
             What::RouteLost { net } => Self::RouteLost { address: net.to_string() },
             What::AddressFight { net } => Self::AddressFight { address: net.to_string() },
             What::AddressRefused { net, why } => Self::AddressRefused { address: net.to_string(), why },
@@ -155,6 +158,7 @@ impl Record {
             | Self::ForeignClaim { .. }
             | Self::Discarded { .. }
             | Self::AddressLost { .. }
+            | Self::AddressLeft { .. }
             | Self::RouteLost { .. }
             | Self::AddressFight { .. }
             | Self::AddressRefused { .. }
@@ -204,6 +208,9 @@ impl fmt::Display for Record {
             }
             Self::Discarded { reason, source: None } => write!(f, "adverts are discarded: {reason}"),
             Self::AddressLost { address } => write!(f, "somebody removed {address}; it goes back"),
+            Self::AddressLeft { address } => {
+                write!(f, "somebody removed {address}; it stays away, for it is not to be restored")
+            }
             Self::RouteLost { address } => {
                 write!(f, "somebody removed the local route of {address}, which answered nobody; it is put back anew")
             }

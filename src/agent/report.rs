@@ -203,6 +203,12 @@ pub struct Counters {
 pub struct Address {
     /// As configured, with its prefix.
     pub address: String,
+    /// The interface, if it is not the instance's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// Whether adverts list it.
+    #[serde(default = "yes")]
+    pub advertised: bool,
     /// Whether it is in the kernel and ours.
     pub installed: bool,
     /// Why it is not although it should be.
@@ -336,6 +342,11 @@ impl From<Role> for State {
             Role::Fault => Self::Fault,
         }
     }
+}
+
+/// What reports of older agents leave out.
+const fn yes() -> bool {
+    true
 }
 
 /// A duration in milliseconds with three decimals.

@@ -247,9 +247,8 @@ impl Job {
         let rest = &self.hold.install[self.installed..];
         let placements = &rest[..rest.len().min(self.batch)];
         self.batch = BATCH.min(2 * self.batch);
-        let places: Vec<Place> = placements.iter().map(|placement| placement.place).collect();
         let mut installed = Vec::with_capacity(placements.len());
-        for (placement, result) in placements.iter().zip(addresses.add(&places, &mut self.known)) {
+        for (placement, result) in placements.iter().zip(addresses.add(placements, &mut self.known)) {
             match result {
                 Ok(()) => installed.push(*placement),
                 Err(refusal) => self.refused.push((placement.place, refusal)),

@@ -78,6 +78,8 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
             .iter()
             .map(|one| Address {
                 address: one.net.to_string(),
+                interface: one.interface.clone(),
+                advertised: one.advertised,
                 installed: one.installed,
                 trouble: one.trouble.clone(),
             })
@@ -309,7 +311,13 @@ mod tests {
         status.instances[0].routers[0].master = None;
         let net = "192.0.2.10/24".parse().unwrap();
         for (installed, health) in [(true, Health::Healthy), (false, Health::NoHolder)] {
-            status.instances[0].addresses = vec![status::AddressStatus { net, installed, trouble: None }];
+            status.instances[0].addresses = vec![status::AddressStatus {
+                net,
+                interface: None,
+                advertised: true,
+                installed,
+                trouble: None,
+            }];
             assert_eq!(judged(&status, Vec::new()).0, health, "{installed}");
         }
     }

@@ -94,10 +94,12 @@ fn lease(one: &Instance) -> String {
 }
 
 fn address(one: &Address) -> String {
+    let elsewhere = one.interface.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+    let what = format!("{}{elsewhere}{}", one.address, if one.advertised { "" } else { ", not advertised" });
     match (&one.trouble, one.installed) {
-        (Some(trouble), _) => format!("{}  {trouble}", one.address),
-        (None, true) => format!("{}  installed", one.address),
-        (None, false) => format!("{}  not here", one.address),
+        (Some(trouble), _) => format!("{what}  {trouble}"),
+        (None, true) => format!("{what}  installed"),
+        (None, false) => format!("{what}  not here"),
     }
 }
 

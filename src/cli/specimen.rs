@@ -104,7 +104,7 @@ fn router(state: Role, master: &str, priority: u8, heard: &str) -> Router {
 }
 
 fn address(address: &str, installed: bool) -> Address {
-    Address { address: address.to_owned(), installed, trouble: None }
+    Address { address: address.to_owned(), interface: None, advertised: true, installed, trouble: None }
 }
 
 fn check() -> Check {

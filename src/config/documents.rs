@@ -15,6 +15,7 @@ fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("TOP", file::KEYS.to_vec()),
         ("TOP", realtime::KEYS.to_vec()),
         ("INSTANCES", instance::KEYS.to_vec()),
+        ("INSTANCES", addresses::KEYS.to_vec()),
         ("INSTANCES", unicast::KEYS.to_vec()),
         ("INSTANCES", authentication::KEYS.to_vec()),
         ("INSTANCES", announce::KEYS.to_vec()),
@@ -39,7 +40,7 @@ fn the_full_example_is_right_and_warns_of_the_clear_password_alone() {
     let warnings: Vec<_> = config.warnings.iter().map(|warning| warning.path.as_str()).collect();
     assert_eq!(warnings, ["instances.legacy.authentication"]);
     let [web, api, legacy] = config.settings.instances.as_slice() else { panic!("{config:?}") };
-    assert_eq!(web.addresses.len(), 3);
+    assert_eq!(web.addresses.len(), 5);
     assert_eq!(web.announce, announce::DEFAULT);
     assert_eq!(api.preempt, Preempt::Never);
     assert_eq!(api.unicast.as_ref().map(|unicast| unicast.peers.len()), Some(2));
@@ -54,7 +55,7 @@ fn the_full_example_has_every_key() {
     // `password_file` cannot be read together with `password`, nor at all where there is no such file.
     let written = |key: &str| {
         FULL.lines().any(|line| {
-            let line = line.trim_start();
+            let line = line.trim_start().trim_start_matches("- ");
             line.trim_start_matches("# ").starts_with(&format!("{key}:"))
                 && (line.starts_with(key) || key == "password_file")
         })

@@ -53,6 +53,11 @@ impl<'t> Item<'t> {
         matches!(self.node.value, Value::List(_))
     }
 
+    /// Whether the value has keys of its own.
+    pub(super) const fn is_table(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
     /// The text of a scalar; `expected` ends the sentence "write ..".
     pub(super) fn text(&self, expected: &str) -> Option<&'t str> {
         match &self.node.value {
@@ -146,6 +151,10 @@ impl<'t> Item<'t> {
     }
 }
 
+/// Something was wrong, and the reason has been noted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noted;
+
 /// A set of keys of which we know all.
 #[derive(Debug)]
 pub(super) struct Table<'t> {
@@ -190,6 +199,16 @@ impl<'t> Table<'t> {
             self.item.findings.error(self.place(), what);
         }
         found
+    }
+
+    /// What `read` makes of `key`, if it is written.
+    pub(super) fn maybe<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Item<'t>) -> Option<At<T>>,
+    ) -> Result<Option<T>, Noted> {
+        let Some(item) = self.optional(key) else { return Ok(None) };
+        read(item).map(|at| Some(at.value)).ok_or(Noted)
     }
 
     /// What `read` makes of `key`, or `default` if it is not written.

@@ -4,10 +4,10 @@
 //! replaces an older one that has not begun, and answers of older generations are ignored.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::notice::Notice;
-use crate::net::{Family, IpNet, LinkIndex, Mac, Vrid};
+use crate::net::{Family, IpNet, Label, LinkIndex, Mac, Vrid};
 use crate::time::{Duration, Instant};
 
 /// One effect, to be performed in order.
@@ -104,6 +104,34 @@ pub struct Placement {
     pub place: Place,
     /// The Ethernet address that answers for it; none on a link that has none, where nothing is announced.
     pub mac: Option<Mac>,
+    /// What it is to be like.
+    pub form: Form,
+}
+
+impl From<Place> for Placement {
+    /// Nothing special, and not to be announced.
+    fn from(place: Place) -> Self {
+        Self { place, mac: None, form: Form::default() }
+    }
+}
+
+/// What an address on a link is like, besides being there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Form {
+    /// An IPv4 address's label.
+    pub label: Option<Label>,
+    /// An IPv4 address's scope, as in `rt_scopes`; 0 is global. IPv6 knows it by the address.
+    pub scope: u8,
+    /// The other end of a point-to-point link.
+    pub peer: Option<IpAddr>,
+    /// An IPv4 network's broadcast address.
+    pub broadcast: Option<Ipv4Addr>,
+    /// It brings no route to its network.
+    pub routeless: bool,
+    /// An IPv6 address that the host may take as a source of its own accord.
+    pub preferred: bool,
+    /// Once somebody else has removed it, it stays away.
+    pub left_alone: bool,
 }
 
 /// One burst of gratuitous ARP and unsolicited Neighbor Advertisements.
@@ -146,8 +174,11 @@ pub struct Lease {
     pub extension: Duration,
     /// The virtual router identifier in the adverts that count.
     pub vrid: Vrid,
-    /// Where they come from: a container's on the same link are not ours.
+    /// Where they come from: a container's on the same link are not ours. Of another family than the addresses, if these
+    /// are not advertised themselves.
     pub source: IpAddr,
+    /// By which link they leave, wherever the addresses are.
+    pub link: LinkIndex,
     /// Which time as master it belongs to.
     pub term: u64,
 }

@@ -17,18 +17,18 @@
 //! handed on: an agent that keeps falling is better replaced by another node. What is not adopted although its lease
 //! lives, or is not configured any more, is resigned with priority 0, so that nobody waits for it.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::Engine;
-use super::action::{Action, Datagram, Endpoint, Place, Placement};
+use super::action::{Action, Datagram, Endpoint, Form, Place, Placement};
 use super::inheritance::{Estate, Identity, Inheritance, Inherited};
 use super::instance::Instance;
 use super::member::Member;
 use super::notice::{Notice, Reason, State, What};
 use super::sockets::Standing;
 use super::world::World;
-use crate::net::LinkIndex;
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
@@ -124,7 +124,7 @@ impl Instance {
         let holds = self.state == State::Master && self.handover.is_none();
         let estate = || Estate {
             interval: self.settings.interval,
-            places: self.placements.iter().map(|placement| placement.place).collect(),
+            places: self.placed().map(|placement| placement.place).collect(),
             leases: alloc::collections::BTreeMap::new(),
             resignations: self.resignations(),
         };
@@ -162,6 +162,7 @@ impl Instance {
     /// Looks whether everything is as it was left. Then it stays so until the sockets are there, and otherwise not.
     fn claim_estate(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
         let Some(estate) = self.heritage.estate.take() else { return };
+        self.sites.locate(&world.links);
         let found = match self.judge_estate(now, &estate, world) {
             Ok(found) => found,
             Err(why) => {
@@ -202,8 +203,9 @@ impl Instance {
         if self.estate_lapses(estate) <= now {
             return Err("its lease is about to end");
         }
-        let link = world.links.named(&self.settings.interface).ok_or("the interface is gone")?;
-        let is_there = |place: &&Place| place.link == link.index && world.links.ours_at(**place).is_some();
+        self.sites.link().ok_or("the interface is gone")?;
+        let is_there =
+            |place: &&Place| self.sites.on(place.link).is_some() && world.links.ours_at(**place).is_some();
         let (there, gone): (Vec<&Place>, Vec<&Place>) = estate.places.iter().partition(is_there);
         if gone.iter().any(|place| self.addresses.contains(&place.net.address())) {
             return Err("its addresses are gone");
@@ -212,15 +214,21 @@ impl Instance {
             return Err("its addresses are not configured any more");
         }
         // With those that another instance had: they come along.
-        let places: BTreeSet<Place> =
-            there.into_iter().copied().chain(self.own_places(link.index, world)).collect();
-        Ok(places.into_iter().map(|place| Placement { place, mac: link.mac }).collect())
+        let places: BTreeSet<Place> = there.into_iter().copied().chain(self.own_places(world)).collect();
+        let forms: BTreeMap<IpAddr, Form> =
+            self.settings.addresses.iter().map(|address| (address.address(), address.form)).collect();
+        let placement = |place: Place| {
+            let mac = self.sites.on(place.link).and_then(|site| site.found).and_then(|(_, mac)| mac);
+            // What it was like before is not known, and no reason to take it away.
+            let form = forms.get(&place.net.address()).copied().unwrap_or_default();
+            Placement { place, mac, form }
+        };
+        Ok(places.into_iter().map(placement).collect())
     }
 
     /// Where its addresses are, whoever of us put them there.
-    fn own_places(&self, link: LinkIndex, world: &World) -> impl Iterator<Item = Place> {
-        let ours = world.links.ours().filter(move |address| address.link == link);
-        let own = ours.filter(|address| self.addresses.contains(&address.net.address()));
+    fn own_places(&self, world: &World) -> impl Iterator<Item = Place> {
+        let own = world.links.ours().filter(|address| self.sites.have(address.link, address.net.address()));
         own.map(|address| Place { link: address.link, net: address.net })
     }
 

@@ -149,6 +149,8 @@ pub struct LinkAddress {
     pub ours: bool,
     /// Whether it may be used as a source: not tentative, not a failed duplicate.
     pub usable: bool,
+    /// The other end of a point-to-point link.
+    pub peer: Option<IpAddr>,
 }
 
 /// Links and addresses as one dump found them.

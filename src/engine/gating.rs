@@ -18,9 +18,10 @@ use core::net::IpAddr;
 use super::action::{Action, Gate, Generation, KernelWork, Lease, Passage, Place, RouterId};
 use super::event::{Gated, Gating};
 use super::instance::Instance;
+use super::member::Member;
 use super::notice::{Reason, State, What};
 use super::world::World;
-use crate::net::{Family, Vrid};
+use crate::net::{Family, LinkIndex, Vrid};
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ struct Wanted {
     passage: Passage,
     /// The lease's end comes nearer.
     leaving: bool,
-    lease: Option<(Duration, Vrid, IpAddr)>,
+    lease: Option<(Duration, Vrid, IpAddr, LinkIndex)>,
     term: u64,
 }
 
@@ -148,18 +149,26 @@ impl Instance {
         }
     }
 
+    /// The router that speaks for the addresses of a family: what no advert lists is in the first one's care.
+    fn carrier(&self, family: Family) -> Option<&Member> {
+        self.members.iter().find(|member| member.family == family).or(self.members.first())
+    }
+
     fn wanted(&self, family: Family, source: IpAddr) -> Wanted {
-        let member = self.members.iter().find(|m| m.family == family);
-        let speaks = member.is_some_and(|member| member.router.is_master());
+        let carrier = self.carrier(family);
+        let speaks = carrier.is_some_and(|member| member.router.is_master());
+        let carried = carrier.map_or(family, |member| member.family);
         let passage = match &self.handover {
-            Some(handover) if handover.succeeded().contains(&family) => Passage::FramesOnly,
+            Some(handover) if handover.succeeded().contains(&carried) => Passage::FramesOnly,
             Some(_) => Passage::Open,
             None if self.state == State::Master && speaks => Passage::Open,
             // The lease runs on as it is, which an order with its end does not change.
             None if self.is_heir() => Passage::Open,
             None => Passage::Shut,
         };
-        let lease = self.is_leased().then(|| (self.lease_extension(), self.settings.vrid, source));
+        // Without a link nothing is open.
+        let link = self.link.unwrap_or(LinkIndex(0));
+        let lease = self.is_leased().then(|| (self.lease_extension(), self.settings.vrid, source, link));
         Wanted { passage, leaving: self.handover.is_some(), lease, term: self.gates.term }
     }
 
@@ -167,13 +176,13 @@ impl Instance {
     /// when it takes over.
     fn future_source(&self, family: Family, world: &World) -> IpAddr {
         let link = world.links.named(&self.settings.interface);
-        let source = link.and_then(|link| world.links.source(link.index, family, &self.settings));
+        let carried = self.carrier(family).map_or(family, |member| member.family);
+        let source = link.and_then(|link| world.links.source(link.index, carried, &self.settings));
         source.unwrap_or_else(|| self.last_source(family))
     }
 
     fn last_source(&self, family: Family) -> IpAddr {
-        let member = self.members.iter().find(|m| m.family == family);
-        member.map_or(family.group(), |member| member.router.settings().source)
+        self.carrier(family).map_or(family.group(), |member| member.router.settings().source)
     }
 
     /// An address that the host has of its own, here or elsewhere, is the host's to answer for: a service that is
@@ -182,13 +191,14 @@ impl Instance {
         if self.settings.priority.is_owner() {
             return Vec::new();
         }
-        let places = self.placements.iter().map(|placement| placement.place);
+        let places = self.placed().map(|placement| placement.place);
         places
             .filter(|place| place.net.family() == family && !world.links.is_foreign(place.net.address()))
             .collect()
     }
 
     fn order_gate(&mut self, family: Family, wanted: Wanted, places: Vec<Place>, out: &mut Vec<Action>) {
+        let alive_until = self.carrier(family).map(|member| member.alive_until).unwrap_or_default();
         let gates = &mut self.gates;
         gates.generation.0 += 1;
         let generation = gates.generation;
@@ -200,12 +210,11 @@ impl Instance {
                 .standing
                 .insert(family, Standing { generation, asked, places: places.clone(), answer: None });
         }
-        let alive_until = self.members.iter().find(|m| m.family == family).map(|m| m.alive_until);
-        let alive_until = alive_until.unwrap_or_default();
         // If nobody comes, the next term begins at the bound: not a tick too late.
         let until = self.handover.as_ref().map_or(alive_until, |h| alive_until.min(h.bound() + 2 * GRAIN));
         let (cut, term) = (wanted.leaving, wanted.term);
-        let lease = |(extension, vrid, source)| Lease { until, cut, extension, vrid, source, term };
+        let lease =
+            |(extension, vrid, source, link)| Lease { until, cut, extension, vrid, source, link, term };
         let lease = wanted.lease.map(lease);
         let router = RouterId { instance: self.id, family };
         let gate = Gate { router, generation, passage: wanted.passage, lease, places };

@@ -9,7 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::action::{Generation, Hold, InstanceId, Place, Placement};
+use super::action::{Form, Generation, Hold, InstanceId, Place, Placement};
 use super::event::{Held, LinkAddress, Refusal};
 use crate::net::IpNet;
 use crate::time::{Duration, Instant};
@@ -63,6 +63,8 @@ struct Failure {
     why: String,
     pause: Duration,
     retry_at: Option<Instant>,
+    /// It is left at that.
+    for_good: bool,
 }
 
 /// When the last repairs were: the oldest first.
@@ -80,6 +82,8 @@ pub(super) enum Observed {
     Turned,
     /// Somebody else removed an address that is wanted.
     Lost,
+    /// The same, of an address that is to stay away then.
+    Left,
     /// The same, too often: from now on it goes back slowly.
     Fought,
 }
@@ -99,8 +103,13 @@ impl Holding {
                 .entries
                 .entry(placement.place)
                 .or_insert_with(|| Entry::new(*placement, false, Kernel::Absent));
+            let reformed = entry.is_reformed(placement.form);
             entry.placement = *placement;
             self.dirty |= entry.turn(true);
+            if reformed {
+                entry.unrouted = Some(Unrouted::Renewing);
+                self.dirty = true;
+            }
         }
         for place in unwanted {
             if let Some(entry) = self.entries.get_mut(&place) {
@@ -128,8 +137,7 @@ impl Holding {
     /// An address with our mark that no instance knows: it is to go.
     pub(super) fn remove_stray(&mut self, place: Place) {
         self.dirty |= !self.knows(place);
-        let placement = Placement { place, mac: None };
-        self.entries.entry(place).or_insert_with(|| Entry::new(placement, false, Kernel::Present));
+        self.entries.entry(place).or_insert_with(|| Entry::new(place.into(), false, Kernel::Present));
     }
 
     /// Whether a place is among the addresses, wanted or on its way out.
@@ -182,6 +190,12 @@ impl Holding {
                 if !entry.wanted {
                     self.forget_settled();
                     return Observed::Turned;
+                }
+                if entry.placement.form.left_alone {
+                    entry.failure =
+                        Some(Failure::for_good("somebody removed it, and it is not to be restored"));
+                    self.plan_retry();
+                    return Observed::Left;
                 }
                 if entry.repairs.note(now) {
                     entry.failure = Some(Failure::fight(now, "another program keeps removing it"));
@@ -387,6 +401,12 @@ impl Entry {
         turned
     }
 
+    /// Whether it is there, or about to be, in another form than this: it has to go and come back.
+    fn is_reformed(&self, form: Form) -> bool {
+        let changes = Form { left_alone: form.left_alone, ..self.placement.form } != form;
+        self.wanted && self.kernel != Kernel::Absent && changes
+    }
+
     /// Whether the next order is to have it in the kernel.
     fn is_to_be(&self) -> bool {
         self.wanted && self.unrouted != Some(Unrouted::Renewing)
@@ -406,13 +426,15 @@ impl Entry {
             Kernel::Absent => !self.is_to_be(),
             Kernel::Asked => false,
         };
-        let waits = self.failure.as_ref().is_some_and(|f| f.retry_at.is_some_and(|at| at > now));
+        let waits =
+            self.failure.as_ref().is_some_and(|f| f.retry_at.is_some_and(|at| at > now) || f.for_good);
         !settled && !waits
     }
 
     fn fail(&mut self, now: Instant, refusal: &Refusal) {
         let pause = self.failure.as_ref().map_or(FASTEST, |f| (f.pause * 2).min(SLOWEST));
-        self.failure = Some(Failure { why: refusal.why.clone(), pause, retry_at: Some(now + pause) });
+        let (why, retry_at) = (refusal.why.clone(), Some(now + pause));
+        self.failure = Some(Failure { why, pause, retry_at, for_good: false });
     }
 }
 
@@ -432,7 +454,13 @@ impl Unrouted {
 impl Failure {
     /// Somebody works against us.
     fn fight(now: Instant, why: &str) -> Self {
-        Self { why: String::from(why), pause: SLOWEST, retry_at: Some(now + SLOWEST) }
+        let retry_at = Some(now + SLOWEST);
+        Self { why: String::from(why), pause: SLOWEST, retry_at, for_good: false }
+    }
+
+    /// What is missing stays so.
+    fn for_good(why: &str) -> Self {
+        Self { why: String::from(why), pause: SLOWEST, retry_at: None, for_good: true }
     }
 }
 

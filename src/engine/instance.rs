@@ -19,7 +19,8 @@ use super::is_news;
 use super::links::Links;
 use super::member::{Member, Voice, listed};
 use super::notice::{Discard, Notice, Reason, State, What};
-use super::settings::Instance as Settings;
+use super::settings::{self, Instance as Settings};
+use super::sites::Sites;
 use super::sockets;
 use super::status::{Duplicate, MasterStatus};
 use super::world::World;
@@ -49,8 +50,10 @@ pub(super) struct Instance {
     /// Why the routers listen if no master was heard.
     pub(super) listening: Reason,
     pub(super) link: Option<LinkIndex>,
-    /// Where each virtual address goes, in the configuration's order; empty without a link.
-    pub(super) placements: Vec<Placement>,
+    /// The interfaces that hold the addresses.
+    pub(super) sites: Sites,
+    /// Where each virtual address goes, in the configuration's order, if its link is there; empty until that is known.
+    pub(super) placements: Vec<Option<Placement>>,
     /// The virtual addresses, for looking up.
     pub(super) addresses: BTreeSet<IpAddr>,
     pub(super) holding: Holding,
@@ -81,7 +84,8 @@ impl Instance {
             listening: Reason::Listening,
             link: None,
             placements: Vec::new(),
-            addresses: settings.addresses.iter().map(|net| net.address()).collect(),
+            sites: Sites::of(&settings),
+            addresses: settings.addresses.iter().map(settings::Address::address).collect(),
             holding: Holding::new(id),
             holds: false,
             announcing: Announcing::default(),
@@ -106,7 +110,15 @@ impl Instance {
     pub(super) fn lists_same(&self, family: Family, theirs: &[IpAddr]) -> bool {
         let mtu = self.members.iter().find(|m| m.family == family).and_then(|m| m.voice).map_or(0, |v| v.mtu);
         let ours = listed(&self.settings, family, mtu);
-        ours.len() == theirs.len() && theirs.iter().all(|a| self.addresses.contains(a))
+        let excluded = self.settings.addresses.iter().filter(|address| !address.advertised);
+        let excluded: BTreeSet<IpAddr> = excluded.map(settings::Address::address).collect();
+        let advertised = |a: &IpAddr| self.addresses.contains(a) && !excluded.contains(a);
+        ours.len() == theirs.len() && theirs.iter().all(advertised)
+    }
+
+    /// Where the addresses go whose links are there.
+    pub(super) fn placed(&self) -> impl Iterator<Item = &Placement> {
+        self.placements.iter().flatten()
     }
 
     /// Where it speaks, if its interface is there: the sockets it needs.
@@ -318,7 +330,7 @@ impl Instance {
     /// Finds out where each router speaks and as whom.
     fn locate(&mut self, world: &World) {
         let link = world.links.named(&self.settings.interface);
-        self.place_addresses(link, world);
+        self.place_addresses(world);
         for member in &mut self.members {
             member.voice = link.filter(|link| link.up).and_then(|link| {
                 let endpoint = Endpoint { link: link.index, family: member.family };

@@ -1,42 +1,49 @@
 //! What the kernel is to hold for an instance: its addresses and their announcements.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::action::{Action, Announcement, KernelWork, Place, Placement};
 use super::announcing::Burst;
-use super::event::{Held, Link, LinkAddress};
+use super::event::{Held, LinkAddress};
 use super::holding::Observed;
 use super::instance::Instance;
 use super::notice::{State, What};
+use super::settings::Address;
 use super::status::Duplicate;
 use super::world::World;
-use crate::net::{IpNet, Mac};
+use crate::net::{LinkIndex, Mac};
 use crate::time::{Duration, Instant};
 
 impl Instance {
     /// Works out where each virtual address goes, and in which form.
-    pub(super) fn place_addresses(&mut self, link: Option<&Link>, world: &World) {
-        let index = link.map(|link| link.index);
-        let mac = link.and_then(|link| link.mac);
-        let same_mac = self.placements.iter().all(|p| p.mac == mac);
-        if self.link == index && same_mac && self.placements.len() == self.settings.addresses.len() {
+    pub(super) fn place_addresses(&mut self, world: &World) {
+        let moved = self.sites.locate(&world.links);
+        if !moved && self.placements.len() == self.settings.addresses.len() {
             return;
         }
-        self.link = index;
+        self.link = self.sites.link();
         self.holds = false;
         self.gates.look_again();
-        let Some(link) = link else { return self.placements.clear() };
         // What is in the kernel keeps its form: another prefix would be another address there.
-        let known: Vec<Place> = self.holding.places().into_iter().filter(|p| p.link == link.index).collect();
-        let mut earlier: BTreeSet<IpAddr> = known.iter().map(|place| place.net.address()).collect();
-        let place = |net: &IpNet| {
-            let kept = known.iter().find(|place| place.net.address() == net.address());
-            let form = kept
-                .map_or_else(|| world.links.installed_form(link.index, *net, &earlier), |place| place.net);
-            earlier.insert(net.address());
-            Placement { place: Place { link: link.index, net: form }, mac }
+        let known = self.holding.places();
+        let known: BTreeMap<_, _> = known.iter().map(|p| ((p.link, p.net.address()), p.net)).collect();
+        let mut earlier: BTreeMap<LinkIndex, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (link, address) in known.keys() {
+            earlier.entry(*link).or_default().insert(*address);
+        }
+        let place = |address: &Address| {
+            let (link, mac) = self.sites.named(self.settings.interface_of(address))?.found?;
+            let earlier = earlier.entry(link).or_default();
+            let net = match known.get(&(link, address.address())) {
+                Some(kept) => *kept,
+                // Its prefix is the peer's.
+                None if address.form.peer.is_some() => address.net,
+                None => world.links.installed_form(link, address.net, earlier),
+            };
+            earlier.insert(address.address());
+            Some(Placement { place: Place { link, net }, mac, form: address.form })
         };
         self.placements = self.settings.addresses.iter().map(place).collect();
     }
@@ -60,7 +67,7 @@ impl Instance {
                 self.settings.priority.is_owner()
                     && world.links.foreign(p.place.link, p.place.net.address()).is_some()
             };
-            let wanted: Vec<Placement> = self.placements.iter().filter(|p| !own(p)).copied().collect();
+            let wanted: Vec<Placement> = self.placed().filter(|p| !own(p)).copied().collect();
             self.holding.want(&wanted);
             self.announcing.start(now, &self.settings.announce);
             // What is there already is not installed again, which would announce it.
@@ -111,7 +118,7 @@ impl Instance {
     fn announceable(&self) -> Vec<Placement> {
         let mut addresses = self.holding.announceable();
         if self.settings.priority.is_owner() {
-            addresses.extend(self.placements.iter().filter(|p| !self.holding.wants(p.place)));
+            addresses.extend(self.placed().filter(|p| !self.holding.wants(p.place)));
         }
         addresses
     }
@@ -139,6 +146,7 @@ impl Instance {
             Observed::Nothing => return false,
             Observed::Turned => {}
             Observed::Lost => self.tell(now, What::AddressLost { net: place.net }, out),
+            Observed::Left => self.tell(now, What::AddressLeft { net: place.net }, out),
             Observed::Fought => self.tell(now, What::AddressFight { net: place.net }, out),
         }
         true

@@ -8,9 +8,9 @@ use core::net::IpAddr;
 use super::action::{Action, Datagram, Endpoint, InstanceId};
 use super::links::is_link_local;
 use super::notice::{Discard, State};
-use super::settings::{Instance as Settings, Preempt};
+use super::settings::{Address, Instance as Settings, Preempt};
 use super::status::{Counters, MasterStatus, RouterStatus};
-use crate::net::{Family, IpNet, LinkIndex, Priority};
+use crate::net::{Family, LinkIndex, Priority};
 use crate::proto::vrrp::{self, Heard, Input, Output, Router};
 use crate::time::{Duration, Instant};
 use crate::wire::vrrp::{Advert, most_addresses};
@@ -336,8 +336,8 @@ fn machine_settings(settings: &Settings, priority: Priority, source: IpAddr) -> 
 /// The addresses of one family that an advert lists: the first that fit, an IPv6 link-local one in front
 /// (RFC 9568, 5.2.9 and erratum 8300).
 pub(super) fn listed(settings: &Settings, family: Family, mtu: u32) -> Vec<IpAddr> {
-    let mut addresses: Vec<IpAddr> =
-        settings.addresses.iter().filter(|a| a.family() == family).copied().map(IpNet::address).collect();
+    let advertised = settings.addresses.iter().filter(|a| a.advertised && a.family() == family);
+    let mut addresses: Vec<IpAddr> = advertised.map(Address::address).collect();
     addresses.sort_by_key(|a| !matches!(a, IpAddr::V6(a) if is_link_local(*a)));
     addresses.truncate(most_addresses(family, settings.version, mtu));
     addresses

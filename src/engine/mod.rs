@@ -16,7 +16,7 @@
 //! | `member` | one virtual router: the machine, its voice, its counters |
 //! | `hear` | from a datagram to an advert that counts |
 //! | `handover` | resigning without a gap |
-//! | `keep` `holding` `announcing` | what the kernel is to hold, and when to say so |
+//! | `keep` `sites` `holding` `announcing` | what the kernel is to hold, where, and when to say so |
 //! | `gating` | what the addresses may answer, and for how long |
 //! | `world`: `links` `verdicts` `sockets` | what all instances look at |
 //! | `inheritance` `adopting` | one agent after another, without a gap |
@@ -41,6 +41,7 @@ mod reasons;
 mod reload;
 mod report;
 pub mod settings;
+mod sites;
 mod sockets;
 pub mod status;
 mod verdicts;
@@ -307,7 +308,7 @@ impl Engine {
             return;
         }
         for instance in &mut self.instances {
-            if instance.link == Some(claim.link) && instance.addresses.contains(&claim.address) {
+            if instance.sites.have(claim.link, claim.address) {
                 instance.claimed(now, claim.address, claim.mac, out);
                 instance.settle(now, &self.world, out);
             }
@@ -401,7 +402,7 @@ impl Engine {
 
     /// A local route went, alone or as the first of what is going: which of these will be known in a moment.
     fn unroute(&mut self, now: Instant, route: Place) {
-        for instance in self.instances.iter_mut().filter(|i| i.link == Some(route.link)) {
+        for instance in self.instances.iter_mut().filter(|i| i.sites.on(route.link).is_some()) {
             if instance.holding.unroute(now, route) {
                 instance.plan();
             }

@@ -80,6 +80,11 @@ pub enum What {
         /// The address.
         net: IpNet,
     },
+    /// Somebody else removed an address of ours, which is configured to stay away then.
+    AddressLeft {
+        /// The address.
+        net: IpNet,
+    },
     /// Somebody else removed the local route of an address of ours; both go and come back.
     RouteLost {
         /// The address.

@@ -52,7 +52,8 @@ impl Instance {
             }
         }
         if !self.settings.priority.is_owner()
-            && let Some(net) = world.links.foreign_among(link.index, &self.addresses)
+            && let Some(net) =
+                self.sites.there().find_map(|(link, site)| world.links.foreign_among(link, &site.addresses))
         {
             return Some(Reason::AddressTaken { net });
         }

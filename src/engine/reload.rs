@@ -15,7 +15,8 @@ use super::inheritance::Identity;
 use super::instance::Instance;
 use super::member::Member;
 use super::notice::{Notice, State, What};
-use super::settings::{Instance as Settings, Settings as All};
+use super::settings::{self, Instance as Settings, Settings as All};
+use super::sites::Sites;
 use crate::net::Family;
 use crate::proto::vrrp::Input;
 use crate::time::Instant;
@@ -86,9 +87,10 @@ impl Instance {
             }
         }
         self.members.retain(|member| families.contains(&member.family));
-        self.addresses = new.addresses.iter().map(|net| net.address()).collect();
+        self.addresses = new.addresses.iter().map(settings::Address::address).collect();
         if self.settings.addresses != new.addresses {
             self.placements.clear();
+            self.sites = Sites::of(&new);
         }
         self.settings = new;
         self.gates.look_again();

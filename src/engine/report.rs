@@ -53,7 +53,9 @@ impl Instance {
 
     fn address_status(&self, world: &World) -> Vec<AddressStatus> {
         let describe = |at: usize| {
-            let Some(placement) = self.placements.get(at) else { return (false, None) };
+            let Some(placement) = self.placements.get(at).and_then(Option::as_ref) else {
+                return (false, None);
+            };
             let (installed, trouble) = self.holding.describe(placement.place);
             let place = placement.place;
             let owned = self.settings.priority.is_owner()
@@ -61,11 +63,26 @@ impl Instance {
             (installed || owned, trouble)
         };
         let all = self.settings.addresses.iter().enumerate();
-        all.map(|(at, net)| {
+        all.map(|(at, address)| {
             let (installed, trouble) = describe(at);
-            AddressStatus { net: *net, installed, trouble }
+            let elsewhere = address.interface.clone().filter(|name| *name != self.settings.interface);
+            let homeless = || self.homeless(self.settings.interface_of(address));
+            AddressStatus {
+                net: address.net,
+                interface: elsewhere,
+                advertised: address.advertised,
+                installed,
+                trouble: trouble.or_else(homeless),
+            }
         })
         .collect()
+    }
+
+    /// Why an address is not there that is configured for another interface than that of the adverts.
+    fn homeless(&self, interface: &str) -> Option<String> {
+        let missing = self.sites.named(interface).is_none_or(|site| site.found.is_none());
+        let matters = self.holds && interface != self.settings.interface && missing;
+        matters.then(|| alloc::format!("interface {interface} does not exist"))
     }
 
     fn track_status(&self, world: &World) -> Vec<TrackStatus> {
@@ -111,9 +128,14 @@ fn warnings(now: Instant, instance: &Instance) -> Vec<String> {
             warnings.push(alloc::format!("{name}: {} adverts cannot be sent", member.family));
         }
     }
-    for placement in &instance.placements {
+    for placement in instance.placed() {
         if let (_, Some(trouble)) = instance.holding.describe(placement.place) {
             warnings.push(alloc::format!("{name}: {} is not installed: {trouble}", placement.place.net));
+        }
+    }
+    for address in &instance.settings.addresses {
+        if let Some(trouble) = instance.homeless(instance.settings.interface_of(address)) {
+            warnings.push(alloc::format!("{name}: {} is not installed: {trouble}", address.net));
         }
     }
     warnings

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::action::Form;
 use crate::net::{Family, IpNet, Priority, Vrid};
 use crate::time::Duration;
 use crate::wire::vrrp::{Authentication, ChecksumForm, Version};
@@ -37,8 +38,8 @@ pub struct Instance {
     pub priority: Priority,
     /// The time between adverts: whole seconds in version 2, 10 ms steps up to 40.95 s in version 3.
     pub interval: Duration,
-    /// The virtual addresses, in advert order; at least one.
-    pub addresses: Vec<IpNet>,
+    /// The virtual addresses, in advert order; at least one is advertised.
+    pub addresses: Vec<Address>,
     /// Unicast instead of multicast.
     pub unicast: Option<Unicast>,
     /// Whether, and how patiently, a lower master is replaced.
@@ -56,9 +57,15 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// The families that the addresses need, IPv4 first.
+    /// The families that the advertised addresses need, IPv4 first: a virtual router each.
     pub fn families(&self) -> impl Iterator<Item = Family> + '_ {
-        [Family::Ipv4, Family::Ipv6].into_iter().filter(|f| self.addresses.iter().any(|a| a.family() == *f))
+        let needs = |family: &Family| self.addresses.iter().any(|a| a.advertised && a.family() == *family);
+        [Family::Ipv4, Family::Ipv6].into_iter().filter(needs)
+    }
+
+    /// The name of the interface that is to hold an address.
+    pub fn interface_of<'a>(&'a self, address: &'a Address) -> &'a str {
+        address.interface.as_deref().unwrap_or(&self.interface)
     }
 
     /// What no backup's `Skew_Time` reaches: an interval (RFC 9568, 6.1), in version 2 a second (RFC 3768, 6.1).
@@ -80,6 +87,38 @@ impl Instance {
             None => alloc::vec![family.group()],
             Some(unicast) => unicast.peers.iter().copied().filter(|a| Family::of(*a) == family).collect(),
         }
+    }
+}
+
+/// A virtual address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address and its prefix; with a peer, the prefix is the peer's.
+    pub net: IpNet,
+    /// The interface that holds it, if it is not the one that adverts travel on.
+    pub interface: Option<String>,
+    /// Whether adverts list it. What they do not list moves with what they do, whatever its family.
+    pub advertised: bool,
+    /// How it goes in.
+    pub form: Form,
+}
+
+impl Address {
+    /// The address alone.
+    pub const fn address(&self) -> IpAddr {
+        self.net.address()
+    }
+
+    /// Its family.
+    pub const fn family(&self) -> Family {
+        self.net.family()
+    }
+}
+
+impl From<IpNet> for Address {
+    /// An address without options: advertised, on the instance's interface.
+    fn from(net: IpNet) -> Self {
+        Self { net, interface: None, advertised: true, form: Form::default() }
     }
 }
 

@@ -149,6 +149,10 @@ impl Counters {
 pub struct AddressStatus {
     /// As configured.
     pub net: IpNet,
+    /// The interface it is configured for, if that is not the instance's.
+    pub interface: Option<String>,
+    /// Whether adverts list it.
+    pub advertised: bool,
     /// Whether it is in the kernel, ours.
     pub installed: bool,
     /// Why it is not although it should be.

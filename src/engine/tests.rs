@@ -4,6 +4,7 @@
 mod adopting;
 mod discards;
 mod driver;
+mod elsewhere;
 mod gating;
 mod handing_over;
 mod keeping;

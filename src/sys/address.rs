@@ -2,7 +2,7 @@
 //! removed: an operator's address is not ours because it is the same as one of ours.
 //!
 //! Linux 5.18 has a field for who installed an address (`IFA_PROTO`). Older kernels ignore it without a word;
-//! there IPv4 addresses get a label instead, and IPv6 addresses, which have none, a metric.
+//! there IPv4 addresses get a label instead, whatever label is configured, and IPv6 addresses, which have none, a metric.
 //! Addresses are added exclusively: replacing would put our mark on the operator's address.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,8 @@ use std::net::IpAddr;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
+    CacheInfo,
 };
 use nix::errno::Errno;
 use nix::libc;
@@ -23,8 +24,8 @@ use super::name_of;
 use super::netlink::{Failure, Netlink};
 use super::picture::{self, LABEL, METRIC, PROTOCOL, address_family, naming};
 use super::secondaries::Promoting;
-use crate::engine::action::Place;
-use crate::engine::event::{Picture, Refusal};
+use crate::engine::action::{Place, Placement};
+use crate::engine::event::{LinkAddress, Picture, Refusal};
 use crate::net::{Family, LinkIndex};
 
 /// The bytes of an IPv4 address's label, without the zero at its end.
@@ -63,8 +64,8 @@ impl Mark {
 #[derive(Debug, Default)]
 pub struct Known {
     asked: BTreeSet<(LinkIndex, Family)>,
-    /// What was there, and whether it is ours.
-    present: BTreeMap<Place, bool>,
+    /// What was there.
+    present: BTreeMap<Place, LinkAddress>,
 }
 
 impl Addresses {
@@ -91,13 +92,14 @@ impl Addresses {
     /// Installs a batch (at most [`BATCH`](super::netlink::BATCH)) and returns each one's result, in order. An
     /// address that is there already and ours is success; one that is there and not ours is refused with
     /// EEXIST and left as it is.
-    pub fn add(&mut self, places: &[Place], known: &mut Known) -> Vec<Result<(), Refusal>> {
-        if places.iter().any(|place| place.net.family() == Family::Ipv6) {
+    pub fn add(&mut self, placements: &[Placement], known: &mut Known) -> Vec<Result<(), Refusal>> {
+        if placements.iter().any(|placement| placement.place.net.family() == Family::Ipv6) {
             self.expect_arrivals();
         }
-        let requests = places.iter().map(|place| self.addition(*place)).collect();
+        let requests = placements.iter().map(|placement| self.addition(placement)).collect();
         let results = self.netlink.batch(requests, NLM_F_CREATE | NLM_F_EXCL);
-        places.iter().zip(results).map(|(place, result)| self.added(*place, result, known)).collect()
+        let places = placements.iter().map(|placement| placement.place);
+        places.zip(results).map(|(place, result)| self.added(place, result, known)).collect()
     }
 
     fn added(&mut self, place: Place, result: Result<(), Failure>, known: &mut Known) -> Result<(), Refusal> {
@@ -156,7 +158,8 @@ impl Addresses {
             });
         }
         let promoting = Promoting::begin(&mut self.netlink, &removed, &known.foreign());
-        let outcomes = self.netlink.batch(removed.into_iter().map(removal).collect(), 0);
+        let requests = removed.into_iter().map(|place| removal(place, known.peer(place)));
+        let outcomes = self.netlink.batch(requests.collect(), 0);
         promoting.end(&mut self.netlink);
         for (at, outcome) in ours.into_iter().zip(outcomes) {
             results[at] = match outcome {
@@ -168,26 +171,39 @@ impl Addresses {
         results
     }
 
-    fn addition(&self, place: Place) -> RouteNetlinkMessage {
-        let mut message = naming_message(place);
+    fn addition(&self, placement: &Placement) -> RouteNetlinkMessage {
+        let (place, form) = (placement.place, placement.form);
+        let mut message = naming_message(place, form.peer);
+        let mut flags = AddressFlags::empty();
+        flags.set(AddressFlags::Noprefixroute, form.routeless);
         match place.net.address() {
-            IpAddr::V4(_) => {}
+            IpAddr::V4(_) => {
+                message.header.scope = AddressScope::from(form.scope);
+                message.attributes.extend(form.broadcast.map(AddressAttribute::Broadcast));
+            }
             IpAddr::V6(_) => {
                 // The address answers at once; Duplicate Address Detection would take a second, and find the
                 // former master. Deprecated (preferred for 0 s): the kernel takes it as a source for nothing
                 // of its own.
                 message.header.flags = AddressHeaderFlags::Nodad;
-                message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+                flags.insert(AddressFlags::Nodad);
                 let mut lifetime = CacheInfo::default();
                 lifetime.ifa_valid = u32::MAX;
+                lifetime.ifa_preferred = if form.preferred { u32::MAX } else { 0 };
                 message.attributes.push(AddressAttribute::CacheInfo(lifetime));
             }
+        }
+        if !flags.is_empty() {
+            message.attributes.push(AddressAttribute::Flags(flags));
         }
         message.attributes.push(match (self.mark, place.net.family()) {
             (Mark::Protocol, _) => AddressAttribute::Protocol(AddressProtocol::from(PROTOCOL)),
             (Mark::Label, Family::Ipv4) => AddressAttribute::Label(label(&name_of(place.link))),
             (Mark::Label, Family::Ipv6) => AddressAttribute::RoutePriority(METRIC),
         });
+        if let Some(label) = form.label.filter(|_| self.mark == Mark::Protocol) {
+            message.attributes.push(AddressAttribute::Label(label.as_str().to_owned()));
+        }
         RouteNetlinkMessage::NewAddress(message)
     }
 }
@@ -195,7 +211,12 @@ impl Addresses {
 impl Known {
     /// What is there and not ours.
     fn foreign(&self) -> BTreeSet<Place> {
-        self.present.iter().filter(|(_, ours)| !**ours).map(|(place, _)| *place).collect()
+        self.present.iter().filter(|(_, there)| !there.ours).map(|(place, _)| *place).collect()
+    }
+
+    /// The other end of what is there.
+    fn peer(&self, place: Place) -> Option<IpAddr> {
+        self.present.get(&place)?.peer
     }
 
     /// Whether the address at this place is there and ours; asks the kernel if the link has not been asked yet.
@@ -203,24 +224,24 @@ impl Known {
         let link = (place.link, place.net.family());
         if !self.asked.contains(&link) {
             for address in picture::addresses(netlink, place.net.family(), Some(place.link))? {
-                self.present.insert(Place { link: address.link, net: address.net }, address.ours);
+                self.present.insert(Place { link: address.link, net: address.net }, address);
             }
             self.asked.insert(link);
         }
-        Ok(self.present.get(&place) == Some(&true))
+        Ok(self.present.get(&place).is_some_and(|there| there.ours))
     }
 }
 
-fn removal(place: Place) -> RouteNetlinkMessage {
-    RouteNetlinkMessage::DelAddress(naming_message(place))
+fn removal(place: Place, peer: Option<IpAddr>) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelAddress(naming_message(place, peer))
 }
 
-fn naming_message(place: Place) -> AddressMessage {
+fn naming_message(place: Place, peer: Option<IpAddr>) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = address_family(place.net.family());
     message.header.prefix_len = place.net.prefix();
     message.header.index = place.link.0;
-    message.attributes = naming(place.net.address());
+    message.attributes = naming(place.net.address(), peer);
     message
 }
 

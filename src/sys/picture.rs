@@ -174,6 +174,7 @@ fn address(payload: &[u8]) -> Result<Option<LinkAddress>, Undecodable> {
     // Without a peer both are the same, and IPv6 then leaves IFA_LOCAL out.
     let Some(address) = local.or(peer) else { return Err(Undecodable) };
     Ok(Some(LinkAddress {
+        peer: peer.filter(|peer| *peer != address),
         link: LinkIndex(header.index),
         net: IpNet::new(address, header.prefix_len).ok_or(Undecodable)?,
         ours,
@@ -196,9 +197,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-/// The attributes that name `address` itself, without a peer.
-pub fn naming(address: IpAddr) -> Vec<AddressAttribute> {
-    vec![AddressAttribute::Local(address), AddressAttribute::Address(address)]
+/// The attributes that name `address`; without a peer it is its own.
+pub fn naming(address: IpAddr, peer: Option<IpAddr>) -> Vec<AddressAttribute> {
+    vec![AddressAttribute::Local(address), AddressAttribute::Address(peer.unwrap_or(address))]
 }
 
 #[cfg(test)]
@@ -239,7 +240,7 @@ mod tests {
         message.header.family = AddressFamily::Inet;
         message.header.prefix_len = 24;
         message.header.index = 2;
-        message.attributes = naming("192.0.2.10".parse().unwrap());
+        message.attributes = naming("192.0.2.10".parse().unwrap(), None);
         message.attributes.extend(attributes);
         message
     }

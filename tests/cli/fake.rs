@@ -329,6 +329,8 @@ pub(crate) fn instance(name: &str, state: State, reason: Reason) -> InstanceStat
             counters: Counters::default(),
         }],
         addresses: vec![AddressStatus {
+            interface: None,
+            advertised: true,
             net: "192.0.2.10/24".parse().unwrap(),
             installed: is_master,
             trouble: None,

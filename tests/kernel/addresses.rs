@@ -2,7 +2,7 @@
 
 use nix::libc;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-use vipd::engine::action::Place;
+use vipd::engine::action::{Form, Place, Placement};
 use vipd::engine::event::{LinkAddress, Picture, Refusal};
 use vipd::net::LinkIndex;
 use vipd::sys::address::{Addresses, Known, Mark};
@@ -16,6 +16,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_operators_address_is_never_removed", an_operators_address_is_never_removed),
     ("an_operators_address_is_refused_and_stays_the_operators", an_operators_address_is_refused),
     ("our_own_address_may_be_there_already", our_own_address_may_be_there_already),
+    (
+        "an_address_goes_in_as_it_is_to_be_and_comes_out_again",
+        an_address_goes_in_as_it_is_to_be_and_comes_out_again,
+    ),
     ("a_refused_address_does_not_hinder_the_others", a_refused_address_does_not_hinder_the_others),
     ("a_vip_within_the_hosts_network_leaves_the_host_its_address", a_vip_within_the_hosts_network),
     ("an_operators_address_in_a_vips_network_survives_it", an_operators_address_in_a_vips_network),
@@ -31,7 +35,7 @@ fn addresses() -> Addresses {
 }
 
 fn add(addresses: &mut Addresses, net: &str) -> Result<(), Refusal> {
-    addresses.add(&[place(net)], &mut Known::default()).remove(0)
+    addresses.add(&[place(net).into()], &mut Known::default()).remove(0)
 }
 
 fn remove(addresses: &mut Addresses, net: &str) -> Result<(), Refusal> {
@@ -56,7 +60,8 @@ fn a_thousand_addresses_come_and_go() {
         let mut kernel = addresses();
         let before = kernel.picture().unwrap();
         for batch in places.chunks(BATCH) {
-            assert!(kernel.add(batch, &mut Known::default()).iter().all(Result::is_ok));
+            let batch: Vec<_> = batch.iter().copied().map(Placement::from).collect();
+            assert!(kernel.add(&batch, &mut Known::default()).iter().all(Result::is_ok));
         }
         let picture = kernel.picture().unwrap();
         assert!(places.iter().all(|place| find(&picture, *place).is_some_and(|a| a.ours && a.usable)));
@@ -97,9 +102,35 @@ fn our_own_address_may_be_there_already() {
     }
 }
 
+fn an_address_goes_in_as_it_is_to_be_and_comes_out_again() {
+    let form = Form {
+        label: vipd::net::Label::new("va:web"),
+        scope: 253,
+        peer: Some("192.0.2.200".parse().unwrap()),
+        broadcast: Some("192.0.2.255".parse().unwrap()),
+        routeless: true,
+        ..Form::default()
+    };
+    let placement = Placement { form, ..place("192.0.2.10/32").into() };
+    let mut kernel = addresses();
+    assert_eq!(kernel.add(&[placement], &mut Known::default()), [Ok(())]);
+    let shown = run("ip -o addr show dev va");
+    let line = shown.lines().find(|line| line.contains("192.0.2.10")).unwrap();
+    for part in ["peer 192.0.2.200/32", "brd 192.0.2.255", "scope link", "noprefixroute", "va:web"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert_eq!(present("192.0.2.10/32").unwrap().peer, form.peer);
+    assert_eq!(remove(&mut kernel, "192.0.2.10/32"), Ok(()));
+    assert_eq!(present("192.0.2.10/32"), None);
+    let placement =
+        Placement { form: Form { preferred: true, ..Form::default() }, ..place("2001:db8::10/64").into() };
+    assert_eq!(kernel.add(&[placement], &mut Known::default()), [Ok(())]);
+    assert!(!run("ip -o -6 addr show dev va deprecated").contains("2001:db8::10"));
+}
+
 fn a_refused_address_does_not_hinder_the_others() {
     run("ip addr add 192.0.2.11/32 dev va");
-    let places = ["192.0.2.10/32", "192.0.2.11/32", "192.0.2.12/32"].map(place);
+    let places = ["192.0.2.10/32", "192.0.2.11/32", "192.0.2.12/32"].map(|net| place(net).into());
     let results = addresses().add(&places, &mut Known::default());
     assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
 }
@@ -160,7 +191,7 @@ fn an_older_kernels_marks_are_recognised() {
 fn a_link_that_is_gone_is_a_refusal() {
     let gone = Place { link: LinkIndex(4711), ..place("192.0.2.10/24") };
     let mut kernel = addresses();
-    let refusal = kernel.add(&[gone], &mut Known::default()).remove(0).unwrap_err();
+    let refusal = kernel.add(&[gone.into()], &mut Known::default()).remove(0).unwrap_err();
     assert_eq!(refusal.errno, libc::ENODEV);
     assert!(refusal.why.starts_with("add 192.0.2.10/24 to link 4711: No such device"), "{}", refusal.why);
     assert_eq!(kernel.remove(&[gone], &mut Known::default()), [Ok(())]);

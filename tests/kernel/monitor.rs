@@ -35,7 +35,8 @@ fn addresses_that_come_and_go_are_reported() {
     let mut monitor = following();
     for net in ["192.0.2.10/24", "2001:db8::10/64"] {
         run(&format!("ip addr add {net} dev va nodad"));
-        let address = LinkAddress { link: index("va"), net: place(net).net, ours: false, usable: true };
+        let address =
+            LinkAddress { link: index("va"), net: place(net).net, ours: false, usable: true, peer: None };
         next(&mut monitor, |change| *change == Change::Address(address));
         run(&format!("ip addr del {net} dev va"));
         next(&mut monitor, |change| *change == Change::AddressGone(place(net)));

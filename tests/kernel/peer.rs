@@ -207,7 +207,7 @@ pub(crate) fn vip(addresses: &Addresses) -> Place {
 pub(crate) fn lease() -> Lease {
     let (extension, vrid) = (Duration::from_millis(300), Vrid::new(51).unwrap());
     let source = IPV4.own.parse().unwrap();
-    Lease { until: clock::now() + extension, cut: false, extension, vrid, source, term: 1 }
+    Lease { until: clock::now() + extension, cut: false, extension, vrid, source, link: index("va"), term: 1 }
 }
 
 /// Where adverts come from; of IPv6, the link-local address if there is one.

@@ -19,7 +19,9 @@ use vipd::agent::heartbeat::Heartbeat;
 use vipd::agent::mail::{Answer, Answers, Mailbox, answers};
 use vipd::agent::route;
 use vipd::agent::sole::Sole;
-use vipd::engine::action::{Announcement, Endpoint, Generation, Hold, InstanceId, Listen, Place, Placement};
+use vipd::engine::action::{
+    Announcement, Endpoint, Form, Generation, Hold, InstanceId, Listen, Place, Placement,
+};
 use vipd::engine::event::{Held, Opened, Picture};
 use vipd::net::{Family, LinkIndex, Mac};
 use vipd::sys::address::Addresses;
@@ -76,7 +78,10 @@ impl Route {
     }
 
     fn placements(&self, places: &[Place]) -> Vec<Placement> {
-        places.iter().map(|place| Placement { place: *place, mac: Some(self.mac) }).collect()
+        places
+            .iter()
+            .map(|place| Placement { place: *place, mac: Some(self.mac), form: Form::default() })
+            .collect()
     }
 
     fn answer(&self) -> Answer {

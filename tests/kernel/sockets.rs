@@ -112,7 +112,7 @@ fn unicast_arrives_without_a_group() {
 }
 
 fn a_virtual_address_does_not_become_the_source() {
-    let places = ["192.0.2.10/32", "2001:db8::10/64"].map(place);
+    let places = ["192.0.2.10/32", "2001:db8::10/64"].map(|net| place(net).into());
     assert!(Addresses::open().unwrap().add(&places, &mut Known::default()).iter().all(Result::is_ok));
     crosses(Family::Ipv4, "192.0.2.1", "224.0.0.18", &[Family::Ipv4.group()]);
     crosses(Family::Ipv6, "2001:db8::1", "ff02::12", &[Family::Ipv6.group()]);

@@ -138,7 +138,7 @@ impl Kernel {
     fn configure_own(&mut self, index: LinkIndex, name: &str, which: impl Fn(&IpNet) -> bool) {
         if name == LAN {
             for net in self.own.clone().into_iter().filter(which) {
-                self.put(LinkAddress { link: index, net, ours: false, usable: true });
+                self.put(LinkAddress { link: index, net, ours: false, usable: true, peer: None });
             }
         }
     }
@@ -185,7 +185,13 @@ impl Kernel {
             Some(at) if self.addresses[at].ours => Ok(()),
             Some(_) => Self::refuse("add", place, EEXIST),
             None => {
-                self.put(LinkAddress { link: place.link, net: place.net, ours: true, usable: true });
+                self.put(LinkAddress {
+                    link: place.link,
+                    net: place.net,
+                    ours: true,
+                    usable: true,
+                    peer: None,
+                });
                 Ok(())
             }
         }
@@ -221,7 +227,7 @@ impl Kernel {
         let net = IpNet::host(address);
         let place = Place { link, net };
         match self.at(place) {
-            None if present => self.put(LinkAddress { link, net, ours: false, usable: true }),
+            None if present => self.put(LinkAddress { link, net, ours: false, usable: true, peer: None }),
             Some(at) if !present && !self.addresses[at].ours => self.delete(place),
             Some(_) | None => {}
         }

@@ -2,7 +2,8 @@
 
 use crate::config::duration;
 use crate::config::instance::Instance;
-use crate::config::problem::Findings;
+use crate::config::problem::{At, Findings};
+use crate::engine::settings::Address;
 use crate::net::Family;
 use crate::time::Duration;
 use crate::wire::vrrp::{AdvertInterval, Version};
@@ -36,7 +37,8 @@ fn families(instance: &Instance, version: Version, findings: &Findings) {
     if version == Version::V3 {
         return;
     }
-    for address in instance.addresses.list.iter().filter(|at| at.value.family() == Family::Ipv6) {
+    let six = |at: &&At<Address>| at.value.advertised && at.value.family() == Family::Ipv6;
+    for address in instance.addresses.list.iter().filter(six) {
         let what =
             format!("{} is IPv6, which version 2 does not have; write 'version: 3'", address.value.address());
         findings.error(&address.spot, what);

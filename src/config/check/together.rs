@@ -46,7 +46,8 @@ fn addresses(instances: &[Instance], findings: &Findings) {
             let address = at.value.address();
             // fe80::1 on two links is two addresses.
             let link = if is_link_local(address) {
-                instance.interface.as_ref().map_or("", |at| &at.value)
+                let own = instance.interface.as_ref().map_or("", |at| &at.value);
+                at.value.interface.as_deref().unwrap_or(own)
             } else {
                 ""
             };

@@ -12,7 +12,9 @@ use crate::engine::event::{
 };
 use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::{Discard, Reason, State, What};
-use crate::engine::settings::{Announce, Check, CheckSource, Effect, Instance, Preempt, Settings, Track};
+use crate::engine::settings::{
+    Address, Announce, Check, CheckSource, Effect, Instance, Preempt, Settings, Track,
+};
 use crate::engine::status::{InstanceStatus, RouterStatus};
 use crate::net::{Family, IpNet, LinkIndex, Mac, Priority, Vrid};
 use crate::proto::health::Verdict;
@@ -43,8 +45,8 @@ pub(super) fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-pub(super) fn nets(texts: &[&str]) -> Vec<IpNet> {
-    texts.iter().map(|text| net(text)).collect()
+pub(super) fn nets(texts: &[&str]) -> Vec<Address> {
+    texts.iter().map(|text| net(text).into()).collect()
 }
 
 pub(super) fn on_eth0(text: &str) -> Place {
@@ -97,11 +99,11 @@ pub(super) fn link(index: LinkIndex, name: &str) -> Link {
 }
 
 pub(super) fn foreign(link: LinkIndex, address: &str) -> LinkAddress {
-    LinkAddress { link, net: net(address), ours: false, usable: true }
+    LinkAddress { link, net: net(address), ours: false, usable: true, peer: None }
 }
 
 pub(super) fn ours(place: Place) -> LinkAddress {
-    LinkAddress { link: place.link, net: place.net, ours: true, usable: true }
+    LinkAddress { link: place.link, net: place.net, ours: true, usable: true, peer: None }
 }
 
 /// eth0 with 192.0.2.5/24, `fe80::5/64` and `2001:db8::5/64`, and eth1 with 198.51.100.5/24.

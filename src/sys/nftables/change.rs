@@ -145,6 +145,7 @@ mod tests {
         let refresh = Refresh {
             vrid: Vrid::new(51).unwrap(),
             source: Ipv4Addr::new(192, 0, 2, 1).into(),
+            link: ETH0,
             extension: Duration::from_secs(3),
         };
         let links = BTreeSet::from([ETH0]);

@@ -22,6 +22,9 @@
 //! nearer, with a removal that is refused if it has come: a late order revives nothing, and neither does a late
 //! advert, for which the element is not there. Closing empties the set, before all else.
 //!
+//! Addresses may be on another link than the adverts, and of another family: the set then has an element for each link,
+//! and the rule about the adverts moves the ends of all of them.
+//!
 //! Keyed by link only within a router's own set: what one router's adverts do is nothing to another's. In the family
 //! `netdev`, because it alone sees ARP and IP in one place, and sees what a packet socket sends. A frame costs one
 //! lookup in a map, however many addresses and instances there are.
@@ -133,10 +136,9 @@ impl Table {
     /// Brings the table to what is wanted, in one transaction; links that do not exist are passed over. A lease
     /// begins or is cut only for a `fresh` order: what an older one says of it may not be true any more.
     pub fn settle(&mut self, gates: &Gates, fresh: &BTreeSet<RouterId>) -> Result<(), Failure> {
-        let places = gates.values().flat_map(|gate| &gate.places);
         // A link that is another by now is seen by the next look for a loss.
         let known = if self.doubtful { &BTreeMap::new() } else { &self.standing.links };
-        let links = standing::names(places.map(|place| place.link), known);
+        let links = standing::names(gates.values().flat_map(standing::links_named), known);
         if links.is_empty() {
             return if self.standing.links.is_empty() && !self.doubtful { Ok(()) } else { self.delete() };
         }
@@ -185,8 +187,12 @@ impl Table {
                 continue;
             }
             let lease = gate.lease.filter(|_| self.has_leases());
-            let refresh =
-                lease.map(|Lease { vrid, source, extension, .. }| Refresh { vrid, source, extension });
+            let refresh = lease.map(|Lease { vrid, source, link, extension, .. }| Refresh {
+                vrid,
+                source,
+                link,
+                extension,
+            });
             let known = self.standing.routers.get(id).filter(|router| router.links == on).map(|r| r.light);
             let (light, turn) = match (gate.passage, lease) {
                 (Passage::Shut, _) => (Light::Dark, None),

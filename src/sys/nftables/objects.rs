@@ -122,7 +122,7 @@ pub(super) fn make_refreshes(
     transaction: &mut Transaction,
     link: LinkIndex,
     family: Family,
-    refreshes: &[(RouterId, Refresh)],
+    refreshes: &[(RouterId, Refresh, Vec<LinkIndex>)],
     existed: bool,
 ) {
     let chain = adverts(link, family);
@@ -131,7 +131,7 @@ pub(super) fn make_refreshes(
         let attributes = vec![RuleAttribute::Table(TABLE.into()), RuleAttribute::Chain(chain.clone())];
         transaction.delete(NfTablesMessage::DeleteRule(RuleMessage { attributes }));
     }
-    let rules = refreshes.iter().map(|(router, refresh)| rules::refresh(*router, *refresh));
+    let rules = refreshes.iter().map(|(router, refresh, others)| rules::refresh(*router, *refresh, others));
     append(transaction, &chain, rules.collect());
 }
 
@@ -259,7 +259,7 @@ fn bytes(address: IpAddr) -> Vec<u8> {
     }
 }
 
-fn link_key(link: LinkIndex) -> Vec<u8> {
+pub(super) fn link_key(link: LinkIndex) -> Vec<u8> {
     link.0.to_ne_bytes().to_vec()
 }
 

@@ -93,7 +93,10 @@ fn untagged(found: Match, ether_type: [u8; 2]) -> Match {
 /// ```text
 ///   ip saddr 192.0.2.1 @th,8,8 0x33 @th,16,8 != 0x0 oif @lease4_3 update @lease4_3 { oif timeout 3s }
 /// ```
-pub(super) fn refresh(router: RouterId, refresh: Refresh) -> Rule {
+///
+/// and, for each other link that addresses are on, ` update @lease4_3 { "eth1" timeout 3s }`. All elements come and go
+/// together, so the one where the advert leaves tells whether the lease lives.
+pub(super) fn refresh(router: RouterId, refresh: Refresh, others: &[LinkIndex]) -> Rule {
     let lease = objects::lease(router);
     let millis = u64::try_from(refresh.extension.as_millis()).unwrap_or(u64::MAX);
     let from = match refresh.source {
@@ -105,6 +108,8 @@ pub(super) fn refresh(router: RouterId, refresh: Refresh) -> Rule {
         .link_in(MetaKey::Oif, &lease)
         .meta(MetaKey::Oif)
         .update(&lease, millis)
+        .and_on(others, &lease, millis)
+        .0
 }
 
 /// A rule in the making: what a frame must be like for the next expression to be reached.
@@ -163,7 +168,7 @@ impl Match {
     }
 
     /// Puts what was loaded last into a timed set, or moves its end there.
-    fn update(self, set: &str, millis: u64) -> Rule {
+    fn update(self, set: &str, millis: u64) -> Self {
         let mut name = set.as_bytes().to_vec();
         name.push(0);
         let attributes = vec![
@@ -172,7 +177,16 @@ impl Match {
             DefaultNla::new(NFTA_DYNSET_SREG_KEY, u32::from(REGISTER).to_be_bytes().to_vec()),
             DefaultNla::new(NFTA_DYNSET_TIMEOUT, millis.to_be_bytes().to_vec()),
         ];
-        self.then(Expressions::Other { expression_type: "dynset".into(), attributes }).0
+        self.then(Expressions::Other { expression_type: "dynset".into(), attributes })
+    }
+
+    /// The same for links that the frame does not leave by.
+    fn and_on(self, links: &[LinkIndex], set: &str, millis: u64) -> Self {
+        links.iter().fold(self, |rule, link| {
+            let value = DataAttribute::Value(objects::link_key(*link));
+            let load = vec![Immediate::DestinationRegister(REGISTER), Immediate::Data(value)];
+            rule.then(Expressions::Immediate(load)).update(set, millis)
+        })
     }
 
     fn meta(self, key: MetaKey) -> Self {

@@ -40,6 +40,8 @@ pub(super) struct Router {
 pub(super) struct Refresh {
     pub(super) vrid: Vrid,
     pub(super) source: IpAddr,
+    /// By which they leave.
+    pub(super) link: LinkIndex,
     pub(super) extension: Duration,
 }
 
@@ -76,17 +78,30 @@ pub(super) const fn digit(family: Family) -> u8 {
 }
 
 impl Standing {
-    /// The rules about adverts that leave by a link.
-    pub(super) fn refreshes(&self, link: LinkIndex, family: Family) -> Vec<(RouterId, Refresh)> {
-        let routers =
-            self.routers.iter().filter(|(id, router)| id.family == family && router.links.contains(&link));
-        routers.filter_map(|(id, router)| Some((*id, router.refresh?))).collect()
+    /// The rules about adverts of a family that leave by a link: whose lease they move, how, and on which other links.
+    pub(super) fn refreshes(
+        &self,
+        link: LinkIndex,
+        family: Family,
+    ) -> Vec<(RouterId, Refresh, Vec<LinkIndex>)> {
+        let moves = |refresh: &Refresh| refresh.link == link && Family::of(refresh.source) == family;
+        let refreshed = |(id, router): (&RouterId, &Router)| {
+            let refresh = router.refresh.filter(moves)?;
+            Some((*id, refresh, router.links.iter().copied().filter(|other| *other != link).collect()))
+        };
+        self.routers.iter().filter_map(refreshed).collect()
     }
 }
 
-/// Where a router's addresses are, of those links that exist; what a host says to itself is nobody else's business.
+/// Where a lease is kept, of those links that exist: where the addresses are, and where the adverts leave that move its
+/// end. What a host says to itself is nobody else's business.
 pub(super) fn links_of(gate: &Gate, links: &BTreeMap<LinkIndex, String>) -> BTreeSet<LinkIndex> {
-    gate.places.iter().map(|place| place.link).filter(|link| links.contains_key(link)).collect()
+    links_named(gate).filter(|link| links.contains_key(link)).collect()
+}
+
+/// The same, whether they exist or not.
+pub(super) fn links_named(gate: &Gate) -> impl Iterator<Item = LinkIndex> + '_ {
+    gate.places.iter().map(|place| place.link).chain(gate.lease.map(|lease| lease.link))
 }
 
 /// Which router each address belongs to: where two have the same, the one that lets more pass, or else the newer.
