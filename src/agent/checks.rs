@@ -47,6 +47,8 @@ struct Running {
     since: Option<Instant>,
     last: Option<check::Report>,
     last_error: Option<String>,
+    /// The value that the engine has been told.
+    told: Option<i32>,
     /// Ends the check when dropped.
     task: Handle,
 }
@@ -96,7 +98,7 @@ impl Checks {
         table.order = all
             .iter()
             .map(|check| match &check.source {
-                CheckSource::Probe => (check.name.clone(), None),
+                CheckSource::Probe | CheckSource::Value => (check.name.clone(), None),
                 CheckSource::Interface(interface) => (check.name.clone(), Some(interface.clone())),
             })
             .collect();
@@ -113,7 +115,7 @@ impl Checks {
         }
         let since = health.verdict().map(|_| now);
         let task = check::spawn(&self.context, Arc::clone(&settings), self.results.clone());
-        Running { settings, health, since, last: None, last_error: None, task }
+        Running { settings, health, since, last: None, last_error: None, told: None, task }
     }
 
     fn reconfigured(&self, mut running: Running, settings: &Settings, now: Instant) -> Running {
@@ -122,6 +124,7 @@ impl Checks {
         running.health.reconfigure(now, settings.health());
         if !goes_on {
             running.task = check::spawn(&self.context, Arc::clone(&settings), self.results.clone());
+            running.told = None;
         }
         running.settings = settings;
         running
@@ -142,7 +145,7 @@ impl Checks {
     }
 
     fn take(&self, settings: &Settings, report: check::Report) {
-        let verdict = {
+        let (verdict, value) = {
             let mut table = self.locked();
             let Some(running) = table.running.get_mut(&settings.name) else { return };
             if !running.settings.runs_like(settings) {
@@ -155,9 +158,14 @@ impl Checks {
             }
             tracing::debug!(check = settings.name, outcome = ?report.outcome, latency = ?report.latency, "result");
             let said = verdict.map(|verdict| (verdict, words(&report).to_owned()));
+            let value = report.value.filter(|value| running.told != Some(*value));
+            running.told = value.or(running.told);
             running.last = Some(report);
-            said
+            (said, value)
         };
+        if let Some(value) = value {
+            self.send(Request::Value { check: settings.name.clone(), value });
+        }
         if let Some((verdict, why)) = verdict {
             self.tell(&settings.name, verdict, why);
         }
@@ -178,8 +186,12 @@ impl Checks {
     }
 
     fn tell(&self, check: &str, verdict: Verdict, why: String) {
-        match self.post.send(Request::Verdict { check: check.to_owned(), verdict, why }) {
-            // A verdict is never refused for want of room, and after the end it matters to nobody.
+        self.send(Request::Verdict { check: check.to_owned(), verdict, why });
+    }
+
+    fn send(&self, request: Request) {
+        match self.post.send(request) {
+            // What a check says is never refused for want of room, and after the end it matters to nobody.
             Ok(()) | Err(Refused::Ended | Refused::Full) => {}
         }
     }
@@ -231,6 +243,8 @@ impl Running {
             last_ok: last.map(|last| last.outcome.is_ok()),
             last_result: last.map(|last| words(last).to_owned()),
             last_error: self.last_error.clone(),
+            value: self.told,
+            pending: None,
             latency_ms: last.map(|last| report::millis(last.latency)),
             output: last.map(|last| last.output.clone()).filter(|output| !output.is_empty()),
         }
@@ -245,6 +259,8 @@ fn unprobed(name: &str, interface: Option<&str>) -> report::Check {
         target: interface.unwrap_or_default().to_owned(),
         up: None,
         since: None,
+        value: None,
+        pending: None,
         last_run: None,
         last_ok: None,
         last_result: None,

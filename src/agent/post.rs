@@ -36,6 +36,13 @@ pub enum Request {
         /// What it saw.
         why: String,
     },
+    /// A check read another value.
+    Value {
+        /// The check's name.
+        check: String,
+        /// What it read.
+        value: i32,
+    },
     /// A new configuration.
     Reload(Settings),
     /// The operator wants these instances elsewhere.
@@ -58,7 +65,8 @@ impl Request {
     /// Whether this request makes `older` pointless.
     fn replaces(&self, older: &Self) -> bool {
         match (self, older) {
-            (Self::Verdict { check, .. }, Self::Verdict { check: other, .. }) => check == other,
+            (Self::Verdict { check, .. }, Self::Verdict { check: other, .. })
+            | (Self::Value { check, .. }, Self::Value { check: other, .. }) => check == other,
             (Self::Shutdown, Self::Shutdown)
             | (Self::ShutdownNow, Self::ShutdownNow)
             | (Self::Leave, Self::Leave) => true,
@@ -68,7 +76,10 @@ impl Request {
 
     /// Whether the request is accepted however many wait: there is at most one of its like.
     fn is_unrefusable(&self) -> bool {
-        matches!(self, Self::Verdict { .. } | Self::Shutdown | Self::ShutdownNow | Self::Leave)
+        matches!(
+            self,
+            Self::Verdict { .. } | Self::Value { .. } | Self::Shutdown | Self::ShutdownNow | Self::Leave
+        )
     }
 }
 

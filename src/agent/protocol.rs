@@ -307,6 +307,7 @@ impl Protocol {
                 Request::Verdict { check, verdict, why } => {
                     self.feed(now, Event::Verdict { check: &check, verdict, why: &why });
                 }
+                Request::Value { check, value } => self.feed(now, Event::Value { check: &check, value }),
                 Request::Reload(settings) => self.feed(now, Event::Reload(settings)),
                 Request::StepDown(target) => self.feed(now, Event::StepDown(target)),
                 Request::Resume(target) => self.feed(now, Event::Resume(target)),

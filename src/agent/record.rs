@@ -56,6 +56,8 @@ pub enum Record {
     Stalled { late_ms: f64 },
     /// A check changed its verdict.
     Check { check: String, up: bool, why: String },
+    /// A check read another value.
+    Value { check: String, before: Option<i32>, value: i32 },
     /// A successor has the addresses.
     HandedOver { to: IpAddr, after_ms: f64 },
     /// A step-down found no successor.
@@ -122,6 +124,7 @@ impl From<What> for Record {
             What::Overrun => Self::Overrun,
             What::Stalled { late } => Self::Stalled { late_ms: millis(late) },
             What::Check { check, up, why } => Self::Check { check, up, why },
+            What::Value { check, before, value } => Self::Value { check, before, value },
             What::HandedOver { to, after } => Self::HandedOver { to, after_ms: millis(after) },
             What::NobodyTookOver => Self::NobodyTookOver,
             What::LeaseOver => Self::LeaseOver,
@@ -148,6 +151,7 @@ impl Record {
             | Self::HandedOver { .. }
             | Self::NotAdopted { .. }
             | Self::Check { up: true, .. }
+            | Self::Value { .. }
             | Self::Reloaded { .. }
             | Self::Asked { .. } => match self {
                 Self::Transition { to: Role::Fault, .. } => Level::WARN,
@@ -181,7 +185,11 @@ impl Record {
     pub const fn is_change(&self) -> bool {
         matches!(
             self,
-            Self::Transition { .. } | Self::Priority { .. } | Self::Check { .. } | Self::Asked { .. }
+            Self::Transition { .. }
+                | Self::Priority { .. }
+                | Self::Check { .. }
+                | Self::Value { .. }
+                | Self::Asked { .. }
         )
     }
 }
@@ -226,6 +234,10 @@ impl fmt::Display for Record {
             Self::Stalled { late_ms } => write!(f, "the agent was stalled: {late_ms:.1} ms late"),
             Self::Check { check, up: true, why } => write!(f, "check {check} is up: {why}"),
             Self::Check { check, up: false, why } => write!(f, "check {check} is down: {why}"),
+            Self::Value { check, before: Some(before), value } => {
+                write!(f, "the value of check {check} changes from {before} to {value}")
+            }
+            Self::Value { check, before: None, value } => write!(f, "the value of check {check} is {value}"),
             Self::HandedOver { to, after_ms } => write!(f, "{to} took over after {after_ms:.1} ms"),
             Self::NobodyTookOver => f.write_str("nobody took over; still master"),
             Self::LeaseOver => f.write_str(

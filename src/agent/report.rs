@@ -227,6 +227,12 @@ pub struct Track {
     pub up: Option<bool>,
     /// Since when.
     pub since: Stamp,
+    /// Its value, if it has one.
+    #[serde(default)]
+    pub value: Option<i32>,
+    /// What it adds to the priority now.
+    #[serde(default)]
+    pub adds: i32,
     /// Whether it bears on the instance now.
     pub effective: bool,
 }
@@ -235,12 +241,24 @@ pub struct Track {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "snake_case")]
 pub enum Effect {
-    /// FAULT while it is down.
+    /// FAULT while it is down, or its value is not 0.
     Fault,
+    /// FAULT while it is up, or its value is 0.
+    FaultWhileUp,
     /// Changes the priority: a negative weight while it is down, a positive one while it is up.
     Weight {
         /// What is added.
         weight: i16,
+    },
+    /// The same, but taken away instead of added.
+    ReversedWeight {
+        /// What is taken away.
+        weight: i16,
+    },
+    /// Its value, times a number, is added to the priority; -254 and less is FAULT.
+    Multiply {
+        /// The number.
+        by: i16,
     },
 }
 
@@ -249,7 +267,7 @@ pub enum Effect {
 pub struct Check {
     /// The operator's name for it.
     pub name: String,
-    /// `http`, `tcp`, `script`, `process`, `file` or `interface`.
+    /// `http`, `tcp`, `script`, `process`, `file`, `value_file` or `interface`.
     pub kind: String,
     /// What it looks at: a URL, a port, a command, ..
     pub target: String,
@@ -257,6 +275,12 @@ pub struct Check {
     pub up: Option<bool>,
     /// Since when; none until the first.
     pub since: Option<Stamp>,
+    /// Its value, if it has one.
+    #[serde(default)]
+    pub value: Option<i32>,
+    /// The verdict that its delay keeps from counting.
+    #[serde(default)]
+    pub pending: Option<Pending>,
     /// When it last had a result.
     pub last_run: Option<Stamp>,
     /// Whether that result was good.
@@ -269,6 +293,15 @@ pub struct Check {
     pub latency_ms: Option<f64>,
     /// The beginning of what a script wrote in its last run.
     pub output: Option<String>,
+}
+
+/// A verdict that has to stand for a while before it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The verdict.
+    pub up: bool,
+    /// When it counts if it stands until then.
+    pub at: Stamp,
 }
 
 impl Report {

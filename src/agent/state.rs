@@ -110,6 +110,8 @@ struct Written {
     handed_on: bool,
     instances: Vec<WrittenInstance>,
     checks: BTreeMap<String, bool>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    values: BTreeMap<String, i32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,6 +170,7 @@ impl Written {
             handed_on: state.handed_on,
             instances: state.instances.iter().map(WrittenInstance::from_inherited).collect(),
             checks: checks.map(|(name, verdict)| (name.clone(), *verdict == Verdict::Up)).collect(),
+            values: state.values.clone(),
         }
     }
 
@@ -180,7 +183,7 @@ impl Written {
         let verdict = |up| if up { Verdict::Up } else { Verdict::Down };
         let checks = self.checks.into_iter().map(|(name, up)| (name, verdict(up))).collect();
         let instances = instances.collect::<Result<_, _>>()?;
-        Ok(Inheritance { instances, checks, handed_on: self.handed_on })
+        Ok(Inheritance { instances, checks, values: self.values, handed_on: self.handed_on })
     }
 }
 

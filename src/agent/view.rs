@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::report::{
-    Address, Agent, Check, Counters, Duplicate, Effect, Health, Instance, Lease, Master, Priority, Report,
-    Role, Router, SCHEMA, Track, millis,
+    Address, Agent, Check, Counters, Duplicate, Effect, Health, Instance, Lease, Master, Pending, Priority,
+    Report, Role, Router, SCHEMA, Track, millis,
 };
 use super::stamp::Clocks;
 use crate::engine::notice::{Discard, State};
@@ -36,7 +36,7 @@ pub struct Surroundings {
 pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
     let Surroundings { node, agent, mut checks, mut warnings } = around;
     let instances: Vec<_> = status.instances.iter().map(|one| instance(one, status.at, clocks)).collect();
-    complete_checks(&mut checks, &instances);
+    complete_checks(&mut checks, &status.checks, clocks);
     warnings.extend(status.warnings.iter().cloned());
     let (health, problems) = judge(&instances, &checks, &warnings);
     Report {
@@ -138,22 +138,27 @@ fn track(one: &status::TrackStatus, clocks: Clocks) -> Track {
         check: one.check.clone(),
         effect: match one.effect {
             settings::Effect::Weight(weight) => Effect::Weight { weight },
+            settings::Effect::ReversedWeight(weight) => Effect::ReversedWeight { weight },
+            settings::Effect::Multiply(by) => Effect::Multiply { by },
             settings::Effect::Fault => Effect::Fault,
+            settings::Effect::FaultWhileUp => Effect::FaultWhileUp,
         },
         up: one.up,
+        value: one.value,
+        adds: one.adds,
         since: clocks.stamp(one.since),
         effective: one.effective,
     }
 }
 
-/// A check that the engine answers itself has no results of its own; whoever tracks it knows its verdict.
-fn complete_checks(checks: &mut [Check], instances: &[Instance]) {
-    for check in checks.iter_mut().filter(|check| check.up.is_none()) {
-        let tracks = instances.iter().flat_map(|instance| &instance.tracks);
-        if let Some(track) = tracks.into_iter().find(|t| t.check == check.name && t.up.is_some()) {
-            check.up = track.up;
-            check.since = Some(track.since);
-        }
+/// What counts is what the engine knows: a verdict may have to stand for a while, and of an interface it alone knows.
+fn complete_checks(checks: &mut [Check], known: &[status::CheckStatus], clocks: Clocks) {
+    for check in checks {
+        let Some(one) = known.iter().find(|one| one.name == check.name) else { continue };
+        check.up = one.up;
+        check.since = one.up.map(|_| clocks.stamp(one.since));
+        check.value = one.value;
+        check.pending = one.pending.map(|wait| Pending { up: wait.up, at: clocks.stamp(wait.at) });
     }
 }
 
@@ -247,7 +252,13 @@ mod tests {
             tracks: Vec::new(),
             duplicate: None,
         };
-        Status { at: NOW, instances: vec![instance], discarded: BTreeMap::new(), warnings: Vec::new() }
+        Status {
+            at: NOW,
+            instances: vec![instance],
+            checks: Vec::new(),
+            discarded: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
     }
 
     fn judged(status: &Status, checks: Vec<Check>) -> (Health, Vec<String>) {

@@ -1,6 +1,6 @@
 //! Checks that look at the world outside: does the thing that a virtual IP stands for still work?
 //!
-//! One file a kind; the sixth kind, `interface`, needs no looking and is answered by the engine. A check is
+//! One file a kind; one more kind, `interface`, needs no looking and is answered by the engine. A check is
 //! a task of the service thread that runs its probe, reports what it found, and runs it again. What a row
 //! of reports means is decided elsewhere ([`crate::proto::health`]).
 //!
@@ -22,10 +22,13 @@
 
 pub mod file;
 pub mod http;
+pub mod ping;
 pub mod process;
+pub mod route;
 pub mod runner;
 pub mod script;
 pub mod tcp;
+pub mod value;
 
 use std::fmt;
 use std::sync::Arc;
@@ -90,6 +93,12 @@ pub enum Kind {
     Process(process::Settings),
     /// A file that is there, or is not.
     File(file::Settings),
+    /// The number in a file.
+    Value(value::Settings),
+    /// The answer to an ICMP echo request.
+    Ping(ping::Settings),
+    /// A route that is there.
+    Route(route::Settings),
 }
 
 impl Kind {
@@ -101,6 +110,9 @@ impl Kind {
             Self::Script(_) => "script",
             Self::Process(_) => "process",
             Self::File(_) => "file",
+            Self::Value(_) => "value_file",
+            Self::Ping(_) => "ping",
+            Self::Route(_) => "route",
         }
     }
 }
@@ -119,8 +131,11 @@ impl fmt::Display for Kind {
             Self::Http(settings) => settings.url.fmt(f),
             Self::Tcp(settings) => settings.endpoint.fmt(f),
             Self::Script(settings) => f.write_str(&settings.argv.join(" ")),
-            Self::Process(settings) => f.write_str(&settings.name),
+            Self::Process(settings) => settings.fmt(f),
             Self::File(settings) => settings.path.display().fmt(f),
+            Self::Value(settings) => settings.path.display().fmt(f),
+            Self::Ping(settings) => settings.fmt(f),
+            Self::Route(settings) => settings.fmt(f),
         }
     }
 }
@@ -130,6 +145,8 @@ impl fmt::Display for Kind {
 pub struct Report {
     /// What was seen ("200 OK"), or what is wrong, each in one line.
     pub outcome: Result<String, String>,
+    /// The number it read, if it is of a kind that reads one.
+    pub value: Option<i32>,
     /// The beginning of what a script wrote, at most [`KEPT`] bytes; empty for other kinds.
     pub output: String,
     /// How long the run took.
@@ -216,7 +233,7 @@ async fn once(context: &Context, settings: &Settings, probe: &mut Probe) -> Repo
         Err(_) => Err(format!("timed out after {:?}{}", settings.timeout, run.phase)),
     };
     let at = (context.now)();
-    Report { outcome, output: printable(&run.output, KEPT), latency: at.since(start), at }
+    Report { outcome, value: run.value, output: printable(&run.output, KEPT), latency: at.since(start), at }
 }
 
 /// A kind with what it keeps between runs.
@@ -226,6 +243,9 @@ enum Probe {
     Script(script::Probe),
     Process(process::Probe),
     File(file::Probe),
+    Value(value::Probe),
+    Ping(ping::Probe),
+    Route(route::Probe),
 }
 
 impl Probe {
@@ -241,6 +261,9 @@ impl Probe {
                 Self::Process(process::Probe::new(process.clone(), &settings.name, context.runner.clone()))
             }
             Kind::File(file) => Self::File(file::Probe::new(file.clone())),
+            Kind::Value(value) => Self::Value(value::Probe::new(value.clone())),
+            Kind::Ping(ping) => Self::Ping(ping::Probe::new(ping.clone())),
+            Kind::Route(route) => Self::Route(route::Probe::new(route.clone())),
         }
     }
 
@@ -252,6 +275,9 @@ impl Probe {
             Self::Script(probe) => probe.run(run).await,
             Self::Process(probe) => probe.run(run).await,
             Self::File(probe) => probe.run(run).await,
+            Self::Value(probe) => probe.run(run).await,
+            Self::Ping(probe) => probe.run(run).await,
+            Self::Route(probe) => probe.run(run).await,
         }
     }
 }

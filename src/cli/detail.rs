@@ -149,11 +149,18 @@ fn counted(counters: &Counters) -> Vec<String> {
 
 fn track(one: &Track, report: &Report) -> Vec<String> {
     let effect = match one.effect {
+        Effect::Fault if one.value.is_some() => "fault unless 0".to_owned(),
+        Effect::FaultWhileUp if one.value.is_some() => "fault while 0".to_owned(),
         Effect::Fault => "fault while down".to_owned(),
+        Effect::FaultWhileUp => "fault while up".to_owned(),
         Effect::Weight { weight: weight @ ..0 } => format!("{weight} while down"),
         Effect::Weight { weight } => format!("{weight:+} while up"),
+        Effect::ReversedWeight { weight: weight @ ..0 } => format!("{:+} while down", -weight),
+        Effect::ReversedWeight { weight } => format!("{} while up", -weight),
+        Effect::Multiply { by } => format!("times {by}, adds {:+}", one.adds),
     };
     let up = match one.up {
+        _ if let Some(value) = one.value => format!("{value} for {}", age(report.time.since(one.since))),
         Some(true) => format!("up for {}", age(report.time.since(one.since))),
         Some(false) => format!("down for {}", age(report.time.since(one.since))),
         None => "no verdict yet".to_owned(),
@@ -167,6 +174,11 @@ fn track(one: &Track, report: &Report) -> Vec<String> {
 
 fn result(check: &Check, report: &Report) -> Vec<String> {
     let mut lines = vec![format!("{} {}", check.kind, check.target)];
+    if let Some(pending) = &check.pending {
+        let verdict = if pending.up { "up" } else { "down" };
+        let left = millis(pending.at.since(report.time).as_secs_f64() * 1000.0);
+        lines.push(format!("{verdict}, which counts in {left}"));
+    }
     if let (Some(saw), Some(run)) = (&check.last_result, check.last_run) {
         let took = check.latency_ms.map(|ms| format!(", took {}", millis(ms))).unwrap_or_default();
         lines.push(format!("{saw} ({} ago{took})", age(report.time.since(run))));

@@ -75,6 +75,8 @@ fn backup() -> Instance {
             effect: Effect::Weight { weight: -60 },
             up: Some(false),
             since: at("10:11:00"),
+            value: None,
+            adds: -60,
             effective: true,
         }],
         ..master()
@@ -114,6 +116,8 @@ fn check() -> Check {
         target: "http://127.0.0.1/".to_owned(),
         up: Some(false),
         since: Some(at("10:11:00")),
+        value: None,
+        pending: None,
         last_run: Some(at("10:24:58")),
         last_ok: Some(false),
         last_result: Some("connection refused".to_owned()),

@@ -3,7 +3,7 @@
 use super::client::{Client, Trouble};
 use super::output::{Colour, Tone, age, answer, complain, say};
 use super::{Exit, detail, leftovers};
-use crate::agent::report::{Effect, Health, Instance, Report, Role};
+use crate::agent::report::{Health, Instance, Report, Role};
 use crate::engine::notice::State;
 
 /// Prints how things stand, all of it or one instance.
@@ -172,13 +172,8 @@ fn why(instance: &Instance) -> String {
 
 /// What bears on the priority now, as `nginx -60`.
 pub(super) fn terms(instance: &Instance) -> Vec<String> {
-    let bears = instance.tracks.iter().filter(|track| track.effective);
-    bears
-        .filter_map(|track| match track.effect {
-            Effect::Weight { weight } => Some(format!("{} {weight:+}", track.check)),
-            Effect::Fault => None,
-        })
-        .collect()
+    let weighs = instance.tracks.iter().filter(|track| track.adds != 0);
+    weighs.map(|track| format!("{} {:+}", track.check, track.adds)).collect()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("INSTANCES", unicast::KEYS.to_vec()),
         ("INSTANCES", authentication::KEYS.to_vec()),
         ("INSTANCES", announce::KEYS.to_vec()),
+        ("INSTANCES", track::KEYS.to_vec()),
         ("CHECKS", checks),
     ]
 }
@@ -47,7 +48,9 @@ fn the_full_example_is_right_and_warns_of_the_clear_password_alone() {
     assert_eq!(legacy.authentication, Authentication::Simple(*b"secret\0\0"));
     let uplink = config.settings.checks.iter().find(|check| check.name == "uplink").unwrap();
     assert_eq!(uplink.source, CheckSource::Interface("eth2".to_owned()));
-    assert_eq!(config.checks.len() + 1, config.settings.checks.len());
+    let gateway = config.checks.iter().find(|check| check.name == "gateway").unwrap();
+    assert_eq!(gateway.kind.to_string(), "ping 192.0.2.1 from 192.0.2.2 through eth0");
+    assert_eq!(config.checks.len() + 2, config.settings.checks.len());
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn what_is_not_written_has_the_default_that_the_manual_names() {
         "startup_delay: 0s",
         "priority: 100, advert_interval: 1s, version: 3, preempt: true, preempt_delay: 0s, \
          checksum: pseudo_header, announce: { again_after: 5s, refresh: 60s }, lease: true",
-        "method: GET, interval: 1s, timeout: 500ms, rise: 2, fall: 2",
+        "method: GET, interval: 1s, timeout: 500ms, rise: 2, fall: 2, up_delay: 0s, down_delay: 0s",
     );
     assert_eq!(written, with("", "", ""));
     assert_eq!(with("", "", "interval: 200ms"), with("", "", "interval: 200ms, timeout: 200ms"));

@@ -9,7 +9,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
-//! | `file`, `instance`, `addresses`, `unicast`, `track`, `authentication`, `announce`, `checks`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
+//! | `file`, `instance`, `addresses`, `unicast`, `track`, `authentication`, `announce`, `checks`, `probes`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
 
@@ -26,6 +26,7 @@ mod file;
 mod instance;
 #[cfg(test)]
 mod mistakes;
+mod probes;
 mod problem;
 mod read;
 mod realtime;

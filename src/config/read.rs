@@ -109,6 +109,19 @@ impl<'t> Item<'t> {
         }
     }
 
+    /// A list that may be empty.
+    pub(super) fn any_list(&self, expected: &str) -> Option<Vec<Item<'t>>> {
+        match &self.node.value {
+            Value::List(nodes) if nodes.is_empty() => Some(Vec::new()),
+            _ => self.list(expected),
+        }
+    }
+
+    /// Whether the value has keys.
+    pub(super) const fn is_map(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
     fn element(&self, index: usize, node: &'t Node) -> Self {
         let path = joined(&self.spot.path, &format!("[{index}]"));
         let spot = Spot { line: node.line, column: node.column, path };

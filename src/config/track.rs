@@ -23,12 +23,19 @@ impl Tracks {
     const WRONG: Self = Self { list: Vec::new(), whole: false };
 }
 
+/// What may stand under a check that is tracked in other ways than by a word.
+pub(super) const KEYS: &[&str] = &["weight", "fault", "multiply", "reverse"];
+
 /// Reads the value of `track`.
 pub(super) fn read(item: &Item<'_>) -> Tracks {
     let expected = "the name of a check and what it does, for example 'nginx: -60' or 'nginx: fault'";
     let Some(items) = item.entries(expected) else { return Tracks::WRONG };
     let track = |item: &Item<'_>| {
-        let effect = item.read("fault or a weight, for example -60", effect)?.value;
+        let effect = if item.is_map() {
+            details(item)?
+        } else {
+            item.read("fault or a weight, for example -60", effect)?.value
+        };
         let At { spot, value: check } = item.name();
         Some(At { spot, value: Track { check, effect } })
     };
@@ -36,13 +43,60 @@ pub(super) fn read(item: &Item<'_>) -> Tracks {
     Tracks { whole: list.len() == items.len(), list }
 }
 
+/// The effect that is spelled out: `{ weight: 20, reverse: true }`.
+fn details(item: &Item<'_>) -> Option<Effect> {
+    let table = item.table("what it does, for example '{ weight: 20, reverse: true }'")?;
+    table.only(KEYS, |_| None);
+    let written: Vec<_> = ["weight", "fault", "multiply"]
+        .into_iter()
+        .filter_map(|key| Some((key, table.optional(key)?)))
+        .collect();
+    let &[(key, value)] = written.as_slice() else {
+        return match written.get(1) {
+            None => item.error("says nothing that it does; write one of weight, fault, multiply"),
+            Some((_, second)) => second.error("a check does one thing; write one of weight, fault, multiply"),
+        };
+    };
+    let reverse = table.or("reverse", false, Item::truth);
+    match key {
+        "weight" => {
+            let weight = value.read("a weight, for example -60", weight)?.value;
+            let reversed = Effect::ReversedWeight(weight);
+            Some(if reverse?.value { reversed } else { Effect::Weight(weight) })
+        }
+        "multiply" => {
+            let by = value.read("a number, for example 1", multiple)?.value;
+            if let (true, Some(item)) = (reverse?.value, table.optional("reverse")) {
+                return item.error(format!("is for weights and faults; write 'multiply: {}'", -by));
+            }
+            Some(Effect::Multiply(by))
+        }
+        _ => {
+            if !value.truth()?.value {
+                return value.error("there is nothing it does then; remove the check from here");
+            }
+            Some(if reverse?.value { Effect::FaultWhileUp } else { Effect::Fault })
+        }
+    }
+}
+
+fn multiple(text: &str) -> Result<i16, String> {
+    let number = text.parse::<i16>().ok().filter(|by| (-254..=254).contains(by) && *by != 0);
+    number.ok_or_else(|| format!("'{text}' multiplies nothing; write -254 to -1, or 1 to 254"))
+}
+
+fn weight(text: &str) -> Result<i16, String> {
+    let weight = text.parse::<i16>().ok();
+    weight
+        .filter(|weight| (-HEAVIEST..=HEAVIEST).contains(weight) && *weight != 0)
+        .ok_or_else(|| format!("'{text}' is no weight; write -{HEAVIEST} to -1, or 1 to {HEAVIEST}"))
+}
+
 fn effect(text: &str) -> Result<Effect, String> {
     if text == "fault" {
         return Ok(Effect::Fault);
     }
-    let weight =
-        text.parse::<i16>().ok().filter(|weight| (-HEAVIEST..=HEAVIEST).contains(weight) && *weight != 0);
-    weight.map(Effect::Weight).ok_or_else(|| {
+    weight(text).map(Effect::Weight).map_err(|_| {
         format!("'{text}' is neither fault nor a weight; write fault, -{HEAVIEST} to -1, or 1 to {HEAVIEST}")
     })
 }

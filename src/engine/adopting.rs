@@ -53,7 +53,8 @@ impl Engine {
         let instances = self.instances.iter().filter(|instance| !instance.retiring);
         Inheritance {
             instances: instances.map(Instance::bequeath).collect(),
-            checks: self.world.verdicts.of_probes(),
+            checks: self.world.verdicts.words(),
+            values: self.world.verdicts.values(),
             handed_on: false,
         }
     }

@@ -62,6 +62,13 @@ pub enum Event<'a> {
         /// In the operator's words, what the check saw.
         why: &'a str,
     },
+    /// A check that has a value read another one.
+    Value {
+        /// The check's name.
+        check: &'a str,
+        /// What it read.
+        value: i32,
+    },
     /// A new configuration. It cannot fail: what can fail later fails as a state.
     Reload(Settings),
     /// The operator wants these instances elsewhere.

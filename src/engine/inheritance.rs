@@ -18,8 +18,10 @@ use crate::wire::vrrp::Version;
 pub struct Inheritance {
     /// Every instance, in the configuration's order.
     pub instances: Vec<Inherited>,
-    /// The last word of each check that is a probe.
+    /// The last word of each check.
     pub checks: BTreeMap<String, Verdict>,
+    /// The last value of each check that has one.
+    pub values: BTreeMap<String, i32>,
     /// Whether the agent ended on purpose, so that another one can go on.
     pub handed_on: bool,
 }

@@ -345,8 +345,7 @@ impl Instance {
 
     /// Works out the priority and hands it to the routers.
     fn weigh(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
-        let tracks = self.settings.tracks.iter();
-        let weight = tracks.map(|t| t.effect.weight(world.verdicts.standing(&t.check))).sum();
+        let weight = world.verdicts.weight(&self.settings.tracks);
         let weighted = self.settings.priority.weighted(weight);
         let effective = if self.stepped_down { Priority::LAST } else { weighted };
         let from = core::mem::replace(&mut self.effective, effective);

@@ -19,6 +19,7 @@
 //! | `keep` `sites` `holding` `announcing` | what the kernel is to hold, where, and when to say so |
 //! | `gating` | what the addresses may answer, and for how long |
 //! | `world`: `links` `verdicts` `sockets` | what all instances look at |
+//! | `tracking` | what checks say reaches the instances |
 //! | `inheritance` `adopting` | one agent after another, without a gap |
 //! | `reload` | one configuration after another |
 //! | `report` | status |
@@ -44,11 +45,11 @@ pub mod settings;
 mod sites;
 mod sockets;
 pub mod status;
+mod tracking;
 mod verdicts;
 mod world;
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use self::action::{Action, Gate, Generation, InstanceId, KernelWork, Passage, Place, RouterId};
@@ -62,7 +63,6 @@ use self::notice::{Discard, Notice, What};
 use self::settings::Settings;
 use self::world::World;
 use crate::net::{Family, Vrid};
-use crate::proto::health::Verdict;
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
@@ -115,7 +115,7 @@ impl Engine {
             stopping: false,
         };
         engine.world.verdicts.configure(now, &settings.checks, true);
-        engine.world.verdicts.inherit(now, &inheritance.checks);
+        engine.world.verdicts.inherit(now, &inheritance.checks, &inheritance.values);
         for instance in settings.instances {
             let identity = Identity::of(&instance);
             let found = left.iter().position(|inherited| inherited.identity.is_same(&identity));
@@ -140,7 +140,10 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, event: Event<'_>, out: &mut Vec<Action>) {
         match event {
             Event::Tick => self.time(now, Input::Tick, now, out),
-            Event::Silence { until } => self.time(now, Input::Silence(until), until, out),
+            Event::Silence { until } => {
+                self.mature(now, until, out);
+                self.time(now, Input::Silence(until), until, out);
+            }
             Event::Stalled { late } => self.wake(now, late, out),
             Event::Datagram(received) => self.hear(now, &received, out),
             Event::Claim(claim) => self.claim(now, claim, out),
@@ -160,6 +163,7 @@ impl Engine {
                 self.send_failed(now, instance, family, &refusal, out);
             }
             Event::Verdict { check, verdict, why } => self.verdict(now, check, verdict, why, out),
+            Event::Value { check, value } => self.value(now, check, value, out),
             Event::Reload(settings) => self.reload(now, settings, out),
             Event::StepDown(target) => self.step_down(now, &target, true, out),
             Event::Resume(target) => self.step_down(now, &target, false, out),
@@ -185,7 +189,9 @@ impl Engine {
             return None;
         }
         let instances = self.instances.iter().filter_map(Instance::deadline);
-        let others = [self.world.sockets.deadline(), self.strays.deadline(), self.unclaimed_deadline()];
+        let checks = self.world.verdicts.deadline();
+        let others =
+            [checks, self.world.sockets.deadline(), self.strays.deadline(), self.unclaimed_deadline()];
         instances.chain(others.into_iter().flatten()).min()
     }
 
@@ -411,14 +417,7 @@ impl Engine {
 
     /// Links or the operator's addresses changed: what depends on them is worked out again.
     fn look_again(&mut self, now: Instant, out: &mut Vec<Action>) {
-        for (check, verdict) in self.world.verdicts.look(now, &self.world.links) {
-            let why = String::from(match verdict {
-                Verdict::Up => "the interface is up",
-                Verdict::Down => "the interface is missing, down or without carrier",
-            });
-            let what = What::Check { check, up: verdict == Verdict::Up, why };
-            out.push(Action::Tell(Notice { at: now, about: None, what }));
-        }
+        self.look_at_interfaces(now, out);
         let links = &self.world.links;
         let gone = |place: Place| links.get(place.link).is_none();
         self.strays.lost_link(gone);
@@ -458,15 +457,6 @@ impl Engine {
         if let Some(instance) = self.instances.iter_mut().find(|i| i.id == id) {
             instance.send_failed(now, family, &refusal.why, out);
             instance.settle(now, &self.world, out);
-        }
-    }
-
-    fn verdict(&mut self, now: Instant, check: &str, verdict: Verdict, why: &str, out: &mut Vec<Action>) {
-        if self.world.verdicts.update(now, check, verdict) {
-            let (check, why) = (String::from(check), String::from(why));
-            let what = What::Check { check, up: verdict == Verdict::Up, why };
-            out.push(Action::Tell(Notice { at: now, about: None, what }));
-            self.settle(now, out);
         }
     }
 

@@ -125,6 +125,15 @@ pub enum What {
         /// What it saw.
         why: String,
     },
+    /// A check read another value.
+    Value {
+        /// Its name.
+        check: String,
+        /// The value before, if there was one.
+        before: Option<i32>,
+        /// The value.
+        value: i32,
+    },
     /// A successor has the addresses that were handed over.
     HandedOver {
         /// Who.
@@ -282,6 +291,18 @@ pub enum Reason {
         /// Its name.
         check: String,
     },
+    /// A check tracked with a reversed `fault` is up.
+    CheckUp {
+        /// Its name.
+        check: String,
+    },
+    /// The value of a check means FAULT.
+    CheckValue {
+        /// Its name.
+        check: String,
+        /// The value.
+        value: i32,
+    },
     /// The operator's configuration gives this address to the interface itself.
     AddressTaken {
         /// The address.
@@ -327,6 +348,8 @@ impl fmt::Display for Reason {
             }
             Self::Excluded { why } | Self::NoSocket { why } => f.write_str(why),
             Self::CheckDown { check } => write!(f, "check {check} is down"),
+            Self::CheckUp { check } => write!(f, "check {check} is up"),
+            Self::CheckValue { check, value } => write!(f, "the value of check {check} is {value}"),
             Self::AddressTaken { net } => {
                 write!(f, "{net} is on the interface already and is not ours; remove one of the two")
             }

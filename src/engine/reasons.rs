@@ -6,9 +6,7 @@ use alloc::vec::Vec;
 use super::action::{Action, Endpoint};
 use super::instance::Instance;
 use super::notice::{Reason, State, What};
-use super::settings::Effect;
 use super::sockets;
-use super::verdicts::Standing;
 use super::world::World;
 use crate::proto::vrrp::Claim;
 use crate::time::Instant;
@@ -57,12 +55,7 @@ impl Instance {
         {
             return Some(Reason::AddressTaken { net });
         }
-        let fault = self
-            .settings
-            .tracks
-            .iter()
-            .find(|t| t.effect == Effect::Fault && world.verdicts.standing(&t.check) == Standing::Down);
-        fault.map(|track| Reason::CheckDown { check: track.check.clone() })
+        world.verdicts.fault(&self.settings.tracks)
     }
 
     /// Why it becomes master.

@@ -18,6 +18,7 @@ impl Engine {
         Status {
             at: now,
             instances: self.instances.iter().map(|instance| instance.status(now, &self.world)).collect(),
+            checks: self.world.verdicts.status(),
             discarded: self.discarded.clone(),
             warnings: self.instances.iter().flat_map(|instance| warnings(now, instance)).collect(),
         }
@@ -89,13 +90,17 @@ impl Instance {
         let tracks = self.settings.tracks.iter();
         tracks
             .map(|track| {
-                let (verdict, since) = world.verdicts.last(&track.check);
+                let verdicts = &world.verdicts;
+                let (verdict, since) = verdicts.last(&track.check);
+                let adds = verdicts.adds(track);
                 TrackStatus {
                     check: track.check.clone(),
                     effect: track.effect,
                     up: verdict.map(|verdict| verdict == Verdict::Up),
                     since,
-                    effective: track.effect.bears(world.verdicts.standing(&track.check)),
+                    value: verdicts.value(&track.check),
+                    adds,
+                    effective: adds != 0 || verdicts.faults(track).is_some(),
                 }
             })
             .collect()

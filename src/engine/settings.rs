@@ -9,6 +9,7 @@ use core::net::IpAddr;
 
 use super::action::Form;
 use crate::net::{Family, IpNet, Priority, Vrid};
+use crate::proto::health::Verdict;
 use crate::time::Duration;
 use crate::wire::vrrp::{Authentication, ChecksumForm, Version};
 
@@ -154,8 +155,25 @@ pub struct Track {
 pub enum Effect {
     /// Negative: added to the priority while the check is down; positive: while it is up.
     Weight(i16),
-    /// FAULT while the check is down.
+    /// Negative: taken from the priority while the check is down, which raises it; positive: while it is up.
+    ReversedWeight(i16),
+    /// A value, times this, is added to the priority; -254 and less is FAULT.
+    Multiply(i16),
+    /// FAULT while the check is down, or its value is not 0.
     Fault,
+    /// FAULT while the check is up, or its value is 0.
+    FaultWhileUp,
+}
+
+impl Effect {
+    /// What it adds to the priority when it bears, if that can be said beforehand.
+    pub const fn weight(self) -> Option<i16> {
+        match self {
+            Self::Weight(weight) => Some(weight),
+            Self::ReversedWeight(weight) => Some(-weight),
+            Self::Multiply(_) | Self::Fault | Self::FaultWhileUp => None,
+        }
+    }
 }
 
 /// A check as the engine knows it: a name and where its verdict comes from.
@@ -165,6 +183,25 @@ pub struct Check {
     pub name: String,
     /// Where the verdict comes from.
     pub source: CheckSource,
+    /// How long it has to say that it is up before that counts.
+    pub up_delay: Duration,
+    /// How long it has to say that it is down before that counts.
+    pub down_delay: Duration,
+}
+
+impl Check {
+    /// A check whose word counts at once.
+    pub const fn new(name: String, source: CheckSource) -> Self {
+        Self { name, source, up_delay: Duration::ZERO, down_delay: Duration::ZERO }
+    }
+
+    /// How long a verdict has to stand before it counts.
+    pub const fn delay(&self, verdict: Verdict) -> Duration {
+        match verdict {
+            Verdict::Up => self.up_delay,
+            Verdict::Down => self.down_delay,
+        }
+    }
 }
 
 /// Where a check's verdict comes from.
@@ -172,6 +209,8 @@ pub struct Check {
 pub enum CheckSource {
     /// Probes outside the engine, which send an event at each edge.
     Probe,
+    /// Probes, which send a value besides whenever it changes.
+    Value,
     /// The engine's own picture of an interface: up while it exists, is up and has carrier.
     Interface(String),
 }

@@ -20,6 +20,8 @@ pub struct Status {
     pub at: Instant,
     /// Every instance, in the configuration's order.
     pub instances: Vec<InstanceStatus>,
+    /// Every check, by name.
+    pub checks: Vec<CheckStatus>,
     /// Datagrams discarded before they could be attributed to an instance.
     pub discarded: BTreeMap<Discard, u64>,
     /// What someone should look at, as sentences.
@@ -170,6 +172,34 @@ pub struct TrackStatus {
     pub up: Option<bool>,
     /// Since when.
     pub since: Instant,
+    /// Its value, if it has one.
+    pub value: Option<i32>,
+    /// What it adds to the priority now.
+    pub adds: i32,
     /// Whether it bears on the instance now.
     pub effective: bool,
+}
+
+/// One check, tracked or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckStatus {
+    /// Its name.
+    pub name: String,
+    /// What it says; `None` until its first verdict.
+    pub up: Option<bool>,
+    /// Since when.
+    pub since: Instant,
+    /// Its value, if it has one.
+    pub value: Option<i32>,
+    /// What it will say.
+    pub pending: Option<Pending>,
+}
+
+/// A verdict that has to stand for a while before it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The verdict.
+    pub up: bool,
+    /// When it counts if it stands until then.
+    pub at: Instant,
 }

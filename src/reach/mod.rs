@@ -5,6 +5,7 @@
 //!
 //! What may block in the kernel (a dead NFS server, a name service) happens on the runtime's blocking threads.
 
+pub mod arguments;
 pub mod blocking;
 pub mod child;
 pub mod connect;
@@ -23,6 +24,8 @@ pub struct Run {
     pub phase: &'static str,
     /// What was written to it.
     pub output: Vec<u8>,
+    /// The number that was read.
+    pub value: Option<i32>,
 }
 
 /// The kernel's own words for an error, without its number.

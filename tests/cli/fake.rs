@@ -294,6 +294,7 @@ pub(crate) fn healthy() -> Status {
                 Reason::BetterMaster { address: "192.0.2.2".parse().unwrap(), priority: Priority::new(200) },
             ),
         ],
+        checks: Vec::new(),
         discarded: BTreeMap::new(),
         warnings: Vec::new(),
     }
@@ -340,6 +341,8 @@ pub(crate) fn instance(name: &str, state: State, reason: Reason) -> InstanceStat
             effect: Effect::Weight(-60),
             up: Some(true),
             since: now,
+            value: None,
+            adds: 0,
             effective: false,
         }],
         duplicate: None,

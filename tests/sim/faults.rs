@@ -4,6 +4,7 @@ use vipd::engine::event::Target;
 use vipd::proto::health::Verdict;
 use vipd::time::Duration;
 
+use crate::kernel::UPLINK;
 use crate::node::{Process, Request};
 use crate::plan::{Fault, Tweak};
 use crate::topology::PROBE;
@@ -75,6 +76,8 @@ impl World {
     }
 
     fn kernel_changed(&mut self, node: usize) {
+        let up = self.nodes[node].kernel.link(UPLINK).is_some_and(|link| link.up);
+        self.watch.uplinks[node].is(self.now, up);
         self.watch.upset(self.now, node);
         self.report_changes(node);
     }
@@ -89,7 +92,8 @@ impl World {
         machine.serial += 1;
         drop(machine.kernel.take_reports());
         let left = machine.inherit(clock, self.bug);
-        machine.process = Some(Process::new(machine.serial, clock, machine.settings.clone(), left, seed));
+        let settings = self.bug.map_or(machine.settings.clone(), |bug| bug.settings(&machine.settings));
+        machine.process = Some(Process::new(machine.serial, clock, settings, left, seed));
         let verdicts: Vec<(String, Verdict)> =
             machine.health.iter().filter(|(name, _)| *name == PROBE).map(|(n, v)| (n.clone(), *v)).collect();
         let delay = self.nodes[node].settings.startup_delay;

@@ -14,6 +14,7 @@
 //! | `kernel` `workers` `network` | the fakes |
 //! | `watch` `oracles` | what is promised, and what must be remembered to judge it |
 //! | `scenarios` | named stories with figures |
+//! | `patience` | a check whose word has to stand for a while |
 //! | `planted` | bugs that the oracles must find |
 
 mod faults;
@@ -23,6 +24,7 @@ mod kernel;
 mod network;
 mod node;
 mod oracles;
+mod patience;
 mod plan;
 mod planted;
 mod random;
@@ -76,6 +78,7 @@ fn every_promise_is_kept_whatever_the_seed() {
         "repairs",
         "reloads",
         "adoptions",
+        "delayed verdicts",
     ] {
         let count = outcome.counts.get(what).copied().unwrap_or_default();
         assert!(count >= seeds / 20, "{count} {what} in {seeds} seeds prove nothing");

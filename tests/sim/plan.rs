@@ -10,6 +10,7 @@ use vipd::wire::vrrp::{Authentication, Version};
 
 use crate::incidents;
 use crate::network::Quality;
+use crate::patience;
 use crate::random::Random;
 use crate::topology::{self, PROBE, UPLINK_CHECK};
 
@@ -178,7 +179,7 @@ impl Plan {
         let ranks = ranks(&mut random, nodes);
         let instances = usize::try_from(random.between(1, 3)).unwrap_or(1);
         let specs: Vec<Spec> = (0..instances).map(|number| Spec::draw(&mut random, number)).collect();
-        let nodes: Vec<NodePlan> = (0..nodes)
+        let mut nodes: Vec<NodePlan> = (0..nodes)
             .map(|node| NodePlan {
                 settings: node_settings(&mut random, node, &specs, &ranks),
                 own: topology::own(node, ranks[node]),
@@ -188,7 +189,8 @@ impl Plan {
         let quality = quality(&mut random, &nodes);
         let slowest = slowest(&nodes);
         let length = (slowest * 30).clamp(Duration::from_secs(3), Duration::from_secs(40));
-        let faults = incidents::draw(&mut random, &nodes, length);
+        let mut faults = incidents::draw(&mut random, &nodes, length);
+        patience::draw(seed, &mut nodes, &mut faults, length);
         let quiet_at = Instant::BOOT + length;
         // Master_Down_Interval, a retry after a refusal, a preempt delay: all of it, twice.
         let muted = faults.iter().any(|(_, fault)| matches!(fault, Fault::Mute(_, true)));

@@ -70,6 +70,10 @@ pub(crate) enum Bug {
     AdoptsLate,
     /// What an earlier process held once is adopted whoever holds it now.
     AdoptsAnothers,
+    /// A verdict counts at once, however long it has to stand.
+    Hasty,
+    /// A verdict that has to stand for a while never counts.
+    Dawdling,
 }
 
 const ALL: &[(Bug, &[&str])] = &[
@@ -98,6 +102,8 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::ResignsForNothing, &[RESIGNS]),
     (Bug::AdoptsLate, &[ADOPTED]),
     (Bug::AdoptsAnothers, &[ADOPTED]),
+    (Bug::Hasty, &["a delayed verdict has stood for its time"]),
+    (Bug::Dawdling, &["what has stood for its time counts"]),
     (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
 
@@ -144,6 +150,21 @@ impl Bug {
 
     pub(crate) fn restarts(self) -> bool {
         self == Self::ReloadRestarts
+    }
+
+    /// The settings that reach the engine.
+    pub(crate) fn settings(self, settings: &Settings) -> Settings {
+        let mut settings = settings.clone();
+        let factor = match self {
+            Self::Hasty => 0,
+            Self::Dawdling => 1000,
+            _ => 1,
+        };
+        for check in &mut settings.checks {
+            check.up_delay *= factor;
+            check.down_delay *= factor;
+        }
+        settings
     }
 
     /// Up to when `Silence` is said.

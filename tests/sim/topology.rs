@@ -93,7 +93,7 @@ pub(crate) fn unicast(node: usize, ranks: &[usize]) -> Unicast {
 
 /// A node's settings: both checks are known, whoever tracks them.
 pub(crate) fn settings(instances: Vec<Instance>) -> Settings {
-    let check = |name: &str, source| Check { name: name.to_owned(), source };
+    let check = |name: &str, source| Check::new(name.to_owned(), source);
     Settings {
         instances,
         checks: vec![

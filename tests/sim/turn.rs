@@ -135,6 +135,10 @@ impl World {
     }
 
     fn reload(&mut self, node: usize, settings: vipd::engine::settings::Settings) {
+        let settings = match self.bug {
+            Some(bug) => bug.settings(&settings),
+            None => settings,
+        };
         let before = self.status(node);
         self.watch.begin_reload();
         if self.bug.is_some_and(Bug::restarts) {

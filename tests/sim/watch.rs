@@ -15,6 +15,7 @@ use vipd::wire::vrrp::{self, Advert};
 
 use crate::network::Frame;
 use crate::node::Standing;
+use crate::patience::Uplink;
 use crate::plan::Fault;
 
 /// One router of one node: node, virtual router identifier, family.
@@ -53,6 +54,8 @@ pub(crate) struct Take {
 pub(crate) struct Watch {
     /// Until when each node is excused: the last thing that upset it, and what it may need to recover.
     pub(crate) upset: Vec<Instant>,
+    /// What the interface beside the LAN was.
+    pub(crate) uplinks: Vec<Uplink>,
     /// When each direction of the network last lost something; the last place is the client's.
     pub(crate) lossy: Vec<Vec<Instant>>,
     /// When the last report or answer of each node can be read.
@@ -125,6 +128,7 @@ impl Watch {
         let none = vec![Instant::BOOT; nodes];
         Self {
             upset: none.clone(),
+            uplinks: (0..nodes).map(|_| Uplink::new()).collect(),
             lossy: vec![vec![Instant::BOOT; nodes + 1]; nodes + 1],
             last_mail: none.clone(),
             last_request: none.clone(),
@@ -253,7 +257,11 @@ impl Watch {
                 self.command[node] = now;
                 self.upset(now, node);
             }
-            Event::Picture(_) | Event::Change(_) | Event::Opened(_) | Event::Verdict { .. } => {
+            Event::Picture(_)
+            | Event::Change(_)
+            | Event::Opened(_)
+            | Event::Verdict { .. }
+            | Event::Value { .. } => {
                 self.cause[node] = now;
                 self.upset(now, node);
             }

@@ -72,7 +72,8 @@ fn state() -> Inheritance {
         estate: Some(estate),
     };
     let checks = BTreeMap::from([("disk".to_owned(), Verdict::Down), ("nginx".to_owned(), Verdict::Up)]);
-    Inheritance { instances: vec![inherited], checks, handed_on: true }
+    let values = BTreeMap::from([("score".to_owned(), -7)]);
+    Inheritance { instances: vec![inherited], checks, values, handed_on: true }
 }
 
 fn written(name: &str) -> Scratch {

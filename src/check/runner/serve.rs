@@ -126,7 +126,12 @@ async fn answer(request: Request, busy: &Busy, to: &mut WriteHalf<'_>) -> io::Re
         }
         Request::Count { process, check: _ } => {
             let name = process.clone();
-            busy.alone(&request, move || process::count(&name)).await.flatten().map(Answer::Counted)
+            busy.alone(&request, move || process::count(&name, None)).await.flatten().map(Answer::Counted)
+        }
+        Request::Match { process, arguments, check: _ } => {
+            let (name, arguments) = (process.clone(), arguments.clone());
+            let count = move || process::count(&name, Some(&arguments));
+            busy.alone(&request, count).await.flatten().map(Answer::Counted)
         }
     };
     let failed = |why: String| Answer::Ended(End::Failed(why.chars().take(LONGEST_REASON).collect()));

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::config::checks::Check;
 use crate::config::instance::Instance;
-use crate::config::problem::Findings;
+use crate::config::problem::{At, Findings};
 use crate::config::spelling;
-use crate::engine::settings::Effect;
+use crate::engine::settings::{Effect, Track};
 
 /// Notes tracks and checks that do not find each other, and weights that cannot weigh.
 pub(super) fn agree(instances: &[Instance], checks: &[Check], findings: &Findings) {
@@ -21,6 +21,7 @@ pub(super) fn agree(instances: &[Instance], checks: &[Check], findings: &Finding
                 whole = false;
             }
             tracked.insert(track.value.check.as_str());
+            values(track, checks, findings);
         }
         weights(instance, findings);
     }
@@ -33,7 +34,8 @@ pub(super) fn agree(instances: &[Instance], checks: &[Check], findings: &Finding
 fn weights(instance: &Instance, findings: &Findings) {
     let owner = instance.priority.as_ref().is_some_and(|priority| priority.value.is_owner());
     let stays = instance.preempt.as_ref().is_some_and(|preempt| !preempt.value);
-    for track in instance.tracks.list.iter().filter(|track| track.value.effect != Effect::Fault) {
+    let is_weight = |track: &&At<Track>| track.value.effect.weight().is_some();
+    for track in instance.tracks.list.iter().filter(is_weight) {
         if owner {
             findings.warn(&track.spot, "a weight never moves an owner's priority of 255; write fault");
         } else if stays {
@@ -46,6 +48,29 @@ fn weights(instance: &Instance, findings: &Findings) {
     }
     if !owner {
         clamped(instance, findings);
+    }
+}
+
+/// A value is no verdict, and only what has a value can be multiplied.
+fn values(track: &At<Track>, checks: &[Check], findings: &Findings) {
+    let Some(check) = checks.iter().find(|check| check.name.value == track.value.check) else { return };
+    let Some(has_value) = check.has_value() else { return };
+    match track.value.effect {
+        Effect::Multiply(_) if !has_value => {
+            findings
+                .error(&track.spot, "only a 'value_file' has a value to multiply; write a weight or fault");
+        }
+        Effect::Weight(weight) | Effect::ReversedWeight(weight) if has_value => {
+            let what = format!(
+                "a 'value_file' has a value and not two states; write '{{ multiply: 1 }}' to add it, or '{{ multiply: {weight} }}' if it is 0 or 1"
+            );
+            findings.error(&track.spot, what);
+        }
+        Effect::Multiply(_)
+        | Effect::Weight(_)
+        | Effect::ReversedWeight(_)
+        | Effect::Fault
+        | Effect::FaultWhileUp => {}
     }
 }
 
@@ -69,8 +94,7 @@ fn clamped(instance: &Instance, findings: &Findings) {
     let priority = i32::from(priority.value.get());
     let mut most = priority;
     for track in &instance.tracks.list {
-        let Effect::Weight(weight) = track.value.effect else { continue };
-        let weight = i32::from(weight);
+        let Some(weight) = track.value.effect.weight().map(i32::from) else { continue };
         most += weight.max(0);
         if weight > 0 && most > 254 {
             let what =

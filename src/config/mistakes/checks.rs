@@ -8,7 +8,7 @@ fn a_check_looks_at_one_thing_and_http_has_the_most_to_say() {
         (
             checking("{ interval: 5s }"),
             &[
-                "8:3: checks.c: nothing says what to check; write one of http, tcp, script, shell, process, file, interface",
+                "8:3: checks.c: nothing says what to check; write one of http, tcp, script, shell, process, file, value_file, ping, route, interface",
             ],
         ),
         (
@@ -90,13 +90,13 @@ fn the_other_kinds_say_what_they_look_at() {
         (
             checking("{ file: /x, status: 200 }"),
             &[
-                "8:18: checks.c.status: unknown key; it is for 'http' checks; known here: file, exists, interval, timeout, rise, fall, initial",
+                "8:18: checks.c.status: unknown key; it is for 'http' checks; known here: file, exists, interval, timeout, rise, fall, initial, up_delay, down_delay",
             ],
         ),
         (
             checking("{ interface: eth0, interval: 1s }"),
             &[
-                "8:25: checks.c.interval: unknown key; the kernel tells of an interface by itself; known here: interface",
+                "8:25: checks.c.interval: unknown key; the kernel tells of an interface by itself; known here: interface, up_delay, down_delay",
             ],
         ),
     ]);
@@ -126,4 +126,113 @@ fn the_times_of_a_check_fit_into_each_other() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn a_value_is_multiplied_and_nothing_else_is() {
+    let tracking = |effect: &str, check: &str| {
+        format!("{INSTANCE}    track: {{ c: {effect} }}\nchecks:\n  c: {check}\n")
+    };
+    let value = "{ value_file: /run/x }";
+    for (effect, check) in [
+        ("{ multiply: -254 }", value),
+        ("fault", value),
+        ("{ fault: true, reverse: true }", value),
+        ("{ weight: 20, reverse: true }", "{ file: /x }"),
+        ("{ weight: -20 }", "{ interface: eth1, up_delay: 2s, down_delay: 100ms }"),
+    ] {
+        assert_eq!(said(&tracking(effect, check)), [""; 0], "{effect}");
+    }
+    told(&[
+        (
+            tracking("-20", value),
+            &[
+                "6:14: instances.web.track.c: a 'value_file' has a value and not two states; write '{ multiply: 1 }' to add it, or '{ multiply: -20 }' if it is 0 or 1",
+            ],
+        ),
+        (
+            tracking("{ multiply: 2 }", "{ file: /x }"),
+            &[
+                "6:14: instances.web.track.c: only a 'value_file' has a value to multiply; write a weight or fault",
+            ],
+        ),
+        (
+            tracking("{ multiply: 0 }", value),
+            &["6:29: instances.web.track.c.multiply: '0' multiplies nothing; write -254 to -1, or 1 to 254"],
+        ),
+        (
+            tracking("{ multiply: 1, reverse: true }", value),
+            &["6:41: instances.web.track.c.reverse: is for weights and faults; write 'multiply: -1'"],
+        ),
+        (
+            tracking("{ weight: 20, fault: true }", "{ file: /x }"),
+            &[
+                "6:38: instances.web.track.c.fault: a check does one thing; write one of weight, fault, multiply",
+            ],
+        ),
+        (
+            tracking("{ reverse: true }", "{ file: /x }"),
+            &["6:17: instances.web.track.c: says nothing that it does; write one of weight, fault, multiply"],
+        ),
+        (
+            checking("{ value_file: /x, rise: 2, up_delay: 1s }"),
+            &[
+                "8:24: checks.c.rise: unknown key; a value counts as soon as it is read; known here: value_file, interval, timeout",
+                "8:33: checks.c.up_delay: unknown key; a value counts as soon as it is read; known here: value_file, interval, timeout",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn a_process_a_host_and_a_route_are_told_from_what_is_none() {
+    told(&[
+        (
+            checking("{ process: x, count: 3, maximum: 2 }"),
+            &["8:39: checks.c.maximum: 2 is less than the count of 3; write at least 3"],
+        ),
+        (
+            checking("{ process: x, match: partial }"),
+            &["8:27: checks.c.match: there is nothing to compare; write 'arguments', [] for none"],
+        ),
+        (
+            checking("{ process: x, arguments: [-v], match: begins }"),
+            &[
+                "8:44: checks.c.match: 'begins' is no way to compare arguments; write exact, partial or prefix",
+            ],
+        ),
+        (
+            checking("{ ping: gateway }"),
+            &["8:14: checks.c.ping: 'gateway' is no host's address; write one, for example 192.0.2.1"],
+        ),
+        (
+            checking("{ ping: 'fe80::1' }"),
+            &["8:14: checks.c.ping: fe80::1 is on every link; write 'interface' as well"],
+        ),
+        (
+            checking("{ ping: 192.0.2.1, source: '2001:db8::1' }"),
+            &["8:33: checks.c.source: 2001:db8::1 cannot ask 192.0.2.1; write an IPv4 address"],
+        ),
+        (
+            checking("{ route: 10.0.0.1/8 }"),
+            &[
+                "8:15: checks.c.route: '10.0.0.1/8' is no network; write default or one without host bits, for example 10.0.0.0/8",
+            ],
+        ),
+        (
+            checking("{ route: '2001:db8::/32', via: 192.0.2.1 }"),
+            &["8:37: checks.c.via: 192.0.2.1 is no gateway for 2001:db8::/32; write an IPv6 address"],
+        ),
+        (
+            checking("{ route: default, table: mane }"),
+            &["8:31: checks.c.table: 'mane' is no number from 1 to 4294967295; write one"],
+        ),
+    ]);
+    for check in [
+        "{ process: x, maximum: 0, arguments: [] }",
+        "{ ping: 'fe80::1', interface: eth0 }",
+        "{ route: default, via: 'fe80::1', interface: eth0, table: 100 }",
+    ] {
+        assert_eq!(said(&checking(check)), [""; 0], "{check}");
+    }
 }

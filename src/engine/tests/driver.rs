@@ -89,7 +89,7 @@ pub(super) fn all(instances: impl IntoIterator<Item = Instance>) -> Settings {
 /// Instances that track checks which are probes.
 pub(super) fn tracking(instance: Instance, tracks: &[(&str, Effect)]) -> Settings {
     let track = |(check, effect): &(&str, Effect)| Track { check: check.to_string(), effect: *effect };
-    let check = |(check, _): &(&str, Effect)| Check { name: check.to_string(), source: CheckSource::Probe };
+    let check = |(check, _): &(&str, Effect)| Check::new(check.to_string(), CheckSource::Probe);
     let checks = tracks.iter().map(check).collect();
     Settings { checks, ..only(Instance { tracks: tracks.iter().map(track).collect(), ..instance }) }
 }
@@ -317,6 +317,10 @@ impl Host {
 
     pub(super) fn verdict(&mut self, check: &str, verdict: Verdict) -> Vec<Action> {
         self.give(Event::Verdict { check, verdict, why: "it said so" })
+    }
+
+    pub(super) fn value(&mut self, check: &str, value: i32) -> Vec<Action> {
+        self.give(Event::Value { check, value })
     }
 
     pub(super) fn send_failed(&mut self) -> Vec<Action> {

@@ -10,6 +10,7 @@ use std::path::Path;
 use tokio::net::UnixStream;
 
 use super::frame::{Answer, Request};
+use crate::reach::arguments::Arguments;
 use crate::reach::child::{End, Task};
 use crate::reach::script::{KILLED, Words};
 use crate::reach::{Run, first_line, lowered};
@@ -24,9 +25,19 @@ pub async fn run(socket: &Path, task: &Task, timeout: Duration, run: &mut Run) -
     }
 }
 
-/// Has it count the processes that match a name or a path.
-pub async fn count(socket: &Path, process: &str, check: &str, run: &mut Run) -> Result<u32, String> {
-    let request = Request::Count { process: process.to_owned(), check: check.to_owned() };
+/// Has it count the processes that match a name or a path, and arguments if there are any to match.
+pub async fn count(
+    socket: &Path,
+    process: &str,
+    arguments: Option<&Arguments>,
+    check: &str,
+    run: &mut Run,
+) -> Result<u32, String> {
+    let (process, check) = (process.to_owned(), check.to_owned());
+    let request = match arguments {
+        None => Request::Count { process, check },
+        Some(arguments) => Request::Match { process, arguments: arguments.clone(), check },
+    };
     match ask(socket, &request, run).await? {
         Last::Counted(number) => Ok(number),
         Last::Ended(end) => Err(end.to_string()),

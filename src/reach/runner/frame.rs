@@ -3,7 +3,7 @@
 //! ```text
 //!   agent -> runner   Run        one request; nothing may follow
 //!         <-          Started, Output.., Ended            Ended alone if it could not be started
-//!   agent -> runner   Count
+//!   agent -> runner   Count, Match
 //!         <-          Counted                             or Ended with the reason why not
 //! ```
 //!
@@ -16,6 +16,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::reach::arguments::Arguments;
 use crate::reach::child::{CHUNK, End, Task};
 
 /// What an agent asks for.
@@ -34,6 +35,16 @@ pub enum Request {
     Count {
         /// The name or the path.
         process: String,
+        /// The check's name.
+        check: String,
+    },
+    /// How many processes match, their arguments included. Apart from the other, so that a runner that knows nothing of
+    /// arguments refuses it instead of counting too many.
+    Match {
+        /// The name or the path.
+        process: String,
+        /// What has to follow it.
+        arguments: Arguments,
         /// The check's name.
         check: String,
     },

@@ -14,6 +14,8 @@ pub struct Node {
     pub checks: Vec<(String, String)>,
     /// keepalived's scripts: names and what stands between their braces.
     pub scripts: Vec<(String, String)>,
+    /// Further blocks at the top of keepalived's file.
+    pub blocks: Vec<String>,
 }
 
 /// A virtual router as one node has it.
@@ -160,6 +162,12 @@ impl Node {
     /// The same with one more script for keepalived.
     pub fn script(mut self, name: &str, script: &str) -> Self {
         self.scripts.push((name.to_owned(), script.to_owned()));
+        self
+    }
+
+    /// The same with one more block for keepalived alone.
+    pub fn block(mut self, block: &str) -> Self {
+        self.blocks.push(block.to_owned());
         self
     }
 

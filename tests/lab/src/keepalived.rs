@@ -85,6 +85,9 @@ pub fn configuration(node: &Node) -> String {
     for (name, script) in &node.scripts {
         writeln!(out, "vrrp_script {name} {{\n  {script}\n}}").expect("a string takes all");
     }
+    for block in &node.blocks {
+        writeln!(out, "{block}").expect("a string takes all");
+    }
     for router in &node.routers {
         for ipv6 in [false, true] {
             instance(&mut out, router, ipv6).expect("a string takes all");

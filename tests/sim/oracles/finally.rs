@@ -7,6 +7,7 @@ use vipd::engine::notice::State;
 use vipd::engine::settings::{Instance, Preempt};
 
 use super::World;
+use crate::patience;
 
 /// Looks at all of them.
 pub(crate) fn at_the_end(world: &mut World) {
@@ -22,6 +23,7 @@ type Promise = fn(&World) -> Option<String>;
 const PROMISES: &[(&str, Promise)] = &[
     ("the best router holds in the end", the_best_router_holds),
     ("status tells the truth", status_tells_the_truth),
+    ("what has stood for its time counts", patience::in_the_end),
     ("in the end clients reach the holder", clients_reach_the_holder),
 ];
 

@@ -149,7 +149,12 @@ impl World {
         }
         let weight = |effect: Effect, up: bool| match effect {
             Effect::Weight(weight) if (weight < 0) != up => i32::from(weight),
-            Effect::Weight(_) | Effect::Fault => 0,
+            // No seed has the last three.
+            Effect::Weight(_)
+            | Effect::Fault
+            | Effect::ReversedWeight(_)
+            | Effect::Multiply(_)
+            | Effect::FaultWhileUp => 0,
         };
         let weights = instance.tracks.iter().map(|t| weight(t.effect, self.is_up(node, &t.check)));
         let moved = i32::from(instance.priority.get()) + weights.sum::<i32>();

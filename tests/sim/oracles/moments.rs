@@ -12,6 +12,7 @@ use vipd::time::Duration;
 use vipd::wire::vrrp;
 
 use super::World;
+use crate::patience;
 use crate::watch::{Take, Voice, said};
 use crate::world::LONGEST_LATENCY;
 
@@ -113,6 +114,7 @@ fn nothing_is_given_up_without_cause(world: &mut World, node: usize, places: &[P
 
 /// A node tells something.
 pub(crate) fn told(world: &mut World, node: usize, notice: &Notice) {
+    patience::told(world, node, notice);
     let What::Transition { reason: Reason::Adopted { .. }, .. } = notice.what else { return };
     let name = notice.about.as_ref().map(|(_, name)| name);
     let instance = world.nodes[node].settings.instances.iter().find(|i| Some(&i.name) == name).cloned();
