@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod detail;
 mod events;
+mod import;
 mod leftovers;
 mod orders;
 mod output;
@@ -18,7 +19,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-/// How a program ends; the numbers are those of `sysexits.h`, and below 10 those of `vipctl status`.
+/// How a program ends; the numbers are those of `sysexits.h`, and below 10 those of `vipctl status` and `vipctl import`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -32,14 +33,22 @@ pub enum Exit {
     NoHolder = 4,
     /// `status`: another host is master too.
     DuplicateHolder = 5,
+    /// `import`: something was left out, and named.
+    LeftOut = 6,
     /// The command line was wrong.
     Usage = 64,
+    /// `import`: nothing usable came of the file.
+    Data = 65,
+    /// `import`: the file cannot be read.
+    NoInput = 66,
     /// No agent answers.
     Unavailable = 69,
     /// Something that cannot be happened.
     Software = 70,
     /// The operating system refused something.
     Os = 71,
+    /// `import`: the output cannot be written.
+    CannotCreate = 73,
     /// Not now: another agent runs, nobody took over, too much waits.
     TryAgain = 75,
     /// Not with this user's rights.

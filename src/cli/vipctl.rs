@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::client::Client;
 use super::output::complain;
-use super::{Exit, check, events, orders, status, watch};
+use super::{Exit, check, events, import, orders, status, watch};
 use crate::agent::api::TargetOrder;
 
 /// Asks and orders the virtual-IP failover agent.
@@ -52,6 +52,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes vipd's configuration of keepalived's and says what became of every statement; 6 if something was left out.
+    Import(import::Request),
     /// Has the agent read its configuration again; a file with mistakes changes nothing.
     Reload {
         /// Also if it makes two masters until both nodes have it.
@@ -95,6 +97,9 @@ fn run(arguments: Arguments) -> Exit {
     if let Command::Check { file, json } = &command {
         return check::run(file, *json);
     }
+    if let Command::Import(request) = &command {
+        return import::run(request);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -111,6 +116,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::Status { name, json, watch: false } => status::run(client, name.as_deref(), json).await,
         Command::Events { follow, json } => events::run(client, follow, json).await,
         Command::Check { file, json } => check::run(&file, json),
+        Command::Import(request) => import::run(&request),
         Command::Reload { force } => orders::reload(client, force).await,
         Command::StepDown(which) => orders::step_down(client, &which.into()).await,
         Command::Upgrade => orders::upgrade(client).await,

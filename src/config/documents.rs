@@ -9,7 +9,7 @@ const FULL: &str = include_str!("../../etc/full.yaml");
 const MANUAL: &str = include_str!("../../docs/man/vipd.yaml.5");
 
 /// Every key that is read, with the heading of the manual page that it stands under.
-fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
+pub(crate) fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
     let checks = checks::Kind::ALL.into_iter().flat_map(checks::Kind::keys).collect();
     vec![
         ("TOP", file::KEYS.to_vec()),

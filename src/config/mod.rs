@@ -44,6 +44,8 @@ use std::path::Path;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 pub use danger::dangerous_changes;
+#[cfg(test)]
+pub(crate) use documents::known_keys;
 pub use problem::{Problem, Problems, Severity};
 
 use crate::engine::settings;

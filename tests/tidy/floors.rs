@@ -14,6 +14,7 @@ const FLOORS: [(&str, u8); 13] = [
     ("check", 4),
     ("notify", 4),
     ("config", 5),
+    ("import", 5),
     ("agent", 6),
     ("cli", 7),
     ("bin", 7),

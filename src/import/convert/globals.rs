@@ -1,0 +1,126 @@
+//! `global_defs`: what becomes the default of every instance, and the few keys that stand at the top.
+
+use super::announce::Announce;
+use super::gather::Gathered;
+use super::values::{Micros, number, seconds, truth};
+use crate::import::blocks::Statement;
+use crate::import::report::Report;
+use crate::import::table::TABLE;
+use crate::import::yaml::{Map, Value};
+
+/// What instances have unless they say otherwise.
+#[derive(Debug)]
+pub(super) struct Globals {
+    /// `default_interface`.
+    pub(super) interface: String,
+    /// `vrrp_version`.
+    pub(super) version: u32,
+    pub(super) announce: Announce,
+    /// `v3_checksum_as_v2`.
+    pub(super) message_checksum: bool,
+    /// `vrrp_down_timer_adverts`.
+    pub(super) missed_adverts: Option<u32>,
+    /// `vrrp_mcast_group4`, `vrrp_mcast_group6`.
+    pub(super) groups: Vec<String>,
+    /// What stands at the top of the output.
+    pub(super) top: Map,
+}
+
+impl Default for Globals {
+    fn default() -> Self {
+        Self {
+            interface: "eth0".to_owned(),
+            version: 2,
+            announce: Announce::default(),
+            message_checksum: false,
+            missed_adverts: None,
+            groups: Vec::new(),
+            top: Map::default(),
+        }
+    }
+}
+
+impl Globals {
+    /// Reads every `global_defs`, of which there may be several.
+    pub(super) fn read(statements: &[Statement], report: &mut Report) -> Self {
+        let mut globals = Self::default();
+        for statement in statements.iter().filter(|statement| statement.keyword() == "global_defs") {
+            if report.judge("", statement) {
+                report.converted(statement, "the defaults of every instance");
+                let mut gathered = Gathered::of("global_defs", &statement.block, report);
+                globals.defaults(&mut gathered, report);
+                globals.announce.read(&mut gathered, "vrrp_", report);
+                globals.urgency(&mut gathered, report);
+                gathered.rest(report);
+            }
+        }
+        globals
+    }
+
+    fn defaults(&mut self, gathered: &mut Gathered<'_>, report: &mut Report) {
+        if let Some(statement) = gathered.last("default_interface", report)
+            && let Some(interface) = statement.word(1)
+        {
+            interface.clone_into(&mut self.interface);
+            report.converted(statement, "interface");
+        }
+        if let Some(statement) = gathered.last("vrrp_version", report)
+            && let Some(version) = number(statement, 2, 3, report)
+        {
+            self.version = version;
+            report.converted(statement, "version");
+        }
+        if let Some(statement) = gathered.last("v3_checksum_as_v2", report)
+            && let Some(on) = truth(statement, report)
+        {
+            self.message_checksum = on;
+            report.converted(statement, "checksum");
+        }
+        if let Some(statement) = gathered.last("vrrp_down_timer_adverts", report)
+            && let Some(count) = number(statement, 1, 100, report)
+        {
+            self.missed_adverts = Some(count);
+            report.converted(statement, "missed_adverts");
+        }
+        for keyword in ["vrrp_mcast_group4", "vrrp_mcast_group6"] {
+            if let Some(statement) = gathered.last(keyword, report)
+                && let Some(group) = statement.word(1)
+            {
+                self.groups.push(group.to_owned());
+                report.converted(statement, "multicast.group");
+            }
+        }
+        for (keyword, key) in
+            [("vrrp_startup_delay", "startup_delay"), ("vrrp_delay_after_boot", "boot_delay")]
+        {
+            if let Some(statement) = gathered.last(keyword, report)
+                && let Some(delay) = seconds(statement, Micros::ZERO, Micros::HOUR, report)
+            {
+                self.top.set(key, delay.shown());
+                report.converted(statement, key);
+            }
+        }
+    }
+
+    fn urgency(&mut self, gathered: &mut Gathered<'_>, report: &mut Report) {
+        let mut realtime = Map::default();
+        if let Some(statement) = gathered.last("vrrp_rt_priority", report)
+            && let Some(priority) = number(statement, 1, 99, report)
+        {
+            realtime.set("priority", priority.clamp(2, 49).to_string());
+            report.converted_but(statement, "realtime.priority", "2 to 49; needs the drop-in realtime.conf");
+        }
+        if let Some(statement) = gathered.last("vrrp_no_swap", report) {
+            realtime.set("lock_memory", "true");
+            report.converted_but(statement, "realtime.lock_memory", "needs the drop-in realtime.conf");
+        }
+        if !realtime.is_empty() {
+            self.top.set("realtime", Value::Map(realtime));
+        }
+    }
+}
+
+/// Whether what needs `multicast` can be written.
+pub(super) fn multicast_works() -> bool {
+    TABLE.works("vrrp_instance", "mcast_dst_ip")
+}

@@ -1,0 +1,322 @@
+//! `vrrp_instance`: the keys of one instance, in the order in which somebody would write them.
+
+use std::collections::BTreeMap;
+
+use super::addresses::{Address, Taken, is_free};
+use super::authentication;
+use super::checks::Checks;
+use super::gather::Gathered;
+use super::globals::Globals;
+use super::names::Names;
+use super::peers;
+use super::tracks::{self, Tracker};
+use super::values::{Micros, number, seconds, truth};
+use crate::import::blocks::Statement;
+use crate::import::report::Report;
+use crate::import::yaml::{Map, Value};
+use crate::net::Family;
+
+/// What instances have in common.
+#[derive(Debug)]
+pub(super) struct Common<'c> {
+    pub(super) globals: &'c Globals,
+    pub(super) checks: Checks,
+    pub(super) names: Names,
+    pub(super) taken: Taken,
+    /// The sync group of each instance that has one.
+    pub(super) synced: BTreeMap<String, String>,
+    /// Something in the output is secret.
+    pub(super) secret: bool,
+}
+
+/// What the rest of an instance hangs on.
+pub(super) struct Facts<'s> {
+    pub(super) name: String,
+    pub(super) interface: String,
+    pub(super) family: Family,
+    pub(super) version: u32,
+    priority: u32,
+    /// The priority is 255.
+    owner: bool,
+    /// `state MASTER`.
+    master: bool,
+    gathered: Gathered<'s>,
+}
+
+/// Reads one instance; none, and noted, if it cannot be one.
+pub(super) fn convert(
+    statement: &Statement,
+    index: usize,
+    common: &mut Common<'_>,
+    report: &mut Report,
+) -> Option<(String, Map)> {
+    let mut map = Map::default();
+    let mut facts = facts(statement, &mut map, common, report)?;
+    let addresses = addresses(&mut facts, common, report);
+    if addresses.is_empty() {
+        report.left_out(statement, "no address is left for it; an instance of vipd needs one");
+        facts.gathered.rest(report);
+        return None;
+    }
+    map.set("addresses", Value::List(addresses));
+    map.set("version", facts.version.to_string());
+    map.set("priority", facts.priority.to_string());
+    interval(&mut facts, &mut map, report);
+    preempt(&mut facts, &mut map, report);
+    peers::convert(&mut facts.gathered, facts.family, common.globals, &mut map, report);
+    if let Some(block) = facts.gathered.last("authentication", report)
+        && let Some(authentication) = authentication::convert(block, facts.version, report)
+    {
+        common.secret = true;
+        map.set("authentication", Value::Map(authentication));
+    }
+    behaviour(&mut facts, common.globals, &mut map, report);
+    let weightless = match common.synced.get(statement.word(1).unwrap_or_default()) {
+        Some(_) => Some("keepalived ignores what is tracked with a weight within a sync group"),
+        None if facts.owner => Some("keepalived ignores what is tracked with a weight and priority 255"),
+        None => None,
+    };
+    let tracker = Tracker { index, own: Some(&facts.interface), weightless };
+    let tracks = tracks::read(&mut facts.gathered, tracker, &mut common.checks, report);
+    if !tracks.is_empty() {
+        map.set("track", Value::Map(tracks));
+    }
+    facts.gathered.rest(report);
+    Some((facts.name, map))
+}
+
+/// What 255 becomes: the highest that does not own its addresses.
+const OWNER: u32 = 254;
+
+fn facts<'s>(
+    statement: &'s Statement,
+    map: &mut Map,
+    common: &mut Common<'_>,
+    report: &mut Report,
+) -> Option<Facts<'s>> {
+    let name = statement.word(1).unwrap_or_default();
+    let of = |keyword: &str| statement.block.iter().rev().find(|inner| inner.keyword() == keyword);
+    let vrid = of("virtual_router_id").and_then(|id| id.word(1)?.parse::<u8>().ok()).filter(|id| *id > 0);
+    let unicast = of("unicast_peer").is_some_and(|peers| !peers.block.is_empty());
+    let interface = of("interface").and_then(|interface| interface.word(1));
+    let lacks = match (vrid, interface) {
+        _ if name.is_empty() => Some("it has no name"),
+        (None, _) => Some("it has no virtual_router_id from 1 to 255"),
+        (_, None) if !unicast => Some("it has no interface"),
+        _ => None,
+    };
+    if let Some(lacks) = lacks {
+        report.left_out(statement, format!("{lacks}; keepalived does not start with it"));
+        for inner in &statement.block {
+            report.left_out(inner, format!("with the instance in line {}", statement.place.line));
+        }
+        return None;
+    }
+    let mut gathered = Gathered::of("vrrp_instance", &statement.block, report);
+    let (chosen, changed) = common.names.give(name);
+    let key = format!("instances.{chosen}");
+    if changed {
+        report.converted_but(statement, &key, "a name has letters, digits, '_', '.' and '-' only");
+    } else {
+        report.converted(statement, &key);
+    }
+    let interface = interface.map_or_else(|| common.globals.interface.clone(), str::to_owned);
+    match gathered.last("interface", report) {
+        Some(statement) => report.converted(statement, "interface"),
+        None => report.converted_but(statement, "interface", "none is named, so it is the default_interface"),
+    }
+    map.set("interface", interface.as_str());
+    if let Some(statement) = gathered.last("virtual_router_id", report) {
+        map.set("virtual_router_id", vrid.unwrap_or_default().to_string());
+        report.converted(statement, "virtual_router_id");
+    }
+    let wants = of("state").and_then(|state| state.word(1)) == Some("MASTER");
+    let (priority, owner) = priority(&mut gathered, wants, statement, report);
+    let family = family(statement);
+    let version = version(&mut gathered, family, common.globals, report);
+    Some(Facts {
+        name: chosen,
+        interface,
+        family,
+        version,
+        priority,
+        owner,
+        master: wants || owner,
+        gathered,
+    })
+}
+
+fn priority(
+    gathered: &mut Gathered<'_>,
+    master: bool,
+    instance: &Statement,
+    report: &mut Report,
+) -> (u32, bool) {
+    let Some(statement) = gathered.last("priority", report) else {
+        if master {
+            let why = "MASTER without a priority is 255 in keepalived; 254, which does not own its addresses";
+            report.converted_but(instance, "priority", why);
+            return (OWNER, true);
+        }
+        return (100, false);
+    };
+    match number(statement, 1, 255, report) {
+        Some(255) => {
+            let why = "254: keepalived adds the addresses with 255 too, vipd leaves those of an owner alone";
+            report.converted_but(statement, "priority", why);
+            (OWNER, true)
+        }
+        Some(priority) => {
+            report.converted(statement, "priority");
+            (priority, false)
+        }
+        None => (100, false),
+    }
+}
+
+/// The family of the first address that is one; the others have to be of the same.
+fn family(statement: &Statement) -> Family {
+    let lines = |keyword: &'static str| {
+        statement.block.iter().filter(move |inner| inner.keyword() == keyword).flat_map(|block| &block.block)
+    };
+    let mut all =
+        lines("virtual_ipaddress").chain(lines("unicast_peer")).chain(lines("virtual_ipaddress_excluded"));
+    let first = all.find_map(|line| super::addresses::address(line.keyword()));
+    first.map_or(Family::Ipv4, |net| Family::of(net.address()))
+}
+
+fn version(gathered: &mut Gathered<'_>, family: Family, globals: &Globals, report: &mut Report) -> u32 {
+    let statement = gathered.last("version", report);
+    let written = statement.and_then(|statement| number(statement, 2, 3, report));
+    if family == Family::Ipv6 {
+        match (statement, written) {
+            (Some(statement), Some(2)) => {
+                report.converted_but(
+                    statement,
+                    "version",
+                    "3: no standard has IPv6 in version 2; all nodes need it",
+                );
+            }
+            (Some(statement), Some(_)) => report.converted(statement, "version"),
+            _ => {}
+        }
+        return 3;
+    }
+    if let (Some(statement), Some(_)) = (statement, written) {
+        report.converted(statement, "version");
+    }
+    written.unwrap_or(globals.version)
+}
+
+fn addresses(facts: &mut Facts<'_>, common: &mut Common<'_>, report: &mut Report) -> Vec<Value> {
+    let mut found = Vec::new();
+    for (keyword, advertised) in [("virtual_ipaddress", true), ("virtual_ipaddress_excluded", false)] {
+        for block in facts.gathered.all(keyword) {
+            report.converted(block, "addresses");
+            for line in &block.block {
+                let Some(mut address) = Address::read(line, Some(&facts.interface), report) else { continue };
+                if advertised && Family::of(address.net.address()) != facts.family {
+                    report.ignored(
+                        line,
+                        format!("the instance is {}; keepalived ignores the address", facts.family),
+                    );
+                    continue;
+                }
+                if !is_free(line, address.net, &facts.interface, &facts.name, &mut common.taken, report) {
+                    continue;
+                }
+                if advertised || found.is_empty() {
+                    report.converted(line, "addresses");
+                } else {
+                    address.options.set("advertise", "false");
+                    report.converted(line, "addresses, not advertised");
+                }
+                found.push(address.value());
+            }
+        }
+    }
+    found
+}
+
+fn interval(facts: &mut Facts<'_>, map: &mut Map, report: &mut Report) {
+    let Some(statement) = facts.gathered.last("advert_int", report) else { return };
+    let (least, most) = (Micros(10_000), Micros(255_000_000));
+    let Some(asked) = seconds(statement, least, most, report) else { return };
+    let used = if facts.version == 2 {
+        // Whole seconds, and at least one.
+        Micros(((asked.0 + 500_000) / 1_000_000).max(1) * 1_000_000)
+    } else {
+        Micros((asked.0 / 10_000 * 10_000).min(40_950_000))
+    };
+    map.set("advert_interval", used.shown());
+    if used == asked {
+        report.converted(statement, "advert_interval");
+    } else {
+        let but = format!("{}: version {} cannot say {}", used.shown(), facts.version, asked.shown());
+        report.converted_but(statement, "advert_interval", &but);
+    }
+}
+
+fn preempt(facts: &mut Facts<'_>, map: &mut Map, report: &mut Report) {
+    let statement = facts.gathered.last_of(&["preempt", "nopreempt"], report);
+    let delay = facts.gathered.last("preempt_delay", report);
+    let mut never = false;
+    if let Some(statement) = statement {
+        let asked = statement.keyword() == "nopreempt";
+        never = asked && !facts.master && !facts.owner;
+        if asked && !never {
+            report
+                .ignored(statement, "not together with 'state MASTER' or priority 255; keepalived preempts");
+        } else {
+            map.set("preempt", if never { "false" } else { "true" });
+            report.converted(statement, "preempt");
+        }
+    }
+    let Some(statement) = delay else { return };
+    if facts.master || never {
+        report.ignored(
+            statement,
+            "not together with 'state MASTER', priority 255 or 'nopreempt'; keepalived does not wait",
+        );
+    } else if let Some(delay) = seconds(statement, Micros::ZERO, Micros(1_000_000_000), report) {
+        map.set("preempt_delay", delay.shown());
+        report.converted(statement, "preempt_delay");
+    }
+}
+
+/// What is no more than a switch or a number.
+fn behaviour(facts: &mut Facts<'_>, globals: &Globals, map: &mut Map, report: &mut Report) {
+    let mut message = globals.message_checksum;
+    if let Some(statement) = facts.gathered.last("v3_checksum_as_v2", report)
+        && let Some(on) = truth(statement, report)
+    {
+        message = on;
+        report.converted(statement, "checksum");
+    }
+    if message && facts.version == 3 && facts.family == Family::Ipv4 {
+        map.set("checksum", "message");
+    }
+    let mut missed = globals.missed_adverts;
+    if let Some(statement) = facts.gathered.last("down_timer_adverts", report)
+        && let Some(count) = number(statement, 1, 100, report)
+    {
+        missed = Some(count);
+        report.converted(statement, "missed_adverts");
+    }
+    if let Some(count) = missed {
+        map.set("missed_adverts", count.to_string());
+    }
+    if let Some(statement) = facts.gathered.last_of(&["accept", "no_accept"], report) {
+        map.set("accept", if statement.keyword() == "accept" { "true" } else { "false" });
+        report.converted(statement, "accept");
+    }
+    if let Some(statement) = facts.gathered.last("dont_track_primary", report) {
+        map.set("follow_interface", "false");
+        report.converted(statement, "follow_interface");
+    }
+    let mut announce = globals.announce.clone();
+    announce.read(&mut facts.gathered, "", report);
+    if let Some(announce) = announce.map() {
+        map.set("announce", Value::Inline(announce));
+    }
+}

@@ -1,0 +1,183 @@
+//! What became of each statement. Nothing is left without an entry: what was not converted is named with its line.
+
+use super::blocks::Statement;
+use super::language::{Note, Place};
+use super::table::{TABLE, Verdict};
+
+/// What became of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It stands in the output.
+    Converted,
+    /// It is not needed: what vipd does anyway serves its purpose.
+    Dropped,
+    /// keepalived ignores it, too.
+    Ignored,
+    /// vipd does not have it.
+    LeftOut,
+}
+
+impl Fate {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Converted => "converted",
+            Self::Dropped => "dropped",
+            Self::Ignored => "ignored",
+            Self::LeftOut => "left out",
+        }
+    }
+}
+
+/// What became of one statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands.
+    pub place: Place,
+    /// The statement, without secrets.
+    pub statement: String,
+    /// What became of it.
+    pub fate: Fate,
+    /// Into which key, or why not, and what to do.
+    pub text: String,
+}
+
+/// The entries so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    entries: Vec<Entry>,
+}
+
+/// How long a statement is shown.
+const SHOWN: usize = 72;
+
+impl Report {
+    pub(super) fn add(&mut self, statement: &Statement, fate: Fate, text: impl Into<String>) {
+        self.push(statement.place.clone(), &shown(statement), fate, &text.into());
+    }
+
+    fn push(&mut self, place: Place, statement: &str, fate: Fate, text: &str) {
+        self.entries.push(Entry { place, statement: printable(statement), fate, text: printable(text) });
+    }
+
+    /// A statement that is in the output, below `key`.
+    pub(super) fn converted(&mut self, statement: &Statement, key: &str) {
+        self.add(statement, Fate::Converted, key);
+    }
+
+    /// The same, with something to know.
+    pub(super) fn converted_but(&mut self, statement: &Statement, key: &str, but: &str) {
+        self.add(statement, Fate::Converted, format!("{key}; {but}"));
+    }
+
+    pub(super) fn ignored(&mut self, statement: &Statement, why: impl Into<String>) {
+        self.add(statement, Fate::Ignored, why);
+    }
+
+    pub(super) fn left_out(&mut self, statement: &Statement, why: impl Into<String>) {
+        self.add(statement, Fate::LeftOut, why);
+    }
+
+    /// What the table says of a statement; whether it is to be converted. If not that is all there is to it, and to everything
+    /// in its block.
+    pub(super) fn judge(&mut self, block: &'static str, statement: &Statement) -> bool {
+        let Some(row) = TABLE.row(block, statement.keyword()) else {
+            self.add(statement, Fate::LeftOut, unknown(block, statement.keyword()));
+            self.with_it(statement, "its block is left out");
+            return false;
+        };
+        let (fate, else_) = match row.verdict {
+            Verdict::Works => return true,
+            Verdict::Better => (Fate::Dropped, "vipd's default serves the purpose"),
+            Verdict::Not => (Fate::LeftOut, "vipd does not have this yet"),
+        };
+        let why = if row.why.is_empty() { else_.to_owned() } else { row.why.clone() };
+        self.add(statement, fate, why);
+        for inner in &statement.block {
+            self.add(inner, fate, format!("with '{}' in line {}", statement.keyword(), statement.place.line));
+            self.with_it(inner, "with its block");
+        }
+        false
+    }
+
+    /// The same, for a word within a statement.
+    pub(super) fn judge_word(&mut self, block: &'static str, word: &str, statement: &Statement) -> bool {
+        match TABLE.row(block, word) {
+            None => {
+                self.add(
+                    statement,
+                    Fate::Ignored,
+                    format!("'{word}' is not known here; keepalived ignores it"),
+                );
+                false
+            }
+            Some(row) => match row.verdict {
+                Verdict::Works => true,
+                Verdict::Better => {
+                    self.add(statement, Fate::Dropped, format!("{word}: {}", row.why));
+                    false
+                }
+                Verdict::Not => {
+                    let why = if row.why.is_empty() { "vipd does not have this yet" } else { &row.why };
+                    self.add(statement, Fate::LeftOut, format!("{word}: {why}"));
+                    false
+                }
+            },
+        }
+    }
+
+    fn with_it(&mut self, statement: &Statement, why: &str) {
+        for inner in &statement.block {
+            self.add(inner, Fate::LeftOut, why);
+            self.with_it(inner, why);
+        }
+    }
+
+    /// The entries in the order of the files, with what the language had to say.
+    pub(super) fn finish(mut self, notes: Vec<Note>, order: &[std::sync::Arc<str>]) -> Vec<Entry> {
+        for note in notes {
+            self.push(note.place, &note.statement, Fate::Ignored, &note.what);
+        }
+        let rank = |entry: &Entry| {
+            let file = order.iter().position(|file| *file == entry.place.file);
+            (file.unwrap_or(usize::MAX), entry.place.line)
+        };
+        self.entries.sort_by_key(rank);
+        self.entries
+    }
+}
+
+fn unknown(block: &str, keyword: &str) -> String {
+    let place = if block.is_empty() { "outside of any block".to_owned() } else { format!("in {block}") };
+    let elsewhere: Vec<&str> =
+        TABLE.rows().filter(|(_, word, _)| *word == keyword).map(|(block, _, _)| block).collect();
+    let hint = match elsewhere.as_slice() {
+        [] => "keepalived up to 2.4.3 does not know it and ignores it".to_owned(),
+        [""] => "it belongs outside of any block; keepalived ignores it here".to_owned(),
+        [first, ..] => format!("it belongs in {first}; keepalived ignores it here"),
+    };
+    format!("unknown {place}: {hint}")
+}
+
+/// A statement as it may be shown: not too long, and without what is secret.
+fn shown(statement: &Statement) -> String {
+    let keyword = statement.keyword();
+    if matches!(keyword, "auth_pass" | "password") {
+        return format!("{keyword} ***");
+    }
+    if keyword == "key" {
+        let id = statement.word(1).unwrap_or_default();
+        return format!("{keyword} {id} ***");
+    }
+    statement.text.clone()
+}
+
+/// One line that is safe for a terminal.
+fn printable(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { '?' } else { c };
+    let mut shown: String = text.chars().take(SHOWN * 6).map(safe).collect();
+    if shown.len() < text.len() {
+        shown.push_str("..");
+    }
+    shown
+}
