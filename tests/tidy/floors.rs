@@ -3,7 +3,7 @@
 use crate::source::{Source, Token};
 
 /// What stands on which floor; a new folder is given one here before anything else.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
     ("time", 0),
     ("net", 0),
     ("wire", 1),

@@ -79,7 +79,7 @@ fn option(options: &mut Map, word: &str, value: &str, net: IpNet, line: &Stateme
         "dev" => options.set("interface", value),
         "label" if value.len() <= LONGEST_LABEL => options.set("label", value),
         "label" => {
-            report.ignored(line, format!("label '{value}' is longer than 15 bytes; the kernel refuses it"))
+            report.ignored(line, format!("label '{value}' is longer than 15 bytes; the kernel refuses it"));
         }
         "scope" => match scope(value) {
             Some(scope) => options.set("scope", scope),
