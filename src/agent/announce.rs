@@ -5,6 +5,9 @@
 //! What a [gate](super::gate) does not let pass is not announced: from the order to open it until it is open, what has
 //! been installed [waits](Announcer::bar).
 //!
+//! A link may have a [pace](Announcer::pace): then frames keep their distance on it, and on those that share it, whatever
+//! they are sent for. The first still goes out at once.
+//!
 //! An address that is to be removed is [forgotten](Announcer::forget) as soon as that is decided, and before it is
 //! removed the route thread [waits](Announcer::forget_sent) for the frames being sent at that moment.
 
@@ -17,7 +20,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::heartbeat::Heartbeat;
-use crate::engine::action::{Announcement, Generation, InstanceId, Place, Placement, RouterId};
+use crate::engine::action::{Announcement, Generation, InstanceId, Pace, Place, Placement, RouterId, Share};
 use crate::net::{Family, LinkIndex, Mac};
 use crate::sys::frames::Frames;
 use crate::sys::{clock, name_of};
@@ -115,6 +118,11 @@ impl Announcer {
         drop(self.0.sent.wait_while(queue, sending).unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Says how fast frames may follow each other on which links.
+    pub fn pace(&self, paces: BTreeMap<LinkIndex, Pace>) {
+        self.change(|queue| queue.paces = paces);
+    }
+
     /// Says which links there are: sockets on others are closed.
     pub fn keep(&self, links: BTreeSet<LinkIndex>) {
         self.lock().links = Some(links);
@@ -163,6 +171,9 @@ struct Queue {
     /// Installed, and not to be announced yet.
     barred: BTreeMap<RouterId, Barred>,
     bursts: BTreeMap<InstanceId, Burst>,
+    /// How fast frames may follow each other, and when the next one may.
+    paces: BTreeMap<LinkIndex, Pace>,
+    free: BTreeMap<Share, Instant>,
     links: Option<BTreeSet<LinkIndex>>,
     stop: bool,
     /// Whether frames are being sent, and which turn that is.
@@ -178,10 +189,11 @@ struct Barred {
     installed: Vec<Placement>,
 }
 
-/// A burst in work: what is left of it, and when the next frame is due.
+/// A burst in work: what is left of this round and the rounds from this one on, and when the next frame is due.
 #[derive(Debug)]
 struct Burst {
-    rest: Announcement,
+    round: VecDeque<Placement>,
+    whole: Announcement,
     due: Instant,
 }
 
@@ -189,13 +201,10 @@ impl Queue {
     fn begin(&mut self, announcement: Announcement, now: Instant) {
         match self.bursts.entry(announcement.instance) {
             Entry::Vacant(slot) => {
-                slot.insert(Burst { rest: announcement, due: now });
+                let round = announcement.addresses.iter().copied().collect();
+                slot.insert(Burst { round, whole: announcement, due: now });
             }
-            Entry::Occupied(mut slot) => {
-                let burst = slot.get_mut();
-                merge(&mut burst.rest, announcement);
-                burst.due = now;
-            }
+            Entry::Occupied(mut slot) => slot.get_mut().give_way(announcement, now),
         }
     }
 
@@ -230,60 +239,122 @@ impl Queue {
             barred.installed.retain(|placement| !places.contains(&placement.place));
         }
         for burst in self.bursts.values_mut() {
-            burst.rest.addresses.retain(|placement| !places.contains(&placement.place));
+            burst.round.retain(|placement| !places.contains(&placement.place));
+            burst.whole.addresses.retain(|placement| !places.contains(&placement.place));
         }
-        self.bursts.retain(|_, burst| !burst.rest.addresses.is_empty());
+        self.bursts.retain(|_, burst| burst.begin_round());
     }
 
     /// Whether there is nothing to do now.
     fn is_idle(&self, now: Instant) -> bool {
-        let ends = self.stop && self.bursts.is_empty();
-        self.installed.is_empty() && self.links.is_none() && !ends && !self.pause(now).is_zero()
+        let ends = self.stop && self.bursts.is_empty() && self.installed.is_empty();
+        self.links.is_none() && !ends && !self.pause(now).is_zero()
     }
 
-    /// How long until a burst is due.
+    /// How long until a frame is due.
     fn pause(&self, now: Instant) -> Duration {
-        self.bursts.values().map(|burst| burst.due.since(now)).min().unwrap_or(Duration::MAX)
+        let first = |burst: &Burst| Some(burst.due.max(self.free_at(burst.round.front()?)));
+        let bursts = self.bursts.values().filter_map(first);
+        let installed = self.installed.iter().map(|placement| self.free_at(placement));
+        bursts.chain(installed).map(|at| at.since(now)).min().unwrap_or(Duration::MAX)
+    }
+
+    /// When a frame may be sent where this one goes.
+    fn free_at(&self, placement: &Placement) -> Instant {
+        let pace = self.paces.get(&placement.place.link);
+        pace.and_then(|pace| self.free.get(&pace.share).copied()).unwrap_or_default()
+    }
+
+    /// Takes the right to send a frame now, if there is one.
+    fn admit(&mut self, placement: &Placement, now: Instant) -> bool {
+        let free = self.free_at(placement) <= now;
+        if let (Some(pace), true) = (self.paces.get(&placement.place.link), free) {
+            self.free.insert(pace.share, now + pace.gap);
+        }
+        free
     }
 
     fn next(&mut self, now: Instant) -> Next {
         if let Some(links) = self.links.take() {
             return Next::Links(links);
         }
-        let mut placements: Vec<_> = self.installed.drain(..self.installed.len().min(BURST)).collect();
+        let mut placements = self.take_installed(now);
         placements.append(&mut self.due(now));
         if !placements.is_empty() {
             self.sending = true;
             self.turn += 1;
             return Next::Send(placements);
         }
-        if self.stop && self.bursts.is_empty() { Next::Stop } else { Next::Nothing }
+        let done = self.stop && self.bursts.is_empty() && self.installed.is_empty();
+        if done { Next::Stop } else { Next::Nothing }
+    }
+
+    /// Some dozens of those that were installed just now, in their order but for those that have to wait.
+    fn take_installed(&mut self, now: Instant) -> Vec<Placement> {
+        if self.paces.is_empty() {
+            return self.installed.drain(..self.installed.len().min(BURST)).collect();
+        }
+        let (mut taken, mut waiting) = (Vec::new(), VecDeque::new());
+        for placement in std::mem::take(&mut self.installed) {
+            if taken.len() < BURST && self.admit(&placement, now) {
+                taken.push(placement);
+            } else {
+                waiting.push_back(placement);
+            }
+        }
+        self.installed = waiting;
+        taken
     }
 
     /// What is due of the burst that is due first: one frame if it is paced, some dozens if not.
     fn due(&mut self, now: Instant) -> Vec<Placement> {
-        let first =
-            self.bursts.iter_mut().filter(|(_, burst)| burst.due <= now).min_by_key(|(_, burst)| burst.due);
-        let Some((instance, burst)) = first else { return Vec::new() };
-        let count = if burst.rest.pace.is_zero() { BURST } else { 1 };
-        let addresses = &mut burst.rest.addresses;
-        let rest = addresses.split_off(count.min(addresses.len()));
-        let due = std::mem::replace(addresses, rest);
-        burst.due = now + burst.rest.pace;
-        if burst.rest.addresses.is_empty() {
-            let instance = *instance;
-            self.bursts.remove(&instance);
+        let waits =
+            |burst: &Burst| burst.round.front().map_or(burst.due, |next| burst.due.max(self.free_at(next)));
+        let ready = self.bursts.iter().map(|(instance, burst)| (waits(burst), *instance));
+        let first = ready.filter(|(at, _)| *at <= now).min();
+        let Some((instance, mut burst)) = first.and_then(|(_, instance)| self.bursts.remove_entry(&instance))
+        else {
+            return Vec::new();
+        };
+        let count = if burst.whole.pace.is_zero() { BURST } else { 1 };
+        let mut due = Vec::new();
+        while let Some(next) = burst.round.front().copied().filter(|_| due.len() < count) {
+            if !self.admit(&next, now) {
+                break;
+            }
+            burst.round.pop_front();
+            due.push(next);
+        }
+        burst.due = now + burst.whole.pace;
+        if burst.begin_round() {
+            self.bursts.insert(instance, burst);
         }
         due
     }
 }
 
-/// Puts a newer announcement in the place of an older one of the same instance. What of the older was never sent is
-/// not lost: its addresses follow those of the newer one, at the newer one's pace.
-fn merge(waiting: &mut Announcement, newer: Announcement) {
-    let older = std::mem::replace(waiting, newer).addresses;
-    let newer: BTreeSet<_> = waiting.addresses.iter().map(|placement| placement.place).collect();
-    waiting.addresses.extend(older.into_iter().filter(|placement| !newer.contains(&placement.place)));
+impl Burst {
+    /// Begins the next round if this one is over; answers whether anything is left.
+    fn begin_round(&mut self) -> bool {
+        if self.round.is_empty() {
+            self.whole.repeat = self.whole.repeat.saturating_sub(1);
+            if self.whole.repeat > 0 {
+                self.round.extend(&self.whole.addresses);
+            }
+        }
+        !self.round.is_empty()
+    }
+
+    /// A newer announcement of the same instance takes its place. What of this one was never sent is not lost: its
+    /// addresses follow those of the newer one, at the newer one's pace.
+    fn give_way(&mut self, newer: Announcement, now: Instant) {
+        let unsent = std::mem::take(&mut self.round);
+        self.whole = newer;
+        self.due = now;
+        let known: BTreeSet<_> = self.whole.addresses.iter().map(|placement| placement.place).collect();
+        self.whole.addresses.extend(unsent.into_iter().filter(|placement| !known.contains(&placement.place)));
+        self.round.extend(&self.whole.addresses);
+    }
 }
 
 /// The sockets, one a link.
@@ -352,7 +423,7 @@ mod tests {
 
     fn announcement(instance: InstanceId, hosts: &[u8], pace: u64) -> Announcement {
         let addresses = hosts.iter().map(|host| placement(*host)).collect();
-        Announcement { instance, addresses, pace: Duration::from_millis(pace) }
+        Announcement { instance, addresses, repeat: 1, pace: Duration::from_millis(pace) }
     }
 
     fn at(ms: u64) -> Instant {
@@ -423,6 +494,41 @@ mod tests {
         queue.begin(announcement(MAIL, &[200], 0), at(1));
         assert_eq!(next(&mut queue, at(2)).len(), BURST);
         assert_eq!(next(&mut queue, at(2)), [placement(200)]);
+    }
+
+    #[test]
+    fn a_burst_is_repeated_one_round_after_the_other() {
+        let mut queue = Queue::default();
+        queue.begin(Announcement { repeat: 3, ..announcement(WEB, &[1, 2], 0) }, at(0));
+        queue.forget(&[place(9)]);
+        let rounds: Vec<_> = (0..4).map(|_| next(&mut queue, at(0))).collect();
+        let round = vec![placement(1), placement(2)];
+        assert_eq!(rounds, [round.clone(), round.clone(), round, Vec::new()]);
+        queue.begin(Announcement { repeat: 2, ..announcement(WEB, &[1, 2], 1) }, at(0));
+        assert_eq!(next(&mut queue, at(0)), [placement(1)]);
+        queue.forget(&[place(2)]);
+        assert_eq!(next(&mut queue, at(1)), [placement(1)]);
+        assert!(queue.bursts.is_empty());
+    }
+
+    #[test]
+    fn links_that_share_a_rate_have_one_frame_at_a_time() {
+        let on = |link, host| Placement {
+            place: Place { link: LinkIndex(link), ..place(host) },
+            ..placement(host)
+        };
+        let shared = Pace { share: Share::Limit(0), gap: Duration::from_millis(10) };
+        let mut queue =
+            Queue { paces: [(LinkIndex(2), shared), (LinkIndex(3), shared)].into(), ..Queue::default() };
+        queue.install(WEB, &[on(2, 1), on(3, 2), on(4, 3), on(4, 4)]);
+        queue.begin(announcement(MAIL, &[5], 0), at(0));
+        assert_eq!(next(&mut queue, at(0)), [on(2, 1), on(4, 3), on(4, 4)], "the first goes out at once");
+        assert!(queue.is_idle(at(9)) && !queue.is_idle(at(10)));
+        assert_eq!(next(&mut queue, at(9)), []);
+        assert_eq!(next(&mut queue, at(10)), [on(3, 2)]);
+        assert_eq!(next(&mut queue, at(15)), []);
+        assert_eq!(next(&mut queue, at(20)), [on(2, 5)]);
+        assert_eq!(queue.pause(at(20)), Duration::MAX);
     }
 
     #[test]

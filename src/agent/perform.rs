@@ -31,6 +31,7 @@ impl Protocol {
                     self.route.hold(hold);
                 }
                 Action::Kernel(KernelWork::Announce(announcement)) => self.announcer.announce(announcement),
+                Action::Kernel(KernelWork::Pace(paces)) => self.announcer.pace(paces),
                 // Ordered above.
                 Action::Kernel(KernelWork::Gate(_)) => {}
                 Action::Tell(notice) => told.push(notice),

@@ -1,16 +1,18 @@
 //! The file as it is written: the keys at its top, and everything below them that could be read.
 
+use super::announce;
 use super::checks::Check;
 use super::duration;
 use super::instance::Instance;
 use super::problem::At;
 use super::read::Item;
 use super::realtime;
+use crate::engine::settings::AnnounceLimit;
 use crate::sys::realtime::Settings;
 use crate::time::Duration;
 
 /// The keys at the top.
-pub(super) const KEYS: &[&str] = &["instances", "checks", "startup_delay", "realtime"];
+pub(super) const KEYS: &[&str] = &["instances", "checks", "startup_delay", "announce_limits", "realtime"];
 
 /// The longest start-up delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(3600);
@@ -19,6 +21,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) startup_delay: Option<At<Duration>>,
+    /// None if it was wrong.
+    pub(super) announce_limits: Option<At<Vec<AnnounceLimit>>>,
     /// None if it was wrong.
     pub(super) realtime: Option<At<Settings>>,
     pub(super) instances: Vec<Instance>,
@@ -36,6 +40,7 @@ impl File {
                 duration::between(text, Duration::ZERO, LONGEST_DELAY)
             })
         });
+        let announce_limits = table.or("announce_limits", Vec::new(), announce::read_limits);
         let realtime = table.or("realtime", Settings::default(), realtime::read);
         let instances = table.required("instances", "{ web: { interface: eth0, .. } }");
         let instances =
@@ -44,6 +49,7 @@ impl File {
         let checks = checks.and_then(|item| item.entries("a name for each check, for example 'nginx:'"));
         Some(Self {
             startup_delay,
+            announce_limits,
             realtime,
             instances: instances.iter().flatten().filter_map(Instance::read).collect(),
             checks: checks.iter().flatten().map(Check::read).collect(),

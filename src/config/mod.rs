@@ -146,10 +146,11 @@ fn settle(file: File, warnings: Vec<Problem>) -> Option<Config> {
     let instances = file.instances.into_iter().map(instance::Instance::settings).collect::<Option<_>>()?;
     let startup_delay = file.startup_delay?.value;
     let realtime = file.realtime?.value;
+    let announce_limits = file.announce_limits?.value;
     let probes = file.checks.into_iter().filter_map(|check| match check.source {
         Some(Source::Probe(settings)) => Some(*settings),
         Some(Source::Interface(_)) | None => None,
     });
-    let settings = settings::Settings { instances, checks, startup_delay };
+    let settings = settings::Settings { instances, checks, announce_limits, startup_delay };
     Some(Config { settings, checks: probes.collect(), realtime, warnings })
 }

@@ -3,6 +3,7 @@
 //! Kernel work is a wanted state with a generation, not a command: doing it twice changes nothing, a newer order
 //! replaces an older one that has not begun, and answers of older generations are ignored.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -73,6 +74,8 @@ pub enum KernelWork {
     Gate(Gate),
     /// Which socket to have.
     Listen(Listen),
+    /// How fast announcements may go out, by link; as fast as they do on links that are not among these.
+    Pace(BTreeMap<LinkIndex, Pace>),
 }
 
 /// Addresses that an instance wants and does not want. Lists everything not yet known to be so.
@@ -141,8 +144,28 @@ pub struct Announcement {
     pub instance: InstanceId,
     /// What to announce.
     pub addresses: Vec<Placement>,
+    /// How often, one round after the other.
+    pub repeat: u32,
     /// The pause between one frame and the next; zero for a burst that takes over.
     pub pace: Duration,
+}
+
+/// How fast announcements may go out on a link, whichever burst they belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// What shares the rate.
+    pub share: Share,
+    /// The time between two frames.
+    pub gap: Duration,
+}
+
+/// What shares a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Share {
+    /// Several links, by the number of the limit.
+    Limit(usize),
+    /// One link by itself.
+    Link(LinkIndex),
 }
 
 /// What a virtual router's addresses may answer, installed or not.

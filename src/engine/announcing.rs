@@ -14,6 +14,7 @@ use crate::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(super) struct Announcing {
     again_at: Option<Instant>,
+    lower_again_at: Option<Instant>,
     refresh_at: Option<Instant>,
     defence_at: Option<Instant>,
     /// The last burst of defence, and how many there have been in this quarrel.
@@ -21,25 +22,26 @@ pub(super) struct Announcing {
     bursts: u32,
     /// The last reason for one.
     reason: Option<Instant>,
-    /// A defence was due while addresses were still going in: it follows when they are in.
-    owed: bool,
+    /// So many rounds were due while addresses were still going in: they follow when these are in.
+    owed: u32,
 }
 
 /// Which kind of burst is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Burst {
-    /// Clients may have been told otherwise: at full speed.
-    Defence,
-    /// Nothing is known to be wrong: paced.
-    Reminder,
+    /// Clients may have been told otherwise: at full speed, and so many rounds.
+    Defence(u32),
+    /// Nothing is known to be wrong: paced, and so many rounds.
+    Reminder(u32),
 }
 
 impl Announcing {
-    /// The addresses are being taken, which announces them.
+    /// The addresses are being taken, which announces them once.
     pub(super) fn start(&mut self, now: Instant, settings: &settings::Announce) {
         *self = Self {
             again_at: settings.again_after.map(|after| now + after),
             refresh_at: settings.refresh.map(|every| now + every),
+            owed: settings.repeat.saturating_sub(1),
             ..Self::default()
         };
     }
@@ -62,14 +64,14 @@ impl Announcing {
         opened
     }
 
-    /// Whether addresses that were still going in when a defence was due are to be defended now.
-    pub(super) fn is_owed(&self) -> bool {
+    /// How many rounds addresses that were still going in are owed; 0 is none.
+    pub(super) fn owed(&self) -> u32 {
         self.owed
     }
 
-    /// Notes, or takes back, that a defence comes too early for some of the addresses.
-    pub(super) fn owe(&mut self, owed: bool) {
-        self.owed = owed;
+    /// Notes, or takes back, that so many rounds come too early for some of the addresses.
+    pub(super) fn owe(&mut self, rounds: u32) {
+        self.owed = rounds;
     }
 
     /// How far the next burst keeps from the last, beyond one interval.
@@ -82,26 +84,34 @@ impl Announcing {
 
     /// When the next burst is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.again_at, self.refresh_at, self.defence_at].into_iter().flatten().min()
+        let all = [self.again_at, self.lower_again_at, self.refresh_at, self.defence_at];
+        all.into_iter().flatten().min()
     }
 
     /// The burst that is due now; the next of its kind is planned.
     pub(super) fn due(&mut self, now: Instant, settings: &settings::Announce) -> Option<Burst> {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let reminder = is_due(self.again_at) || is_due(self.refresh_at);
+        let mut reminder = 0;
         if is_due(self.again_at) {
             self.again_at = None;
+            reminder = settings.repeat;
+        }
+        if is_due(self.lower_again_at) {
+            self.lower_again_at = None;
+            reminder = reminder.max(settings.lower_repeat);
         }
         if is_due(self.refresh_at) {
             self.refresh_at = settings.refresh.map(|every| now + every);
+            reminder = reminder.max(settings.refresh_repeat);
         }
         if is_due(self.defence_at) {
             self.defence_at = None;
             self.bursts = self.bursts.saturating_add(1);
             self.last = Some(now);
-            return Some(Burst::Defence);
+            self.lower_again_at = settings.lower_again_after.map(|after| now + after);
+            return Some(Burst::Defence(settings.lower_repeat));
         }
-        reminder.then_some(Burst::Reminder)
+        (reminder > 0).then_some(Burst::Reminder(reminder))
     }
 }
 
@@ -114,7 +124,14 @@ const CALM: Duration = SECOND;
 mod tests {
     use super::*;
 
-    const SETTINGS: settings::Announce = settings::Announce { again_after: None, refresh: None };
+    const SETTINGS: settings::Announce = settings::Announce {
+        again_after: None,
+        repeat: 1,
+        refresh: None,
+        refresh_repeat: 1,
+        lower_again_after: None,
+        lower_repeat: 1,
+    };
     const INTERVAL: Duration = Duration::from_millis(100);
 
     fn at(ms: u64) -> Instant {
@@ -126,10 +143,10 @@ mod tests {
         let mut announcing = Announcing::default();
         announcing.start(at(0), &SETTINGS);
         assert!(announcing.defend(at(1000), INTERVAL));
-        assert_eq!(announcing.due(at(1000), &SETTINGS), Some(Burst::Defence));
+        assert_eq!(announcing.due(at(1000), &SETTINGS), Some(Burst::Defence(1)));
         announcing.defend(at(1001), INTERVAL);
         assert_eq!(announcing.due(at(1099), &SETTINGS), None);
-        assert_eq!(announcing.due(at(1100), &SETTINGS), Some(Burst::Defence));
+        assert_eq!(announcing.due(at(1100), &SETTINGS), Some(Burst::Defence(1)));
     }
 
     #[test]
@@ -146,9 +163,9 @@ mod tests {
         let gaps: alloc::vec::Vec<_> = bursts.windows(2).map(|w| w[1].since(w[0]).as_millis()).collect();
         assert_eq!(gaps[..7], [100, 1000, 2000, 4000, 8000, 16000, 30000]);
         assert!(gaps[7..].iter().all(|gap| *gap == 30000), "{gaps:?}");
-        assert_eq!(announcing.due(at(330_000), &SETTINGS), Some(Burst::Defence));
+        assert_eq!(announcing.due(at(330_000), &SETTINGS), Some(Burst::Defence(1)));
         assert!(announcing.defend(at(400_000), INTERVAL));
-        assert_eq!(announcing.due(at(400_000), &SETTINGS), Some(Burst::Defence));
+        assert_eq!(announcing.due(at(400_000), &SETTINGS), Some(Burst::Defence(1)));
     }
 
     #[test]
@@ -161,9 +178,9 @@ mod tests {
                 let now = healed + Duration::from_millis(ms);
                 announcing.defend(now, INTERVAL);
                 let due = announcing.due(now, &SETTINGS);
-                assert_eq!(due, (ms == 0).then_some(Burst::Defence), "heal {heal}");
+                assert_eq!(due, (ms == 0).then_some(Burst::Defence(1)), "heal {heal}");
             }
-            assert_eq!(announcing.due(healed + INTERVAL, &SETTINGS), Some(Burst::Defence));
+            assert_eq!(announcing.due(healed + INTERVAL, &SETTINGS), Some(Burst::Defence(1)));
         }
     }
 
@@ -172,14 +189,36 @@ mod tests {
         let settings = settings::Announce {
             again_after: Some(Duration::from_secs(5)),
             refresh: Some(Duration::from_secs(60)),
+            ..SETTINGS
         };
         let mut announcing = Announcing::default();
         announcing.start(at(0), &settings);
         assert_eq!(announcing.deadline(), Some(at(5000)));
         assert_eq!(announcing.due(at(4999), &settings), None);
-        assert_eq!(announcing.due(at(5000), &settings), Some(Burst::Reminder));
+        assert_eq!(announcing.due(at(5000), &settings), Some(Burst::Reminder(1)));
         assert_eq!(announcing.deadline(), Some(at(60_000)));
-        assert_eq!(announcing.due(at(60_000), &settings), Some(Burst::Reminder));
+        assert_eq!(announcing.due(at(60_000), &settings), Some(Burst::Reminder(1)));
         assert_eq!(announcing.deadline(), Some(at(120_000)));
+    }
+
+    #[test]
+    fn each_burst_has_as_many_rounds_as_it_is_asked_for() {
+        let settings = settings::Announce {
+            again_after: Some(Duration::from_secs(5)),
+            repeat: 5,
+            refresh: Some(Duration::from_secs(60)),
+            refresh_repeat: 2,
+            lower_again_after: Some(Duration::from_secs(7)),
+            lower_repeat: 3,
+        };
+        let mut announcing = Announcing::default();
+        announcing.start(at(0), &settings);
+        assert_eq!(announcing.owed(), 4, "one goes out with the addresses");
+        assert_eq!(announcing.due(at(5000), &settings), Some(Burst::Reminder(5)));
+        announcing.defend(at(6000), INTERVAL);
+        assert_eq!(announcing.due(at(6000), &settings), Some(Burst::Defence(3)));
+        assert_eq!(announcing.due(at(12_999), &settings), None);
+        assert_eq!(announcing.due(at(13_000), &settings), Some(Burst::Reminder(3)));
+        assert_eq!(announcing.due(at(60_000), &settings), Some(Burst::Reminder(2)));
     }
 }

@@ -72,9 +72,9 @@ impl Instance {
             self.announcing.start(now, &self.settings.announce);
             // What is there already is not installed again, which would announce it.
             if self.gates.are_open() {
-                self.announce(Duration::ZERO, out);
+                self.announce(1, Duration::ZERO, out);
             } else if !self.announceable().is_empty() {
-                self.announcing.owe(true);
+                self.announcing.owe(self.settings.announce.repeat);
             }
         }
         if !holds {
@@ -87,31 +87,37 @@ impl Instance {
 
     fn announce_due(&mut self, now: Instant, out: &mut Vec<Action>) {
         let mut due = self.announcing.due(now, &self.settings.announce);
-        if due == Some(Burst::Defence) || self.announcing.is_owed() {
+        let defence = match due {
+            Some(Burst::Defence(rounds)) => rounds,
+            Some(Burst::Reminder(_)) | None => 0,
+        };
+        let rounds = defence.max(self.announcing.owed());
+        if rounds > 0 {
             // What is still going in is announced as it does, which may be before the reason for this defence.
             let early = self.holding.is_asking();
-            self.announcing.owe(early);
-            due = if early { due } else { Some(Burst::Defence) };
+            self.announcing.owe(if early { rounds } else { 0 });
+            due = if early { due } else { Some(Burst::Defence(rounds)) };
         }
         let Some(burst) = due else { return };
-        if !self.gates.are_open() {
-            // Nobody would hear of it yet.
-            self.announcing.owe(true);
-            return;
-        }
-        let pace = match burst {
-            Burst::Defence => Duration::ZERO,
-            Burst::Reminder => REMINDER_PACE,
+        let (rounds, pace) = match burst {
+            Burst::Defence(rounds) => (rounds, Duration::ZERO),
+            Burst::Reminder(rounds) => (rounds, REMINDER_PACE),
         };
-        self.announce(pace, out);
+        if self.gates.are_open() {
+            self.announce(rounds, pace, out);
+        } else {
+            // Nobody would hear of it yet.
+            self.announcing.owe(rounds.max(self.announcing.owed()));
+        }
     }
 
-    fn announce(&self, pace: Duration, out: &mut Vec<Action>) {
+    fn announce(&self, repeat: u32, pace: Duration, out: &mut Vec<Action>) {
         let addresses = self.announceable();
         if self.state != State::Master || addresses.is_empty() {
             return;
         }
-        out.push(Action::Kernel(KernelWork::Announce(Announcement { instance: self.id, addresses, pace })));
+        let announcement = Announcement { instance: self.id, addresses, repeat, pace };
+        out.push(Action::Kernel(KernelWork::Announce(announcement)));
     }
 
     /// What is installed, and of an owner's addresses those that need no installing.

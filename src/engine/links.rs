@@ -86,6 +86,11 @@ impl Links {
         self.known.values().map(|known| &known.link).find(|link| link.name == name)
     }
 
+    /// Every link.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Link> {
+        self.known.values().map(|known| &known.link)
+    }
+
     /// The link with this number.
     pub(super) fn get(&self, index: LinkIndex) -> Option<&Link> {
         self.known.get(&index).map(|known| &known.link)

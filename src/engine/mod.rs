@@ -114,6 +114,7 @@ impl Engine {
             ending: false,
             stopping: false,
         };
+        engine.world.limits = settings.announce_limits;
         engine.world.verdicts.configure(now, &settings.checks, true);
         engine.world.verdicts.inherit(now, &inheritance.checks, &inheritance.values);
         for instance in settings.instances {
@@ -418,6 +419,7 @@ impl Engine {
     /// Links or the operator's addresses changed: what depends on them is worked out again.
     fn look_again(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.look_at_interfaces(now, out);
+        self.world.pace(out);
         let links = &self.world.links;
         let gone = |place: Place| links.get(place.link).is_none();
         self.strays.lost_link(gone);

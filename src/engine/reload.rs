@@ -28,6 +28,7 @@ impl Engine {
             return;
         }
         self.world.verdicts.configure(now, &settings.checks, false);
+        self.world.limits = settings.announce_limits;
         self.startup_delay = settings.startup_delay;
         let mut old = core::mem::take(&mut self.instances);
         let (mut started, mut changed) = (0, 0);

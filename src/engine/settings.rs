@@ -20,6 +20,8 @@ pub struct Settings {
     pub instances: Vec<Instance>,
     /// The checks that instances may track; names are unique.
     pub checks: Vec<Check>,
+    /// How fast announcements may go out, interfaces first that are named; without one, as fast as they do.
+    pub announce_limits: Vec<AnnounceLimit>,
     /// How long after the start every instance stays in INIT, deaf and silent.
     pub startup_delay: Duration,
 }
@@ -220,6 +222,31 @@ pub enum CheckSource {
 pub struct Announce {
     /// How long after taking the addresses a second burst follows.
     pub again_after: Option<Duration>,
+    /// How often each address is announced in each of these two bursts.
+    pub repeat: u32,
     /// How often a master announces for as long as it is one.
     pub refresh: Option<Duration>,
+    /// How often each address is announced then.
+    pub refresh_repeat: u32,
+    /// How long after a burst that followed another master's advert or claim a second one follows.
+    pub lower_again_after: Option<Duration>,
+    /// How often each address is announced in each of these two bursts.
+    pub lower_repeat: u32,
+}
+
+impl Default for Announce {
+    /// One burst, each address once.
+    fn default() -> Self {
+        let (again_after, refresh, lower_again_after) = (None, None, None);
+        Self { again_after, repeat: 1, refresh, refresh_repeat: 1, lower_again_after, lower_repeat: 1 }
+    }
+}
+
+/// How fast announcements may go out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnounceLimit {
+    /// The interfaces that share this rate; none: every other interface, each with the rate for itself.
+    pub interfaces: Option<Vec<String>>,
+    /// The time between two frames.
+    pub interval: Duration,
 }

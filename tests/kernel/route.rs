@@ -204,7 +204,7 @@ fn a_paced_announcement_yields_to_a_hold() {
     let (paced, urgent) = (many(1, 1), place("192.0.2.10/24"));
     let addresses = route.placements(&paced);
     let pace = Duration::from_millis(50);
-    route.announcer.announce(Announcement { instance: WEB, addresses, pace });
+    route.announcer.announce(Announcement { instance: WEB, addresses, repeat: 1, pace });
     let first = sniffer.find(|seen| Some((announced(seen)?, seen.at)));
     let begun = clock::now();
     route.hold(MAIL, 1, &[], &[urgent]);

@@ -77,7 +77,7 @@ pub(crate) fn instance(number: usize) -> Instance {
         tracks: Vec::new(),
         authentication: Authentication::None,
         checksum: ChecksumForm::PseudoHeader,
-        announce: Announce { again_after: Some(Duration::from_secs(5)), refresh: None },
+        announce: Announce { again_after: Some(Duration::from_secs(5)), ..Announce::default() },
         lease: true,
     }
 }
@@ -100,6 +100,7 @@ pub(crate) fn settings(instances: Vec<Instance>) -> Settings {
             check(PROBE, CheckSource::Probe),
             check(UPLINK_CHECK, CheckSource::Interface(UPLINK.to_owned())),
         ],
+        announce_limits: Vec::new(),
         startup_delay: Duration::ZERO,
     }
 }

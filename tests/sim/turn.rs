@@ -273,7 +273,9 @@ impl World {
         let Some(process) = &mut self.nodes[node].process else { return };
         match work {
             KernelWork::Gate(gate) => process.gate.post(now, gate),
-            KernelWork::Hold(_) | KernelWork::Announce(_) => process.route.post(now, work),
+            KernelWork::Hold(_) | KernelWork::Announce(_) | KernelWork::Pace(_) => {
+                process.route.post(now, work)
+            }
             KernelWork::Listen(ref listen) => {
                 if listen.groups.is_some() {
                     process.listening.insert(listen.endpoint, listen.generation);
@@ -344,6 +346,7 @@ fn brief(work: &KernelWork) -> String {
             let places: Vec<_> = gate.places.iter().map(|p| p.net).collect();
             format!("i{} gate {:?} {places:?}", gate.router.instance.0, gate.passage)
         }
+        KernelWork::Pace(paces) => format!("pace {} links", paces.len()),
         KernelWork::Listen(listen) => format!("listen {:?} {:?}", listen.endpoint, listen.groups.is_some()),
     }
 }

@@ -70,6 +70,8 @@ impl Route {
         match work {
             KernelWork::Hold(hold) => drop(self.holds.insert(hold.instance, hold)),
             KernelWork::Announce(burst) => drop(self.announcements.insert(burst.instance, burst)),
+            // How fast frames follow each other is below the clock of this world.
+            KernelWork::Pace(_) => {}
             KernelWork::Listen(listen) => drop(self.listens.insert(listen.endpoint, listen)),
             KernelWork::Gate(_) => {}
         }

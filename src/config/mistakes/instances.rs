@@ -308,3 +308,34 @@ fn a_track_names_a_check_and_can_do_what_it_says() {
         ),
     ]);
 }
+
+#[test]
+fn announcements_and_their_limits_are_bounded() {
+    let limited = |limits: &str| format!("{INSTANCE}announce_limits: {limits}\n");
+    told(&[
+        (
+            more("announce: { repeat: 0, after_lower: { repeat: 101, again_after: 5 } }"),
+            &[
+                "6:25: instances.web.announce.repeat: '0' is no number from 1 to 100; write one",
+                "6:51: instances.web.announce.after_lower.repeat: '101' is no number from 1 to 100; write one",
+                "6:69: instances.web.announce.after_lower.again_after: '5' has no unit; write 5ms, 5s, 5m or 5h, or off",
+            ],
+        ),
+        (
+            limited("[{ interfaces: [eth0], interval: 2s }]"),
+            &["6:51: announce_limits[0].interval: '2s' is too long; write 0.001ms to 1s"],
+        ),
+        (
+            limited("[{ interfaces: [eth0] }]"),
+            &["6:19: announce_limits[0]: 'interval' is missing; write for example 'interval: 1ms'"],
+        ),
+        (
+            limited("[{ interfaces: [eth0], interval: 1ms }, { interfaces: [eth1, eth0], interval: 1ms }]"),
+            &["6:58: announce_limits[1]: eth0 has a limit already; write it in one of them"],
+        ),
+        (
+            limited("[{ interval: 1ms }, { interval: 2ms }]"),
+            &["6:38: announce_limits[1]: there is a limit for all other interfaces already; remove one"],
+        ),
+    ]);
+}

@@ -68,7 +68,7 @@ pub(super) fn instance(priority: u8) -> Instance {
         tracks: Vec::new(),
         authentication: Authentication::None,
         checksum: ChecksumForm::PseudoHeader,
-        announce: Announce { again_after: None, refresh: None },
+        announce: Announce::default(),
         lease: true,
     }
 }
@@ -240,7 +240,9 @@ impl Host {
             Action::Kernel(KernelWork::Gate(gate)) if self.gated && !gate.places.is_empty() => {
                 self.engine.handle(self.now, Event::Gated(gated(gate)), actions);
             }
-            Action::Kernel(KernelWork::Listen(_) | KernelWork::Announce(_) | KernelWork::Gate(_))
+            Action::Kernel(
+                KernelWork::Listen(_) | KernelWork::Announce(_) | KernelWork::Gate(_) | KernelWork::Pace(_),
+            )
             | Action::Send(_)
             | Action::Tell(_) => {}
         }
@@ -479,6 +481,6 @@ fn lines(action: &Action) -> Vec<String> {
             };
             [listed(verb, places.iter().map(|place| place.net).collect())].into()
         }
-        Action::Kernel(KernelWork::Listen(_)) | Action::Tell(_) => Vec::new(),
+        Action::Kernel(KernelWork::Listen(_) | KernelWork::Pace(_)) | Action::Tell(_) => Vec::new(),
     }
 }

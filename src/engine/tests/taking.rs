@@ -1,14 +1,15 @@
 //! Taking the addresses, keeping what others think of it right, and losing them.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::driver::*;
-use crate::engine::action::{Action, KernelWork, Place};
+use crate::engine::action::{Action, KernelWork, Pace, Place, Share};
 use crate::engine::event::{Change, Claim, Event, Link};
 use crate::engine::notice::{Reason, State, What};
-use crate::engine::settings::{Announce, Instance, Preempt, Settings, Unicast};
-use crate::net::{Family, IpNet, Priority};
+use crate::engine::settings::{Announce, AnnounceLimit, Instance, Preempt, Settings, Unicast};
+use crate::net::{Family, IpNet, LinkIndex, Priority};
 use crate::time::Duration;
 use crate::wire::vrrp::Advert;
 
@@ -86,7 +87,8 @@ fn a_backup_does_not_touch_the_addresses() {
 
 #[test]
 fn a_second_burst_and_refreshes_are_paced() {
-    let announce = Announce { again_after: Some(SECOND * 5), refresh: Some(SECOND * 60) };
+    let announce =
+        Announce { again_after: Some(SECOND * 5), refresh: Some(SECOND * 60), ..Announce::default() };
     let mut host = Host::master(only(Instance { announce, ..instance(100) }));
     let actions = host.pass(SECOND * 6);
     let paces: Vec<_> = actions
@@ -409,4 +411,46 @@ fn of_a_thousand_addresses_255_or_90_are_listed_and_all_are_held() {
         let Action::Send(sent) = &actions[0] else { panic!("{:?}", actions[0]) };
         assert!(sent.payload.len() <= 1500 - 40);
     }
+}
+
+#[test]
+fn a_take_that_is_announced_more_than_once_goes_on_when_all_is_in() {
+    let announce = Announce { repeat: 3, ..Announce::default() };
+    let mut host = Host::started(only(Instance { announce, ..instance(100) }));
+    let actions = host.pass(SECOND * 4);
+    assert_eq!(host.state(), State::Master);
+    let rounds: Vec<u32> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Kernel(KernelWork::Announce(announcement)) => Some(announcement.repeat),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(rounds, [2], "the first round goes out as they go in");
+}
+
+#[test]
+fn a_limit_is_told_by_link_and_again_when_it_changes() {
+    let limits = |interval| {
+        let named = AnnounceLimit { interfaces: Some(vec!["eth0".into(), "eth9".into()]), interval };
+        let others = AnnounceLimit { interfaces: None, interval: ms(1) };
+        Settings { announce_limits: [named, others].into(), ..only(instance(100)) }
+    };
+    let told = |actions: &[Action]| -> Option<Vec<(LinkIndex, Pace)>> {
+        actions.iter().find_map(|action| match action {
+            Action::Kernel(KernelWork::Pace(paces)) => {
+                Some(paces.iter().map(|(link, pace)| (*link, *pace)).collect())
+            }
+            _ => None,
+        })
+    };
+    let mut host = Host::dark(limits(ms(5)));
+    let expected = |gap| {
+        let shared = (ETH0, Pace { share: Share::Limit(0), gap });
+        Some(vec![shared, (ETH1, Pace { share: Share::Link(ETH1), gap: ms(1) })])
+    };
+    assert_eq!(told(&host.give(Event::Picture(picture()))), expected(ms(5)));
+    assert_eq!(told(&host.give(Event::Reload(limits(ms(5))))), None);
+    assert_eq!(told(&host.give(Event::Reload(limits(ms(7))))), expected(ms(7)));
+    assert_eq!(told(&host.give(Event::Reload(only(instance(100))))), Some(Vec::new()));
 }

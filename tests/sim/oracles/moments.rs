@@ -69,7 +69,7 @@ pub(crate) fn order(world: &mut World, node: usize, work: &KernelWork) {
         KernelWork::Gate(gate) if gate.passage != Passage::Open => {
             nothing_is_given_up_without_cause(world, node, &gate.places);
         }
-        KernelWork::Gate(_) | KernelWork::Announce(_) | KernelWork::Listen(_) => {}
+        KernelWork::Gate(_) | KernelWork::Announce(_) | KernelWork::Listen(_) | KernelWork::Pace(_) => {}
     }
 }
 
@@ -79,7 +79,7 @@ fn generations_grow(world: &mut World, node: usize, work: &KernelWork) {
         KernelWork::Hold(hold) => (("hold", hold.instance.0), hold.generation.0),
         KernelWork::Gate(gate) => (("gate", gate.router.instance.0), gate.generation.0),
         KernelWork::Listen(listen) => (("listen", 0), listen.generation.0),
-        KernelWork::Announce(_) => return,
+        KernelWork::Announce(_) | KernelWork::Pace(_) => return,
     };
     let last = world.watch.generations[node].insert(key, generation);
     if last.is_some_and(|last| last >= generation) {
@@ -260,7 +260,7 @@ pub(crate) fn reload(world: &mut World, node: usize, before: &Status, after: &St
         let hit = orders.iter().any(|work| match work {
             KernelWork::Hold(hold) => hold.remove.iter().any(touched),
             KernelWork::Gate(gate) => gate.passage != Passage::Open && gate.places.iter().any(touched),
-            KernelWork::Announce(_) | KernelWork::Listen(_) => false,
+            KernelWork::Announce(_) | KernelWork::Listen(_) | KernelWork::Pace(_) => false,
         });
         if hit {
             let what = format!("n{node}: a reload takes an address from {} that it keeps", new.name);
