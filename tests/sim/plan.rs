@@ -120,7 +120,7 @@ impl Tweak {
             Self::Preempt(at, preempt) => instances[*at].preempt = *preempt,
             Self::Add(at, net) => {
                 if !instances.iter().flat_map(|i| &i.addresses).any(|a| a.address() == net.address()) {
-                    instances[*at].addresses.push(*net);
+                    instances[*at].addresses.push((*net).into());
                 }
             }
             Self::Remove(at, address) => {
@@ -300,7 +300,7 @@ impl Spec {
         let mut instance = topology::instance(self.number);
         instance.version = self.version;
         instance.interval = self.interval * if self.mixed_intervals && random.chance(500) { 2 } else { 1 };
-        instance.addresses.clone_from(&self.addresses);
+        instance.addresses = self.addresses.iter().copied().map(Into::into).collect();
         instance.unicast = self.unicast.then(|| topology::unicast(node, ranks));
         instance.preempt = self.preempt;
         let drawn = random.pick(&[10, 50, 100, 101, 150, 200, 254]);

@@ -56,7 +56,7 @@ fn instance(priority: u8) -> Instance {
 }
 
 fn dual(priority: u8) -> Instance {
-    let addresses = [Family::Ipv4, Family::Ipv6].map(|family| net(vip(family, 0, 0), true)).to_vec();
+    let addresses = [Family::Ipv4, Family::Ipv6].map(|family| net(vip(family, 0, 0), true).into()).to_vec();
     Instance { addresses, ..instance(priority) }
 }
 
@@ -292,7 +292,7 @@ fn a_family_that_is_cut_off_alone_moves_nothing() {
     assert_eq!(world.outage_after(1000), Duration::ZERO);
     // The cut is a true one: who has no other family hears nothing more.
     let only =
-        |priority| Instance { addresses: vec![net(vip(Family::Ipv6, 0, 0), true)], ..instance(priority) };
+        |priority| Instance { addresses: vec![net(vip(Family::Ipv6, 0, 0), true).into()], ..instance(priority) };
     let story = between(only(150), only(100)).then(5000, Fault::Family(Family::Ipv6, true));
     let world = World::new(story.plan, None, Trace::kept()).run();
     assert_timer(world.silence_before_take(5000, 1), master_down(ms(100)));
@@ -459,7 +459,7 @@ fn a_reload_that_adds_an_address_disturbs_nothing() {
 fn an_address_that_moves_from_one_instance_to_another_is_served_all_the_while() {
     let two = |priority| {
         let number = |number: usize| {
-            let addresses: Vec<IpNet> = (0..2).map(|at| net(vip(Family::Ipv4, number, at), true)).collect();
+            let addresses = (0..2).map(|at| net(vip(Family::Ipv4, number, at), true).into()).collect();
             Instance { priority: Priority::new(priority), addresses, ..topology::instance(number) }
         };
         vec![number(0), number(1)]

@@ -71,7 +71,7 @@ pub(crate) fn instance(number: usize) -> Instance {
         version: Version::V3,
         priority: Priority::DEFAULT,
         interval: Duration::from_millis(100),
-        addresses: vec![net(vip(Family::Ipv4, number, 0), true)],
+        addresses: vec![net(vip(Family::Ipv4, number, 0), true).into()],
         unicast: None,
         preempt: Preempt::After(Duration::ZERO),
         tracks: Vec::new(),

@@ -117,7 +117,7 @@ impl World {
         let machine = &self.nodes[node];
         let Some(instance) = machine.instance(vrid) else { return false };
         let started = self.watch.upset[node] <= self.now;
-        let squatted = |a: &vipd::net::IpNet| machine.kernel.is_squatted(a.address());
+        let squatted = |a: &vipd::engine::settings::Address| machine.kernel.is_squatted(a.address());
         started
             && machine.serves()
             && machine.kernel.lan().is_some()

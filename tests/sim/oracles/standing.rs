@@ -246,7 +246,7 @@ fn only_the_healthy_hold(world: &mut World) -> Option<String> {
         for instance in &machine.settings.instances {
             let answered = instance.addresses.iter().find(|net| machine.kernel.answers(net.address()));
             if let Some(net) = answered.filter(|_| world.is_faulty(node, instance)) {
-                return Some(format!("n{node} answers for {net} although a check is down"));
+                return Some(format!("n{node} answers for {} although a check is down", net.net));
             }
         }
     }
