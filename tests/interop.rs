@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use lab::frr::Frr;
 use lab::vipd::Programs;
-use lab::{Agent, Host, Keepalived, Lab, Router, Sniffer, Vipd, claim, isolated, isolated_as_root, until};
+use lab::{
+    Agent, Host, Keepalived, Lab, Node, Router, Sniffer, Vipd, claim, isolated, isolated_as_root, until,
+};
 use pnet::util::MacAddr;
 use serde_json::Value;
 
@@ -69,6 +71,99 @@ fn frr_and_vipd_share_an_ipv4_address() {
 #[test]
 fn frr_and_vipd_share_an_ipv6_address() {
     isolated_as_root(|lab| Match::new(lab, Peer::Frr, &[SIX]).play());
+}
+
+#[test]
+fn keepalived_and_vipd_move_a_sync_group_together() {
+    isolated(|lab| Grouped::new(lab).play());
+}
+
+/// Two virtual routers that move together on both sides, of which one tracks a file.
+struct Grouped {
+    ours: Host,
+    theirs: Host,
+    client: Host,
+}
+
+impl Grouped {
+    fn new(lab: &Lab) -> Self {
+        Self { ours: lab.host("ours"), theirs: lab.host("theirs"), client: lab.host("client") }
+    }
+
+    fn play(&self) {
+        for better in [Side::Theirs, Side::Ours] {
+            self.half(better);
+        }
+    }
+
+    fn host(&self, side: Side) -> &Host {
+        if side == Side::Ours { &self.ours } else { &self.theirs }
+    }
+
+    /// The file whose absence is a fault of the second router of one side.
+    fn file(&self, side: Side) -> String {
+        self.host(side).directory().join("healthy").to_string_lossy().into_owned()
+    }
+
+    fn node(&self, side: Side, better: Side) -> Node {
+        let priority = if side == better { 150 } else { 100 };
+        let file = self.file(side);
+        std::fs::write(&file, "").unwrap();
+        let second =
+            Router::new("db", VRID + 1, priority, "192.0.2.101/24").every(100).track("healthy", "fault");
+        Node::from(Router::new("web", VRID, priority, FOUR).every(100))
+            .router(second)
+            .group("site")
+            .check("healthy", &format!("{{ file: {file}, interval: 100ms }}"))
+            .script("healthy", &format!("script \"/usr/bin/test -e {file}\"\n  interval 1"))
+    }
+
+    /// Both addresses are at one side, and nowhere else.
+    fn wait_holder(&self, when: &str, side: Side) {
+        let wanted: BTreeSet<MacAddr> = [self.host(side).mac()].into();
+        let mut found = Vec::new();
+        let settled = lab::wait::within(SOON, || {
+            let addresses = ["192.0.2.100", "192.0.2.101"].map(|address| address.parse().unwrap());
+            found = addresses.into_iter().map(|address| claim::who_has(&self.client, address)).collect();
+            found.iter().all(|found| *found == wanted).then_some(())
+        });
+        assert!(settled.is_some(), "{when} they are at {found:?}, not at {side:?} {wanted:?}");
+    }
+
+    /// One way round: a fault of one router moves both, and so does the end of it, a stop and a cut cable.
+    fn half(&self, better: Side) {
+        let worse = if better == Side::Ours { Side::Theirs } else { Side::Ours };
+        let programs = Programs::at(env!("CARGO_BIN_EXE_vipd"), env!("CARGO_BIN_EXE_vipctl"));
+        let mut ours = Vipd::start(&self.ours, &programs, &self.node(Side::Ours, better));
+        let mut theirs = Keepalived::start(&self.theirs, &self.node(Side::Theirs, better));
+        self.wait_holder("at first", better);
+        std::fs::remove_file(self.file(better)).unwrap();
+        self.wait_holder("after the fault of one", worse);
+        if better == Side::Ours {
+            let web = ours.instance("web");
+            assert_eq!((&web["state"], &web["group"]), (&"fault".into(), &"site".into()));
+            assert_eq!(web["reason"], "member db is in fault: check healthy is down");
+            assert_eq!(ours.status()["groups"][0]["state"], "fault");
+        }
+        std::fs::write(self.file(better), "").unwrap();
+        self.wait_holder("after the end of the fault", better);
+        self.host(better).cut();
+        self.wait_holder("after the cut", worse);
+        self.host(better).heal();
+        self.wait_holder("after healing", better);
+        if better == Side::Ours {
+            let (done, said, complaint) = ours.vipctl(&["step-down", "db"]);
+            assert!(done, "{said}{complaint}");
+            self.wait_holder("after the step-down of one", worse);
+            assert!(ours.vipctl(&["resume", "site"]).0);
+            self.wait_holder("after the group resumed", better);
+        }
+        assert_eq!(discards(&ours.status()), [""; 0], "we rejected what the peer sent");
+        ours.process().stop();
+        self.wait_holder("after our stop", Side::Theirs);
+        theirs.process().stop();
+        assert_eq!(theirs.rejections(), [""; 0], "the peer rejected what we sent");
+    }
 }
 
 /// Whom vipd plays with.

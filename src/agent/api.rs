@@ -85,7 +85,7 @@ pub struct ReloadOrder {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetOrder {
-    /// The instance's name.
+    /// The name of an instance, with which its group goes, or of a group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     /// Every instance.
@@ -240,11 +240,11 @@ fn target(
     let order: TargetOrder = read(body)?;
     match (order.instance, order.all) {
         (Some(name), false) => {
-            let known = service.instance_names();
+            let known = service.names();
             if known.contains(&name) {
                 return Ok((Target::Named(name.clone()), Some(name)));
             }
-            let sentence = format!("there is no instance '{name}'; there are: {}", known.join(", "));
+            let sentence = format!("there is no instance or group '{name}'; there are: {}", known.join(", "));
             Err(Failure::new(StatusCode::NOT_FOUND, sentence))
         }
         (None, true) => Ok((Target::All, None)),

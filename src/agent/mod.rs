@@ -38,6 +38,7 @@ pub mod log;
 pub mod mail;
 mod perform;
 pub mod post;
+mod priorities;
 pub mod protocol;
 pub mod realtime;
 pub mod record;

@@ -17,6 +17,7 @@ use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::Notice;
 use crate::engine::settings::Settings;
 use crate::engine::status::Status;
+use crate::net::Priority;
 use crate::proto::health::Verdict;
 
 /// How many requests may wait; verdicts and shutdowns are accepted beyond it, they replace their like.
@@ -45,6 +46,13 @@ pub enum Request {
     },
     /// A new configuration.
     Reload(Settings),
+    /// A file says what an instance's priority is.
+    Priority {
+        /// The instance's name.
+        instance: String,
+        /// What it says.
+        priority: Priority,
+    },
     /// The operator wants these instances elsewhere.
     StepDown(Target),
     /// The operator takes that back.

@@ -309,6 +309,9 @@ impl Protocol {
                 }
                 Request::Value { check, value } => self.feed(now, Event::Value { check: &check, value }),
                 Request::Reload(settings) => self.feed(now, Event::Reload(settings)),
+                Request::Priority { instance, priority } => {
+                    self.feed(now, Event::Priority { instance: &instance, priority });
+                }
                 Request::StepDown(target) => self.feed(now, Event::StepDown(target)),
                 Request::Resume(target) => self.feed(now, Event::Resume(target)),
                 Request::Status(reply) => {

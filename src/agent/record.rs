@@ -24,10 +24,14 @@ pub enum Record {
     HandedOn,
     /// An instance changed its state.
     Transition { from: Role, to: Role, reason: String },
+    /// A sync group changed its state.
+    GroupTransition { group: String, from: Role, to: Role, reason: String },
     /// An instance is in FAULT still, but for another reason.
     StillFault { reason: String },
     /// An effective priority changed.
     Priority { from: u8, to: u8 },
+    /// The file that a priority stands in holds none; the last good one counts.
+    PriorityFile { why: String },
     /// A backup hears another master than before.
     Master { address: IpAddr, priority: u8 },
     /// Another router says that it is master, as we do.
@@ -104,6 +108,9 @@ impl From<What> for Record {
             What::Transition { from, to, reason } => {
                 Self::Transition { from: from.into(), to: to.into(), reason: reason.to_string() }
             }
+            What::GroupTransition { group, from, to, reason } => {
+                Self::GroupTransition { group, from: from.into(), to: to.into(), reason: reason.to_string() }
+            }
             What::StillFault { reason } => Self::StillFault { reason: reason.to_string() },
             What::Priority { from, to } => Self::Priority { from: from.get(), to: to.get() },
             What::Master { family: _, address, priority } => {
@@ -143,6 +150,7 @@ impl Record {
             | Self::Stopping
             | Self::HandedOn
             | Self::Transition { .. }
+            | Self::GroupTransition { .. }
             | Self::Priority { .. }
             | Self::Master { .. }
             | Self::Rival { priority: 0, .. }
@@ -154,10 +162,13 @@ impl Record {
             | Self::Value { .. }
             | Self::Reloaded { .. }
             | Self::Asked { .. } => match self {
-                Self::Transition { to: Role::Fault, .. } => Level::WARN,
+                Self::Transition { to: Role::Fault, .. } | Self::GroupTransition { to: Role::Fault, .. } => {
+                    Level::WARN
+                }
                 _ => Level::INFO,
             },
             Self::StillFault { .. }
+            | Self::PriorityFile { .. }
             | Self::Rival { .. }
             | Self::ForeignClaim { .. }
             | Self::Discarded { .. }
@@ -186,6 +197,7 @@ impl Record {
         matches!(
             self,
             Self::Transition { .. }
+                | Self::GroupTransition { .. }
                 | Self::Priority { .. }
                 | Self::Check { .. }
                 | Self::Value { .. }
@@ -203,8 +215,12 @@ impl fmt::Display for Record {
             Self::Transition { from, to, reason } => {
                 write!(f, "{} -> {}: {reason}", State::from(*from), State::from(*to))
             }
+            Self::GroupTransition { group, from, to, reason } => {
+                write!(f, "group {group} {} -> {}: {reason}", State::from(*from), State::from(*to))
+            }
             Self::StillFault { reason } => write!(f, "still FAULT: {reason}"),
             Self::Priority { from, to } => write!(f, "priority {from} -> {to}"),
+            Self::PriorityFile { why } => write!(f, "{why}; the priority stays"),
             Self::Master { address, priority } => write!(f, "{address} is master, priority {priority}"),
             Self::Rival { address, priority: 0 } => write!(f, "{address} was master too and has resigned"),
             Self::Rival { address, priority } => {

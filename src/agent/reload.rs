@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checks::Checks;
 use super::post::{Post, Refused, Request};
+use super::priorities::Priorities;
 use crate::config::{self, Config};
 use crate::sys::realtime::Settings;
 
@@ -17,6 +18,7 @@ pub struct Reloader {
     post: Post,
     checks: Arc<Checks>,
     in_force: Mutex<Arc<Config>>,
+    priorities: Arc<Priorities>,
     /// What no reload changes.
     at_start: Settings,
     /// One reload at a time.
@@ -39,10 +41,12 @@ pub enum Rejected {
 
 impl Reloader {
     /// With `config`, which came from `path`, in force.
-    pub fn new(path: PathBuf, config: Config, post: Post, checks: Arc<Checks>) -> Self {
+    pub fn new(path: PathBuf, mut config: Config, post: Post, checks: Arc<Checks>) -> Self {
         let at_start = config.realtime;
+        let priorities = Arc::new(Priorities::default());
+        priorities.fill_in(&mut config);
         let in_force = Mutex::new(Arc::new(config));
-        Self { path, post, checks, in_force, at_start, turn: tokio::sync::Mutex::new(()) }
+        Self { path, post, checks, in_force, priorities, at_start, turn: tokio::sync::Mutex::new(()) }
     }
 
     /// The configuration in force.
@@ -56,6 +60,22 @@ impl Reloader {
         self.checks.apply(&config.checks, &config.settings.checks);
     }
 
+    /// Looks at the files that priorities stand in. Returns what is newly wrong, with the instance's name.
+    pub async fn look_at_priorities(&self) -> Vec<(String, String)> {
+        let config = self.in_force();
+        if config.priority_files.is_empty() {
+            return Vec::new();
+        }
+        // Not while another configuration is on its way.
+        let _turn = self.turn.lock().await;
+        let (priorities, post) = (Arc::clone(&self.priorities), self.post.clone());
+        let look = move || priorities.look(&config.priority_files, &post);
+        match tokio::task::spawn_blocking(look).await {
+            Ok(troubles) => troubles,
+            Err(died) => vec![(String::new(), format!("reading the priority files failed: {died}"))],
+        }
+    }
+
     /// Reads the file and puts it in force; answers what it warns of.
     ///
     /// `force` allows what makes two masters until both nodes have it.
@@ -63,7 +83,7 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
-        let config = match read {
+        let mut config = match read {
             Ok(Ok(config)) => config,
             Ok(Err(problems)) => return Err(Rejected::Wrong(problems.lines().collect())),
             Err(died) => return Err(Rejected::Wrong(vec![format!("reading the file failed: {died}")])),
@@ -72,6 +92,7 @@ impl Reloader {
         if !dangerous.is_empty() && !force {
             return Err(Rejected::Dangerous(dangerous.iter().map(ToString::to_string).collect()));
         }
+        self.priorities.fill_in(&mut config);
         self.post.send(Request::Reload(config.settings.clone()))?;
         let mut warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
         if config.realtime != self.at_start {

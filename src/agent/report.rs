@@ -32,6 +32,9 @@ pub struct Report {
     pub agent: Agent,
     /// Every instance, in the configuration's order.
     pub instances: Vec<Instance>,
+    /// Every sync group, in the configuration's order.
+    #[serde(default)]
+    pub groups: Vec<Group>,
     /// Every check, in the configuration's order.
     pub checks: Vec<Check>,
     /// Adverts that no instance could be found for, by reason.
@@ -99,6 +102,9 @@ pub struct Instance {
     pub since: Stamp,
     /// Why.
     pub reason: String,
+    /// The sync group that it is in.
+    #[serde(default)]
+    pub group: Option<String>,
     /// The interface.
     pub interface: String,
     /// The virtual router identifier.
@@ -123,6 +129,23 @@ pub struct Instance {
     /// The virtual addresses, in the configuration's order.
     pub addresses: Vec<Address>,
     /// The checks that bear on it.
+    pub tracks: Vec<Track>,
+}
+
+/// Instances that are master together, or not at all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// The operator's label.
+    pub name: String,
+    /// Where its members stand.
+    pub state: Role,
+    /// Since when.
+    pub since: Stamp,
+    /// Why, as the member says that it is about.
+    pub reason: String,
+    /// The names of its instances.
+    pub members: Vec<String>,
+    /// The checks that bear on every member.
     pub tracks: Vec<Track>,
 }
 
@@ -328,6 +351,11 @@ impl Report {
     pub fn tally(&self) -> String {
         let masters = self.instances.iter().filter(|i| i.state == Role::Master).count();
         format!("{masters} of {} masters", self.instances.len())
+    }
+
+    /// The sync group with this name.
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
     }
 
     /// The instance called `name`.

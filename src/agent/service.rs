@@ -24,6 +24,7 @@ use super::heartbeat::{Heartbeat, Heartbeats};
 use super::history::{Entry, History};
 use super::log::CHANGE;
 use super::post::{Batch, NoticeReader, Post, Refused, Request};
+use super::priorities;
 use super::realtime::Realtime;
 use super::record::{Peer, Record};
 use super::reload::{Rejected, Reloader};
@@ -202,6 +203,8 @@ impl Service {
         let service = Arc::clone(self);
         tokio::spawn(async move { service.keep_systemd_informed().await });
         let service = Arc::clone(self);
+        tokio::spawn(async move { service.look_at_priorities().await });
+        let service = Arc::clone(self);
         tokio::spawn(async move { service.bequest.keep(&service.history).await });
     }
 
@@ -325,6 +328,17 @@ impl Service {
         });
     }
 
+    async fn look_at_priorities(&self) {
+        let mut turns = interval(priorities::EVERY);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            for (instance, why) in self.reloader.look_at_priorities().await {
+                self.record(Stamp::now(), Some(instance), Record::PriorityFile { why });
+            }
+        }
+    }
+
     async fn keep_systemd_informed(&self) {
         let mut follower = self.history.follow(0);
         let mut ready = false;
@@ -369,8 +383,10 @@ impl Service {
     }
 
     /// The instances of the configuration in force.
-    pub fn instance_names(&self) -> Vec<String> {
-        self.reloader.in_force().settings.instances.iter().map(|instance| instance.name.clone()).collect()
+    pub fn names(&self) -> Vec<String> {
+        let in_force = self.reloader.in_force();
+        let instances = in_force.settings.instances.iter().map(|instance| instance.name.clone());
+        instances.chain(in_force.settings.groups.iter().map(|group| group.name.clone())).collect()
     }
 
     /// How everything stands.

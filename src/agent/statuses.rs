@@ -91,6 +91,7 @@ mod tests {
         Status {
             at: crate::time::Instant::BOOT,
             instances: Vec::new(),
+            groups: Vec::new(),
             checks: Vec::new(),
             discarded: BTreeMap::new(),
             warnings: Vec::new(),

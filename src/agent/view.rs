@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::report::{
-    Address, Agent, Check, Counters, Duplicate, Effect, Health, Instance, Lease, Master, Pending, Priority,
-    Report, Role, Router, SCHEMA, Track, millis,
+    Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, Master, Pending,
+    Priority, Report, Role, Router, SCHEMA, Track, millis,
 };
 use super::stamp::Clocks;
 use crate::engine::notice::{Discard, State};
@@ -36,6 +36,7 @@ pub struct Surroundings {
 pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
     let Surroundings { node, agent, mut checks, mut warnings } = around;
     let instances: Vec<_> = status.instances.iter().map(|one| instance(one, status.at, clocks)).collect();
+    let groups: Vec<_> = status.groups.iter().map(|one| group(one, clocks)).collect();
     complete_checks(&mut checks, &status.checks, clocks);
     warnings.extend(status.warnings.iter().cloned());
     let (health, problems) = judge(&instances, &checks, &warnings);
@@ -47,9 +48,21 @@ pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
         problems,
         agent,
         instances,
+        groups,
         checks,
         discarded: discarded(&status.discarded),
         warnings,
+    }
+}
+
+fn group(one: &status::GroupStatus, clocks: Clocks) -> Group {
+    Group {
+        name: one.name.clone(),
+        state: one.state.into(),
+        since: clocks.stamp(one.since),
+        reason: one.reason.to_string(),
+        members: one.members.clone(),
+        tracks: one.tracks.iter().map(|one| track(one, clocks)).collect(),
     }
 }
 
@@ -60,6 +73,7 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
         state,
         since: clocks.stamp(one.since),
         reason: one.reason.to_string(),
+        group: one.group.clone(),
         interface: one.interface.clone(),
         virtual_router_id: one.vrid.get(),
         version: match one.version {
@@ -238,6 +252,7 @@ mod tests {
             state,
             since: NOW - Duration::from_secs(60),
             reason: Reason::Listening,
+            group: None,
             interface: "eth0".to_owned(),
             vrid: Vrid::new(51).unwrap(),
             version: Version::V3,
@@ -255,6 +270,7 @@ mod tests {
         Status {
             at: NOW,
             instances: vec![instance],
+            groups: Vec::new(),
             checks: Vec::new(),
             discarded: BTreeMap::new(),
             warnings: Vec::new(),

@@ -1,8 +1,8 @@
 //! `vipctl status NAME`: everything about one instance.
 
 use super::output::{Colour, age, millis};
-use super::status::{master, terms, tone, words};
-use crate::agent::report::{Address, Check, Counters, Effect, Instance, Report, Role, Router, Track};
+use super::status::{Row, master, table, terms, tone, words};
+use crate::agent::report::{Address, Check, Counters, Effect, Group, Instance, Report, Role, Router, Track};
 
 /// The whole story of one instance.
 pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String {
@@ -16,6 +16,7 @@ pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String 
         age(report.time.since(one.since))
     ));
     page.entry("why", [one.reason.clone()]);
+    page.entry("group", one.group.iter().map(|name| with(name, one, report)));
     page.entry("master", [who(one, report)]);
     page.entry("and also", one.duplicate.iter().map(|other| format!("{}!", other.who)));
     page.entry("priority", [priority(one)]);
@@ -43,6 +44,21 @@ pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String 
     page.text
 }
 
+/// The whole story of a group.
+pub(super) fn group(one: &Group, report: &Report, colour: Colour) -> String {
+    let state = colour.paint(tone(one.state), &words(one.state));
+    let since = one.since.day_and_time();
+    let mut page = Page { text: String::new() };
+    let age = age(report.time.since(one.since));
+    page.line(&format!("group {}: {state} on {} for {age}, since {since}.", one.name, report.node));
+    page.entry("why", [one.reason.clone()]);
+    page.entry("checks", one.tracks.iter().flat_map(|one| track(one, report)));
+    let members = report.instances.iter().filter(|member| member.group.as_ref() == Some(&one.name));
+    let rows: Vec<_> = members.map(|member| Row::new(member, report)).collect();
+    page.text.push_str(&table(&rows, colour));
+    page.text
+}
+
 struct Page {
     text: String,
 }
@@ -60,6 +76,13 @@ impl Page {
             label = "";
         }
     }
+}
+
+/// A group, and who else is in it.
+fn with(name: &str, one: &Instance, report: &Report) -> String {
+    let group = report.group(name).map_or(&[][..], |group| &group.members);
+    let others: Vec<_> = group.iter().filter(|member| **member != one.name).map(String::as_str).collect();
+    if others.is_empty() { name.to_owned() } else { format!("{name}, together with {}", others.join(", ")) }
 }
 
 fn who(one: &Instance, report: &Report) -> String {

@@ -13,7 +13,7 @@ use super::status::master;
 use crate::agent::api::{Accepted, ReloadOrder, TargetOrder};
 use crate::agent::history::Line;
 use crate::agent::record::Record;
-use crate::agent::report::{Report, Role};
+use crate::agent::report::{Instance, Report, Role};
 use crate::time::Duration;
 
 /// How long a new program may take until it answers.
@@ -121,9 +121,12 @@ impl Waiting {
     fn new(report: &Report, target: &TargetOrder) -> Self {
         let mut left = BTreeSet::new();
         let mut slowest: f64 = 0.0;
-        let meant =
-            report.instances.iter().filter(|one| target.all || target.instance.as_ref() == Some(&one.name));
-        for one in meant {
+        let name = target.instance.as_deref().unwrap_or_default();
+        let group = report.instance(name).map_or(Some(name), |named| named.group.as_deref());
+        let meant = |one: &&Instance| {
+            target.all || one.name == name || (group.is_some() && one.group.as_deref() == group)
+        };
+        for one in report.instances.iter().filter(meant) {
             if one.state == Role::Master {
                 left.insert(one.name.clone());
                 slowest = slowest.max(one.advert_interval_ms);

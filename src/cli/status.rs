@@ -3,7 +3,7 @@
 use super::client::{Client, Trouble};
 use super::output::{Colour, Tone, age, answer, complain, say};
 use super::{Exit, detail, leftovers};
-use crate::agent::report::{Health, Instance, Report, Role};
+use crate::agent::report::{Group, Health, Instance, Report, Role};
 use crate::engine::notice::State;
 
 /// Prints how things stand, all of it or one instance.
@@ -14,6 +14,7 @@ pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Exit
     };
     if let Some(name) = name
         && report.instance(name).is_none()
+        && report.group(name).is_none()
     {
         return unknown(name, &report);
     }
@@ -21,10 +22,11 @@ pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Exit
         (None, true) => format!("{}\n", String::from_utf8_lossy(&text).trim_end()),
         (Some(name), true) => only(&text, name),
         (None, false) => overview(&report, Colour::of_stdout()),
-        (Some(name), false) => {
-            let one = report.instance(name).map(|one| detail::render(one, &report, Colour::of_stdout()));
-            one.unwrap_or_default()
-        }
+        (Some(name), false) => match (report.instance(name), report.group(name)) {
+            (Some(one), _) => detail::render(one, &report, Colour::of_stdout()),
+            (None, Some(group)) => detail::group(group, &report, Colour::of_stdout()),
+            (None, None) => String::new(),
+        },
     };
     answer(&text, exit(report.health))
 }
@@ -41,8 +43,9 @@ pub(super) const fn exit(health: Health) -> Exit {
 
 /// Says that a name is none of the instances'.
 pub(super) fn unknown(name: &str, report: &Report) -> Exit {
-    let known: Vec<_> = report.instances.iter().map(|instance| instance.name.as_str()).collect();
-    complain(&format!("there is no instance '{name}'; there are: {}", known.join(", ")));
+    let instances = report.instances.iter().map(|instance| instance.name.as_str());
+    let known: Vec<_> = instances.chain(report.groups.iter().map(|group| group.name.as_str())).collect();
+    complain(&format!("there is no instance or group '{name}'; there are: {}", known.join(", ")));
     Exit::Usage
 }
 
@@ -60,11 +63,12 @@ fn unreachable(client: &Client, trouble: &Trouble, json: bool) -> Exit {
     if matches!(trouble, Trouble::NotAllowed(_)) { Exit::NotAllowed } else { Exit::Unreachable }
 }
 
-/// The report with one instance only, whatever else a newer agent may have put into it.
+/// The report with one instance, or a group's only, whatever else a newer agent may have put into it.
 fn only(text: &[u8], name: &str) -> String {
     let Ok(mut report) = serde_json::from_slice::<serde_json::Value>(text) else { return String::new() };
     if let Some(instances) = report.get_mut("instances").and_then(|list| list.as_array_mut()) {
-        instances.retain(|one| one.get("name").and_then(|name| name.as_str()) == Some(name));
+        let is = |one: &serde_json::Value, key| one.get(key).and_then(|value| value.as_str()) == Some(name);
+        instances.retain(|one| is(one, "name") || is(one, "group"));
     }
     format!("{report}\n")
 }
@@ -77,8 +81,16 @@ pub(super) fn overview(report: &Report, colour: Colour) -> String {
     text.push('\n');
     let rows: Vec<_> = report.instances.iter().map(|instance| Row::new(instance, report)).collect();
     text.push_str(&table(&rows, colour));
+    text.extend(report.groups.iter().map(|one| group(one, report, colour)));
     text.extend(report.problems.iter().map(|problem| format!("problem: {problem}\n")));
     text
+}
+
+/// A group in one line.
+fn group(one: &Group, report: &Report, colour: Colour) -> String {
+    let state = colour.paint(tone(one.state), &words(one.state));
+    let (since, members) = (age(report.time.since(one.since)), one.members.join(", "));
+    format!("group {}: {state} for {since}, with {members}\n", one.name)
 }
 
 /// One line of the overview.
@@ -103,7 +115,7 @@ impl Row {
     }
 }
 
-fn table(rows: &[Row], colour: Colour) -> String {
+pub(super) fn table(rows: &[Row], colour: Colour) -> String {
     let width = |header: &str, of: fn(&Row) -> &str| {
         rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0).max(header.len())
     };
@@ -202,6 +214,17 @@ problem: check nginx is down (connection refused)
         }
         assert_ne!(painted, plain);
         assert_eq!(plain, overview(&specimen::report(), Colour::Never));
+    }
+
+    #[test]
+    fn a_group_has_a_line_with_its_members() {
+        let mut report = specimen::report();
+        let members = vec!["web".to_owned(), "mail".to_owned()];
+        let (since, reason) = (report.instances[0].since, String::new());
+        let (name, tracks) = ("site".to_owned(), Vec::new());
+        report.groups.push(Group { name, state: Role::Master, since, reason, members, tracks });
+        let text = overview(&report, Colour::Never);
+        assert!(text.contains("\ngroup site: MASTER for 3h 12m, with web, mail\nproblem: "), "{text}");
     }
 
     #[test]

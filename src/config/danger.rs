@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::duration;
-use crate::engine::settings::Instance;
+use crate::engine::settings::{Instance, Unicast};
 use crate::net::Family;
 use crate::wire::vrrp::{Authentication, Version};
 
@@ -94,7 +94,12 @@ const fn password(old: &Instance, new: &Instance) -> &'static str {
 
 fn unicast(old: &Instance, new: &Instance, said: &mut Vec<String>) {
     match (&old.unicast, &new.unicast) {
-        (None, None) => {}
+        (None, None) => {
+            for family in new.families().filter(|family| old.group(*family) != new.group(*family)) {
+                let (old, new) = (old.group(family), new.group(family));
+                said.push(format!("multicast group changes from {old} to {new}, where its peers may not be"));
+            }
+        }
         (None, Some(_)) => {
             said.push("multicast changes to unicast, which peers without it do not hear".to_owned());
         }
@@ -111,7 +116,9 @@ fn unicast(old: &Instance, new: &Instance, said: &mut Vec<String>) {
                     ));
                 }
             }
-            for peer in before.peers.iter().filter(|peer| !after.peers.contains(peer)) {
+            let has = |unicast: &Unicast, peer| unicast.peers.iter().any(|other| other.address == peer);
+            let peers = before.peers.iter().map(|peer| peer.address);
+            for peer in peers.filter(|peer| !has(after, *peer)) {
                 said.push(format!(
                     "peer {peer} is removed and hears no more adverts; it is master soon if it still runs"
                 ));
@@ -146,6 +153,10 @@ mod tests {
             ("checksum: message", "announce: { refresh: off }"),
             ("unicast: { peers: [192.0.2.2] }", "unicast: { peers: [192.0.2.2, 192.0.2.3] }"),
             ("unicast: { peers: [192.0.2.2] }", "unicast: { peers: [192.0.2.2], source: 192.0.2.1 }"),
+            ("", "missed_adverts: 5"),
+            ("", "multicast: { source: 192.0.2.1 }"),
+            ("", "multicast: { group: 224.0.0.18 }"),
+            ("unicast: { peers: [192.0.2.2] }", "unicast: { peers: [{ address: 192.0.2.2, ttl: 255 }] }"),
             ("version: 2, advert_interval: 1s", "version: 2, advert_interval: 1000ms"),
         ] {
             assert_eq!(changes(old, new), [""; 0], "{old} -> {new}");
@@ -172,6 +183,11 @@ mod tests {
             (&password("a"), &password("b"), &format!("the password changes; {unheard}")),
             (&password("a"), "version: 2", &format!("the password is removed; {unheard}")),
             ("", &from("192.0.2.1"), "multicast changes to unicast, which peers without it do not hear"),
+            (
+                "",
+                "multicast: { group: 224.0.0.19 }",
+                "multicast group changes from 224.0.0.18 to 224.0.0.19, where its peers may not be",
+            ),
             (&from("192.0.2.1"), "", "unicast changes to multicast, which peers without it do not hear"),
             (
                 &from("192.0.2.1"),

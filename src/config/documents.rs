@@ -17,10 +17,13 @@ pub(crate) fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("INSTANCES", instance::KEYS.to_vec()),
         ("INSTANCES", addresses::KEYS.to_vec()),
         ("INSTANCES", unicast::KEYS.to_vec()),
+        ("INSTANCES", unicast::PEER_KEYS.to_vec()),
+        ("INSTANCES", multicast::KEYS.to_vec()),
         ("INSTANCES", authentication::KEYS.to_vec()),
         ("INSTANCES", announce::KEYS.to_vec()),
         ("INSTANCES", track::KEYS.to_vec()),
         ("TOP", announce::LIMIT_KEYS.to_vec()),
+        ("GROUPS", groups::KEYS.to_vec()),
         ("CHECKS", checks),
     ]
 }
@@ -45,6 +48,7 @@ fn the_full_example_is_right_and_warns_of_the_clear_password_alone() {
     assert_eq!(web.addresses.len(), 5);
     assert_eq!(web.announce, announce::DEFAULT);
     assert_eq!(api.preempt, Preempt::Never);
+    assert_eq!(config.settings.groups[0].members, ["api", "legacy"]);
     assert_eq!(api.unicast.as_ref().map(|unicast| unicast.peers.len()), Some(2));
     assert_eq!(legacy.authentication, Authentication::Simple(*b"secret\0\0"));
     let uplink = config.settings.checks.iter().find(|check| check.name == "uplink").unwrap();
@@ -56,12 +60,12 @@ fn the_full_example_is_right_and_warns_of_the_clear_password_alone() {
 
 #[test]
 fn the_full_example_has_every_key() {
-    // `password_file` cannot be read together with `password`, nor at all where there is no such file.
+    // `password_file` cannot be read together with `password`, and neither it nor `priority_file` where there is no file.
     let written = |key: &str| {
         FULL.lines().any(|line| {
             let line = line.trim_start().trim_start_matches("- ");
             line.trim_start_matches("# ").starts_with(&format!("{key}:"))
-                && (line.starts_with(key) || key == "password_file")
+                && (line.starts_with(key) || ["password_file", "priority_file"].contains(&key))
         })
     };
     let keys = known_keys().into_iter().flat_map(|(_, keys)| keys);
@@ -78,8 +82,8 @@ fn what_is_not_written_has_the_default_that_the_manual_names() {
         parse(&format!("{{ instances: {{ web: {web} }}, checks: {{ c: {check} }}, {top} }}"), "f").unwrap()
     };
     let written = with(
-        "startup_delay: 0s",
-        "priority: 100, advert_interval: 1s, version: 3, preempt: true, preempt_delay: 0s, \
+        "startup_delay: 0s, boot_delay: 0s",
+        "priority: 100, advert_interval: 1s, missed_adverts: 3, version: 3, preempt: true, preempt_delay: 0s, \
          checksum: pseudo_header, announce: { again_after: 5s, repeat: 1, \
          refresh: 60s, refresh_repeat: 1, after_lower: { again_after: off, repeat: 1 } }, lease: true",
         "method: GET, interval: 1s, timeout: 500ms, rise: 2, fall: 2, up_delay: 0s, down_delay: 0s",

@@ -3,6 +3,7 @@
 use super::announce;
 use super::checks::Check;
 use super::duration;
+use super::groups::Group;
 use super::instance::Instance;
 use super::problem::At;
 use super::read::Item;
@@ -12,7 +13,8 @@ use crate::sys::realtime::Settings;
 use crate::time::Duration;
 
 /// The keys at the top.
-pub(super) const KEYS: &[&str] = &["instances", "checks", "startup_delay", "announce_limits", "realtime"];
+pub(super) const KEYS: &[&str] =
+    &["instances", "groups", "checks", "startup_delay", "boot_delay", "announce_limits", "realtime"];
 
 /// The longest start-up delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(3600);
@@ -21,11 +23,13 @@ const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) startup_delay: Option<At<Duration>>,
+    pub(super) boot_delay: Option<At<Duration>>,
     /// None if it was wrong.
     pub(super) announce_limits: Option<At<Vec<AnnounceLimit>>>,
     /// None if it was wrong.
     pub(super) realtime: Option<At<Settings>>,
     pub(super) instances: Vec<Instance>,
+    pub(super) groups: Vec<Group>,
     pub(super) checks: Vec<Check>,
 }
 
@@ -35,23 +39,30 @@ impl File {
         let example = "'instances:' and an instance below it";
         let table = root.table(example)?;
         table.only(KEYS, |_| None);
-        let startup_delay = table.or("startup_delay", Duration::ZERO, |item| {
-            item.read("a duration, for example 10s", |text| {
-                duration::between(text, Duration::ZERO, LONGEST_DELAY)
+        let delay = |key| {
+            table.or(key, Duration::ZERO, |item| {
+                item.read("a duration, for example 10s", |text| {
+                    duration::between(text, Duration::ZERO, LONGEST_DELAY)
+                })
             })
-        });
+        };
+        let (startup_delay, boot_delay) = (delay("startup_delay"), delay("boot_delay"));
         let announce_limits = table.or("announce_limits", Vec::new(), announce::read_limits);
         let realtime = table.or("realtime", Settings::default(), realtime::read);
         let instances = table.required("instances", "{ web: { interface: eth0, .. } }");
         let instances =
             instances.and_then(|item| item.entries("a name for each instance, for example 'web:'"));
+        let groups = table.optional("groups");
+        let groups = groups.and_then(|item| item.entries("a name for each group, for example 'site:'"));
         let checks = table.optional("checks");
         let checks = checks.and_then(|item| item.entries("a name for each check, for example 'nginx:'"));
         Some(Self {
             startup_delay,
             announce_limits,
+            boot_delay,
             realtime,
             instances: instances.iter().flatten().filter_map(Instance::read).collect(),
+            groups: groups.iter().flatten().filter_map(Group::read).collect(),
             checks: checks.iter().flatten().map(Check::read).collect(),
         })
     }

@@ -1,9 +1,13 @@
 //! `instances`: one instance with everything that stands directly below its name.
 
+use std::path::{Path, PathBuf};
+
 use super::addresses::{self, Addresses};
 use super::announce;
 use super::authentication::{self, Authentication};
 use super::duration;
+use super::multicast::{self, Multicast};
+use super::priority_file::{PriorityFile, read_priority};
 use super::problem::At;
 use super::read::{Item, Table};
 use super::scalar;
@@ -20,9 +24,12 @@ pub(super) const KEYS: &[&str] = &[
     "virtual_router_id",
     "addresses",
     "priority",
+    "priority_file",
     "advert_interval",
+    "missed_adverts",
     "version",
     "unicast",
+    "multicast",
     "preempt",
     "preempt_delay",
     "track",
@@ -40,10 +47,15 @@ pub(super) struct Instance {
     pub(super) vrid: Option<At<Vrid>>,
     pub(super) addresses: Addresses,
     pub(super) priority: Option<At<Priority>>,
+    /// Absent as well if there is to be none; the other is what stood in it.
+    pub(super) priority_file: Option<(At<PathBuf>, Result<Priority, String>)>,
     pub(super) interval: Option<At<Duration>>,
+    pub(super) missed_adverts: Option<At<u32>>,
     pub(super) version: Option<At<Version>>,
     /// Absent as well if there is to be multicast.
     pub(super) unicast: Option<At<Unicast>>,
+    /// Absent as well if all is as the standards have it.
+    pub(super) multicast: Option<At<Multicast>>,
     pub(super) preempt: Option<At<bool>>,
     /// Absent as well if there is to be none.
     pub(super) preempt_delay: Option<At<Duration>>,
@@ -77,11 +89,14 @@ impl Instance {
                 .and_then(addresses::read)
                 .unwrap_or_default(),
             priority: table.or("priority", Priority::DEFAULT, |item| item.read("1 to 255", priority)),
+            priority_file: table.optional("priority_file").and_then(priority_file),
             interval: table.or("advert_interval", Duration::from_secs(1), |item| {
                 item.read("a duration, for example 1s", duration::parse)
             }),
+            missed_adverts: table.or("missed_adverts", 3, |item| item.read("2 to 100", missed_adverts)),
             version: table.or("version", Version::V3, |item| item.read("2 or 3", version)),
             unicast: table.optional("unicast").and_then(unicast::read),
+            multicast: table.optional("multicast").and_then(multicast::read),
             preempt: table.or("preempt", true, Item::truth),
             preempt_delay: preempt_delay(&table),
             tracks: table.optional("track").map_or(Tracks::NONE, track::read),
@@ -97,17 +112,27 @@ impl Instance {
         [Family::Ipv4, Family::Ipv6].into_iter().filter(|family| self.addresses.has(*family))
     }
 
+    /// The file that its priority stands in.
+    pub(super) fn priority_file(&self) -> Option<PriorityFile> {
+        let (path, read) = self.priority_file.as_ref()?;
+        let (instance, path) = (self.name.value.clone(), path.value.clone());
+        Some(PriorityFile { instance, path, trouble: read.as_ref().err().cloned() })
+    }
+
     /// What is true, if everything is there.
     pub(super) fn settings(self) -> Option<settings::Instance> {
+        let priority = self.priority_file.and_then(|(_, read)| read.ok());
         let delay = self.preempt_delay.map_or(Duration::ZERO, |at| at.value);
         Some(settings::Instance {
             name: self.name.value,
             interface: self.interface?.value,
             vrid: self.vrid?.value,
             version: self.version?.value,
-            priority: self.priority?.value,
+            priority: priority.or(self.priority.map(|at| at.value))?,
             interval: self.interval?.value,
+            missed_adverts: self.missed_adverts?.value,
             addresses: self.addresses.list.into_iter().map(|at| at.value).collect(),
+            multicast: self.multicast.map(|at| at.value.settings()).unwrap_or_default(),
             unicast: self.unicast.map(|at| at.value.settings()),
             preempt: if self.preempt?.value { Preempt::After(delay) } else { Preempt::Never },
             tracks: self.tracks.list.into_iter().map(|at| at.value).collect(),
@@ -135,6 +160,22 @@ fn priority(text: &str) -> Result<Priority, String> {
         .ok_or_else(|| {
             format!("'{text}' is no priority; write 1 to 254, or 255 for the owner of the addresses")
         })
+}
+
+/// One could not be told from an advert that is a little late, and the lease would end before each.
+fn missed_adverts(text: &str) -> Result<u32, String> {
+    scalar::number(text, 2, 100)
+        .ok()
+        .ok_or_else(|| format!("'{text}' is no number of adverts that a master may miss; write 2 to 100"))
+}
+
+fn priority_file(item: &Item<'_>) -> Option<(At<PathBuf>, Result<Priority, String>)> {
+    let path = item.read("the path of a file that holds a priority", |text| match Path::new(text) {
+        path if path.is_absolute() => Ok(path.to_owned()),
+        _ => Err(format!("'{text}' is no absolute path; write one, for example /etc/vipd/priority")),
+    })?;
+    let read = read_priority(&path.value);
+    Some((path, read))
 }
 
 fn version(text: &str) -> Result<Version, String> {

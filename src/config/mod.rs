@@ -9,7 +9,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
-//! | `file`, `instance`, `addresses`, `unicast`, `track`, `authentication`, `announce`, `checks`, `probes`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
+//! | `file`, `instance`, `addresses`, `unicast`, `multicast`, `track`, `authentication`, `announce`, `groups`, `checks`, `probes`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
 
@@ -23,9 +23,12 @@ mod danger;
 mod documents;
 mod duration;
 mod file;
+mod groups;
 mod instance;
 #[cfg(test)]
 mod mistakes;
+mod multicast;
+mod priority_file;
 mod probes;
 mod problem;
 mod read;
@@ -46,6 +49,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 pub use danger::dangerous_changes;
 #[cfg(test)]
 pub(crate) use documents::known_keys;
+pub use priority_file::{PriorityFile, read_priority};
 pub use problem::{Problem, Problems, Severity};
 
 use crate::engine::settings;
@@ -62,6 +66,8 @@ pub struct Config {
     pub settings: settings::Settings,
     /// The checks that are probes, in the order written; `settings` knows them by name.
     pub checks: Vec<crate::check::Settings>,
+    /// The priorities that stand in files of their own.
+    pub priority_files: Vec<PriorityFile>,
     /// How urgent the agent's threads are; counts at its start.
     pub realtime: sys::realtime::Settings,
     /// What is allowed but probably not meant, in the order of the file.
@@ -143,14 +149,17 @@ fn exposed(file: &File, mode: u32, findings: &Findings) {
 /// What is true. Without an answer something is missing that was not noted: a fault of this folder.
 fn settle(file: File, warnings: Vec<Problem>) -> Option<Config> {
     let checks = file.checks.iter().map(checks::Check::settings).collect::<Option<_>>()?;
+    let priority_files = file.instances.iter().filter_map(instance::Instance::priority_file).collect();
     let instances = file.instances.into_iter().map(instance::Instance::settings).collect::<Option<_>>()?;
-    let startup_delay = file.startup_delay?.value;
+    let groups = file.groups.into_iter().map(groups::Group::settings).collect();
+    let (startup_delay, boot_delay) = (file.startup_delay?.value, file.boot_delay?.value);
     let realtime = file.realtime?.value;
     let announce_limits = file.announce_limits?.value;
     let probes = file.checks.into_iter().filter_map(|check| match check.source {
         Some(Source::Probe(settings)) => Some(*settings),
         Some(Source::Interface(_)) | None => None,
     });
-    let settings = settings::Settings { instances, checks, announce_limits, startup_delay };
-    Some(Config { settings, checks: probes.collect(), realtime, warnings })
+    let settings =
+        settings::Settings { instances, groups, checks, announce_limits, startup_delay, boot_delay };
+    Some(Config { settings, checks: probes.collect(), priority_files, realtime, warnings })
 }

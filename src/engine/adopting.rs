@@ -172,9 +172,10 @@ impl Instance {
             }
         };
         self.holding.inherit(&found);
+        let sign_of_life = estate.interval * self.settings.missed_adverts;
         for member in &mut self.members {
             let until = estate.leases.get(&member.family).copied().unwrap_or_default();
-            member.inherit(until, estate.interval);
+            member.inherit(until, sign_of_life);
         }
         self.skip_startup_delay();
         self.heritage.estate = Some(estate);
@@ -247,12 +248,10 @@ impl Instance {
 
     /// Gives up what cannot be adopted any more.
     pub(super) fn check_estate(&mut self, now: Instant, obstacle: Option<&Reason>, out: &mut Vec<Action>) {
-        if self.estate_deadline().is_none_or(|lapses| now < lapses)
-            && matches!(obstacle, None | Some(Reason::Starting | Reason::Opening))
-        {
+        let late = obstacle.is_none_or(|reason| reason.is_passing() && *reason != Reason::Stopping);
+        if self.estate_deadline().is_none_or(|lapses| now < lapses) && late {
             return;
         }
-        let late = matches!(obstacle, None | Some(Reason::Starting | Reason::Opening));
         self.renounce(now, if late { "its lease is about to end" } else { "something is in the way" }, out);
     }
 

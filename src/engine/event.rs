@@ -6,7 +6,7 @@ use core::net::IpAddr;
 
 use super::action::{Endpoint, Generation, InstanceId, Place, RouterId};
 use super::settings::Settings;
-use crate::net::{Family, IpNet, LinkIndex, Mac};
+use crate::net::{Family, IpNet, LinkIndex, Mac, Priority};
 use crate::proto::health::Verdict;
 use crate::time::{Duration, Instant};
 
@@ -71,6 +71,13 @@ pub enum Event<'a> {
     },
     /// A new configuration. It cannot fail: what can fail later fails as a state.
     Reload(Settings),
+    /// An instance's priority stands in a file, which has changed.
+    Priority {
+        /// The instance's name.
+        instance: &'a str,
+        /// What it is from now on, before tracks.
+        priority: Priority,
+    },
     /// The operator wants these instances elsewhere.
     StepDown(Target),
     /// The operator takes `StepDown` back.

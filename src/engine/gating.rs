@@ -10,6 +10,9 @@
 //!
 //! Orders are given when the wanted state changes, never for an advert: adverts move the lease's end by themselves
 //! as they leave. Addresses go in while the gate is being opened; they are announced when both is done.
+//!
+//! A master whose gate has not answered its first order after a whole lease keeps the others away by its adverts and
+//! serves nobody: it resigns, and stays out for a while.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -20,6 +23,7 @@ use super::event::{Gated, Gating};
 use super::instance::Instance;
 use super::member::Member;
 use super::notice::{Reason, State, What};
+use super::retreat::Retreat;
 use super::world::World;
 use crate::net::{Family, LinkIndex, Vrid};
 use crate::proto::vrrp::Input;
@@ -31,10 +35,16 @@ pub(super) struct Gates {
     generation: Generation,
     /// Which time as master it is, or was.
     term: u64,
+    /// Whether that began here, and not with an earlier agent.
+    begun: bool,
     /// One for each family that has addresses to gate.
     standing: BTreeMap<Family, Standing>,
     /// Whether the addresses to gate may have changed.
     stale: bool,
+    /// When they did not open.
+    retreat: Retreat,
+    /// Until when there is no point in being master, because they do not open.
+    stuck_until: Option<Instant>,
 }
 
 /// One gate.
@@ -46,6 +56,10 @@ struct Standing {
     places: Vec<Place>,
     /// `None` until the newest order is answered.
     answer: Option<Gating>,
+    /// The term as master that it was asked for.
+    term: u64,
+    /// Since when that term's first answer is awaited.
+    awaited: Option<Instant>,
 }
 
 /// What an order says, but for moments and addresses.
@@ -60,12 +74,21 @@ struct Wanted {
 
 impl Gates {
     pub(super) fn new() -> Self {
-        Self { generation: Generation(0), term: 0, standing: BTreeMap::new(), stale: true }
+        Self {
+            generation: Generation(0),
+            term: 0,
+            begun: false,
+            standing: BTreeMap::new(),
+            stale: true,
+            retreat: Retreat::default(),
+            stuck_until: None,
+        }
     }
 
     /// A new term as master begins: a lease may begin again.
     pub(super) fn begin_term(&mut self) {
         self.term += 1;
+        self.begun = true;
     }
 
     /// Which time as master it is, or was.
@@ -96,6 +119,25 @@ impl Gates {
         })
     }
 
+    /// When a master has waited for them in vain, if `extension` is how long others take it for alive.
+    fn stuck_at(&self, extension: Duration) -> Option<Instant> {
+        let awaited = self.standing.values().filter_map(|gate| gate.awaited);
+        awaited.map(|since| since + extension).min()
+    }
+
+    /// Gives up if they have been waited for in vain until now, and takes heart again after a while.
+    fn weigh(&mut self, now: Instant, waited_for: Option<Instant>) {
+        if waited_for.is_some_and(|at| at <= now) {
+            self.stuck_until = Some(self.retreat.begin(now));
+        }
+        self.stuck_until = self.stuck_until.filter(|until| now < *until);
+    }
+
+    /// Whether the role was given up because they did not open.
+    pub(super) fn are_stuck(&self) -> bool {
+        self.stuck_until.is_some()
+    }
+
     /// Whether there is no gate although there should be.
     pub(super) fn are_missing(&self) -> bool {
         self.standing.values().any(|gate| matches!(gate.answer, Some(Gating::Unavailable(_))))
@@ -108,9 +150,9 @@ impl Instance {
         self.settings.lease && !self.settings.priority.is_owner()
     }
 
-    /// How long the addresses answer after an advert.
+    /// How long the addresses answer after an advert: no backup with the same settings waits less.
     pub(super) fn lease_extension(&self) -> Duration {
-        self.settings.interval * LEASE_ADVERTS
+        self.settings.sign_of_life()
     }
 
     /// How long it may have been silent and still be master. An advert that is late by more might leave when the
@@ -120,8 +162,24 @@ impl Instance {
         if self.is_leased() { lease.saturating_sub((self.settings.interval / 4).max(GRAIN)) } else { lease }
     }
 
+    /// When a master whose gates do not open has to give up, or may try again.
+    pub(super) fn gates_deadline(&self) -> Option<Instant> {
+        self.gates_stuck_at().or(self.gates.stuck_until)
+    }
+
+    fn gates_stuck_at(&self) -> Option<Instant> {
+        let waits = self.state == State::Master;
+        self.gates.stuck_at(self.lease_extension()).filter(|_| waits)
+    }
+
+    /// Gives up as a master whose gates do not open.
+    pub(super) fn weigh_gates(&mut self, now: Instant) {
+        let stuck_at = self.gates_stuck_at();
+        self.gates.weigh(now, stuck_at);
+    }
+
     /// Orders what is not as it was ordered last.
-    pub(super) fn gate(&mut self, world: &World, out: &mut Vec<Action>) {
+    pub(super) fn gate(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
         let stale = core::mem::take(&mut self.gates.stale);
         for family in [Family::Ipv4, Family::Ipv6] {
             let wanted = self.wanted(family, self.future_source(family, world));
@@ -136,16 +194,16 @@ impl Instance {
             if known.map_or(places.is_empty(), |gate| asked && gate.places == places) {
                 continue;
             }
-            self.order_gate(family, wanted, places, out);
+            self.order_gate(now, family, wanted, places, out);
         }
     }
 
     /// The instance goes: its addresses are gated no longer.
-    pub(super) fn forget_gates(&mut self, out: &mut Vec<Action>) {
+    pub(super) fn forget_gates(&mut self, now: Instant, out: &mut Vec<Action>) {
         let families: Vec<Family> = self.gates.standing.keys().copied().collect();
         for family in families {
             let wanted = self.wanted(family, self.last_source(family));
-            self.order_gate(family, wanted, Vec::new(), out);
+            self.order_gate(now, family, wanted, Vec::new(), out);
         }
     }
 
@@ -197,7 +255,14 @@ impl Instance {
             .collect()
     }
 
-    fn order_gate(&mut self, family: Family, wanted: Wanted, places: Vec<Place>, out: &mut Vec<Action>) {
+    fn order_gate(
+        &mut self,
+        now: Instant,
+        family: Family,
+        wanted: Wanted,
+        places: Vec<Place>,
+        out: &mut Vec<Action>,
+    ) {
         let alive_until = self.carrier(family).map(|member| member.alive_until).unwrap_or_default();
         let gates = &mut self.gates;
         gates.generation.0 += 1;
@@ -205,10 +270,20 @@ impl Instance {
         if places.is_empty() {
             gates.standing.remove(&family);
         } else {
-            let asked = Some(wanted);
-            gates
-                .standing
-                .insert(family, Standing { generation, asked, places: places.clone(), answer: None });
+            let known = gates.standing.get(&family);
+            let awaited = match known.filter(|gate| gate.term == wanted.term) {
+                Some(gate) => gate.awaited,
+                None => Some(now).filter(|_| gates.begun),
+            };
+            let gate = Standing {
+                generation,
+                asked: Some(wanted),
+                places: places.clone(),
+                answer: None,
+                term: wanted.term,
+                awaited: awaited.filter(|_| wanted.passage == Passage::Open),
+            };
+            gates.standing.insert(family, gate);
         }
         // If nobody comes, the next term begins at the bound: not a tick too late.
         let until = self.handover.as_ref().map_or(alive_until, |h| alive_until.min(h.bound() + 2 * GRAIN));
@@ -228,6 +303,7 @@ impl Instance {
         // What could not be had is not lost again with each attempt.
         let had = gate.asked.is_some() && !matches!(gate.answer, Some(Gating::Unavailable(_)));
         gate.answer = Some(gated.state.clone());
+        gate.awaited = None;
         match &gated.state {
             Gating::Open | Gating::Unavailable(_) => self.confirm(now, out),
             Gating::Dark if self.is_heir() => {
@@ -252,9 +328,6 @@ impl Instance {
         }
     }
 }
-
-/// After so many intervals without an advert the addresses answer nobody: no backup waits less.
-const LEASE_ADVERTS: u32 = 3;
 
 /// Kernels count a lease in ticks of up to 10 ms, and end it up to a tick early.
 const GRAIN: Duration = Duration::from_millis(10);

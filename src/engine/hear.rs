@@ -67,7 +67,7 @@ impl<'a> Message<'a> {
     /// Whether it was sent to where an instance listens.
     pub(super) fn is_addressed_to(&self, instance: &Instance) -> bool {
         match &instance.settings.unicast {
-            None => self.destination == self.family().group(),
+            None => self.destination == instance.settings.group(self.family()),
             Some(_) => instance.speaks_as(self.family()) == Some(self.destination),
         }
     }
@@ -81,8 +81,12 @@ impl<'a> Message<'a> {
         if instance.speaks_as(self.family()) == Some(self.source) {
             return Err(Discard::OwnSource);
         }
-        if settings.unicast.as_ref().is_some_and(|unicast| !unicast.peers.contains(&self.source)) {
-            return Err(Discard::UnknownPeer);
+        if let Some(unicast) = &settings.unicast {
+            let peer = unicast.peers.iter().find(|peer| peer.address == self.source);
+            let peer = peer.ok_or(Discard::UnknownPeer)?;
+            if !peer.ttl.contains(&self.hop_limit) {
+                return Err(Discard::HopLimit);
+            }
         }
         let advert = self.decode()?;
         if advert.version != settings.version {

@@ -1,7 +1,6 @@
-//! One instance: its virtual routers moving together, and why they are where they are.
+//! One instance: its virtual routers, and why they are where they are.
 //!
-//! After every input [`Instance::settle`] brings the instance to rest: what stands in its way, which priority it has,
-//! whether its routers agree, what state that makes, and what the kernel is to hold for it.
+//! What they do together, with those of the other instances in its sync group, is decided in `group`.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -26,7 +25,7 @@ use super::status::{Duplicate, MasterStatus};
 use super::world::World;
 use crate::net::{Family, LinkIndex, Priority, Vrid};
 use crate::proto::vrrp::{Claim, Heard, Input, Output};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// One instance.
 #[derive(Debug)]
@@ -42,6 +41,8 @@ pub(super) struct Instance {
     /// Not before this, because of the startup delay; `None` once it has passed.
     pub(super) start_at: Option<Instant>,
     pub(super) stepped_down: bool,
+    /// Its sync group, if it is in one.
+    pub(super) membership: Option<Membership>,
     /// To be gone as soon as its addresses are.
     pub(super) retiring: bool,
     pub(super) handover: Option<Handover>,
@@ -65,6 +66,17 @@ pub(super) struct Instance {
     due: Option<Instant>,
 }
 
+/// An instance's place in a sync group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Membership {
+    /// Which group, by its number in the engine.
+    pub(super) group: usize,
+    /// Whether another member breaks ties for it.
+    pub(super) led: bool,
+    /// New in a group that runs already, and not ready yet: it does not hold the others up.
+    pub(super) joining: bool,
+}
+
 impl Instance {
     /// An instance in INIT.
     pub(super) fn new(id: InstanceId, now: Instant, start_at: Instant, settings: Settings) -> Self {
@@ -77,6 +89,7 @@ impl Instance {
             effective: settings.priority,
             start_at: Some(start_at),
             stepped_down: false,
+            membership: None,
             retiring: false,
             handover: None,
             times_master: 0,
@@ -143,8 +156,8 @@ impl Instance {
         let routers = self.members.iter().filter_map(Member::deadline).min();
         let handover = self.handover.as_ref().map(|h| h.deadline(self.members.len()));
         let announcing = self.announcing.deadline();
-        let estate = self.estate_deadline();
-        let due = [routers, handover, self.start_at, announcing, self.holding.deadline(), estate];
+        let (estate, gates) = (self.estate_deadline(), self.gates_deadline());
+        let due = [routers, handover, self.start_at, announcing, self.holding.deadline(), estate, gates];
         due.into_iter().flatten().min()
     }
 
@@ -169,7 +182,7 @@ impl Instance {
 
     /// The agent woke `now` after a pause: a master whose adverts have run out elsewhere, and a backup whose socket may
     /// have overflowed, listen again. Returns whether that concerned any router.
-    pub(super) fn wake(&mut self, now: Instant, late: core::time::Duration, out: &mut Vec<Action>) -> bool {
+    pub(super) fn wake(&mut self, now: Instant, late: Duration, out: &mut Vec<Action>) -> bool {
         let mut concerned = false;
         if self.state == State::Master && late > self.settings.interval / 2 {
             // Should the advert that is about to go out be too late, the gates say so.
@@ -214,11 +227,12 @@ impl Instance {
 
     /// Whether a master that hears its own priority leaves it to its first family to break the tie.
     ///
-    /// The addresses of two families need not be in the same order: each of two routers would win one family, lose the
-    /// other, and give up both. So whoever wins the first stands in the others for as long as the loser may need to
-    /// see that it has lost; a rival that moves its families apart is yielded to after that.
+    /// The addresses of two families, or on two networks, need not be in the same order: each of two routers would win
+    /// one, lose the other, and give up both. So whoever wins the first stands in the others for as long as the loser
+    /// may need to see that it has lost; a rival that moves them apart is yielded to after that.
     fn stands(&mut self, now: Instant, at: usize, heard: &Heard) -> bool {
-        let leads = at > 0 && self.members[0].router.is_master();
+        let led = self.membership.is_some_and(|membership| membership.led);
+        let leads = led || (at > 0 && self.members[0].router.is_master());
         let member = &mut self.members[at];
         let own = member.router.settings();
         if !leads || !member.router.is_master() || heard.priority != own.priority {
@@ -241,7 +255,7 @@ impl Instance {
         }
     }
 
-    fn feed(&mut self, now: Instant, at: usize, input: Input, out: &mut Vec<Action>) {
+    pub(super) fn feed(&mut self, now: Instant, at: usize, input: Input, out: &mut Vec<Action>) {
         let member = &mut self.members[at];
         let family = member.family;
         let said = member.handle(now, input, &self.settings, self.id, out);
@@ -300,31 +314,26 @@ impl Instance {
         }
     }
 
-    /// Brings the instance to rest.
-    pub(super) fn settle(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
+    /// Takes a look at the world: where it can speak, its priority with `weight` added, and whether it can be heard.
+    /// `runs` says whether those that move together did so far.
+    pub(super) fn prepare(
+        &mut self,
+        now: Instant,
+        world: &World,
+        (weight, runs): (i32, bool),
+        out: &mut Vec<Action>,
+    ) {
         if world.seen && self.start_at.is_some_and(|at| at <= now) {
             self.start_at = None;
         }
         self.locate(world);
-        self.weigh(now, world, out);
-        let runs = matches!(self.state, State::Master | State::Backup);
+        self.weigh(now, weight, out);
         for member in &mut self.members {
             member.weigh_silence(now);
             member.joining &= runs;
         }
+        self.weigh_gates(now);
         self.resign_for_the_dead(now, out);
-        let obstacle = self.obstacle(world);
-        if world.seen && self.is_heir() {
-            self.check_estate(now, obstacle.as_ref(), out);
-        }
-        match &obstacle {
-            Some(_) => self.stop(now, out),
-            None => self.run(now, out),
-        }
-        self.end_handover(now, out);
-        self.judge(now, obstacle, out);
-        self.keep(now, world, out);
-        self.plan();
     }
 
     /// Finds out where each router speaks and as whom.
@@ -344,8 +353,7 @@ impl Instance {
     }
 
     /// Works out the priority and hands it to the routers.
-    fn weigh(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
-        let weight = world.verdicts.weight(&self.settings.tracks);
+    fn weigh(&mut self, now: Instant, weight: i32, out: &mut Vec<Action>) {
         let weighted = self.settings.priority.weighted(weight);
         let effective = if self.stepped_down { Priority::LAST } else { weighted };
         let from = core::mem::replace(&mut self.effective, effective);
@@ -363,7 +371,7 @@ impl Instance {
     }
 
     /// Something is in the way: a master resigns, if it still can, and everything is deaf and silent.
-    fn stop(&mut self, now: Instant, out: &mut Vec<Action>) {
+    pub(super) fn stop(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.handover = None;
         self.listening = Reason::Listening;
         for at in 0..self.members.len() {
@@ -383,46 +391,43 @@ impl Instance {
         }
     }
 
-    /// Nothing is in the way: the routers run, and agree.
-    fn run(&mut self, now: Instant, out: &mut Vec<Action>) {
+    /// The routers that move together now: those that are new and cannot speak yet do not.
+    pub(super) fn active(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| !member.joining)
+    }
+
+    /// Nothing is in the way: the routers run. Those that move together with them are `master` already, or not.
+    pub(super) fn start(&mut self, now: Instant, master: bool, out: &mut Vec<Action>) {
         self.adopt(now, out);
         for at in 0..self.members.len() {
-            self.join(now, at, out);
+            self.join(now, at, master, out);
             if !self.members[at].is_started() && !self.members[at].joining {
                 self.feed(now, at, Input::Start, out);
             }
         }
-        let active = self.members.iter().filter(|m| !m.joining);
-        let (masters, others): (Vec<_>, Vec<_>) = active.partition(|m| m.router.is_master());
-        if !masters.is_empty() && !others.is_empty() {
-            self.pass(now, Input::Yield, out);
-        }
-        if self.handover.as_ref().is_some_and(|h| h.otherwise == Otherwise::Release) {
-            // With a short interval our own timer ends before the hand-over does; we are leaving all the same.
-            return;
-        }
-        let active = self.members.iter().filter(|m| !m.joining);
-        let claims: Option<Vec<Claim>> = active.map(|m| m.router.ready()).collect();
-        if let Some(claim) = claims.and_then(|claims| claims.first().copied()) {
-            self.reason = self.grounds(now, claim);
-            self.promote(now, out);
-        }
     }
 
     /// A router that is new in an instance moves with it as soon as it can speak; in a master's it becomes master.
-    fn join(&mut self, now: Instant, at: usize, out: &mut Vec<Action>) {
+    fn join(&mut self, now: Instant, at: usize, master: bool, out: &mut Vec<Action>) {
         let member = &mut self.members[at];
         if !member.joining || member.voice.is_none() {
             return;
         }
         member.joining = false;
-        if self.state == State::Master {
+        if master {
             self.feed(now, at, Input::Start, out);
             self.feed(now, at, Input::Promote, out);
         }
     }
 
-    fn promote(&mut self, now: Instant, out: &mut Vec<Action>) {
+    /// On what grounds all its routers are ready to be promoted, if they are.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        let claims: Option<Vec<Claim>> = self.active().map(|member| member.router.ready()).collect();
+        claims.and_then(|claims| claims.first().copied())
+    }
+
+    /// All that move together are ready: becomes master.
+    pub(super) fn promote(&mut self, now: Instant, out: &mut Vec<Action>) {
         if self.handover.take().is_some_and(|handover| handover.was_answered()) {
             // The addresses were never given up, so nothing else would announce them.
             self.announcing.start(now, &self.settings.announce);
@@ -436,21 +441,45 @@ impl Instance {
         }
     }
 
-    /// The operator, or the end of the agent, wants it elsewhere.
-    pub(super) fn hand_over(&mut self, now: Instant, otherwise: Otherwise, out: &mut Vec<Action>) {
+    /// The operator, or the end of the agent, wants it elsewhere. Nobody who might follow waits longer than
+    /// `longest_skew`.
+    pub(super) fn hand_over(
+        &mut self,
+        now: Instant,
+        longest_skew: Duration,
+        otherwise: Otherwise,
+        out: &mut Vec<Action>,
+    ) {
         match &mut self.handover {
             Some(handover) => handover.turn(now, otherwise),
             None if self.state == State::Master => {
-                self.handover = Some(Handover::new(now, self.settings.longest_skew(), otherwise));
+                self.handover = Some(Handover::new(now, longest_skew, otherwise));
                 self.pass(now, Input::Resign, out);
             }
             None => {}
         }
     }
 
-    fn end_handover(&mut self, now: Instant, out: &mut Vec<Action>) {
+    /// It goes for good, and no longer with others.
+    pub(super) fn retire(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.retiring = true;
+        self.membership = None;
+        self.hand_over(now, self.settings.longest_skew(), Otherwise::Release, out);
+    }
+
+    /// Whether it hands over to be gone.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.handover.as_ref().is_some_and(|handover| handover.otherwise == Otherwise::Release)
+    }
+
+    /// How its hand-over ends, if it does now.
+    pub(super) fn ending(&self, now: Instant) -> Option<Ending> {
+        self.handover.as_ref()?.ending(now, &self.addresses, self.members.len())
+    }
+
+    /// Ends its hand-over.
+    pub(super) fn end_handover(&mut self, now: Instant, ending: Ending, out: &mut Vec<Action>) {
         let Some(handover) = &self.handover else { return };
-        let Some(ending) = handover.ending(now, &self.addresses, self.members.len()) else { return };
         let otherwise = handover.otherwise;
         if let Some((to, after)) = handover.successor() {
             self.tell(now, What::HandedOver { to, after }, out);

@@ -58,7 +58,7 @@ impl Instance {
     /// Orders what is not as it should be.
     pub(super) fn keep(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
         let holds = self.state == State::Master || self.handover.is_some();
-        self.gate(world, out);
+        self.gate(now, world, out);
         if self.is_heir() {
             return;
         }

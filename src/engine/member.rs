@@ -8,6 +8,7 @@ use core::net::IpAddr;
 use super::action::{Action, Datagram, Endpoint, InstanceId};
 use super::links::is_link_local;
 use super::notice::{Discard, State};
+use super::retreat::Retreat;
 use super::settings::{Address, Instance as Settings, Preempt};
 use super::status::{Counters, MasterStatus, RouterStatus};
 use crate::net::{Family, LinkIndex, Priority};
@@ -40,8 +41,8 @@ pub(super) struct Member {
     refusals: usize,
     /// How sending goes.
     pub(super) sending: Sending,
-    /// Until when it was last out of the race as a mute, and for how long.
-    last_mute: Option<(Instant, Duration)>,
+    /// When it was out of the race as a mute.
+    retreat: Retreat,
     /// New in an instance that was running already, and cannot speak yet: it does not hold the others up.
     pub(super) joining: bool,
     pub(super) counters: Counters,
@@ -93,7 +94,7 @@ impl Member {
             alive_before: Instant::BOOT,
             refusals: 0,
             sending: Sending::Fine,
-            last_mute: None,
+            retreat: Retreat::default(),
             joining: false,
             counters: Counters::default(),
             mismatched: false,
@@ -103,9 +104,9 @@ impl Member {
     }
 
     /// An earlier agent spoke in its place, and is believed alive until then.
-    pub(super) fn inherit(&mut self, alive_until: Instant, interval: Duration) {
+    pub(super) fn inherit(&mut self, alive_until: Instant, sign_of_life: Duration) {
         self.alive_until = alive_until;
-        self.sent = Some(alive_until - interval * 3);
+        self.sent = Some(alive_until - sign_of_life);
     }
 
     /// Brings the machine's settings up to date. Returns whether they changed.
@@ -137,7 +138,7 @@ impl Member {
                     self.sent_before = self.sent.replace(now);
                     self.refusals = 0;
                     if priority != Priority::RESIGN {
-                        let until = now + settings.interval * 3;
+                        let until = now + settings.sign_of_life();
                         self.alive_before = core::mem::replace(&mut self.alive_until, until);
                     }
                     if input == Input::Promote {
@@ -210,17 +211,6 @@ impl Member {
         news
     }
 
-    /// Stays out of the race from now on; each time twice as long, for it takes the role away from others only to drop
-    /// it again. Returns until when.
-    fn give_up(&mut self, now: Instant) -> Instant {
-        let pause = match self.last_mute {
-            Some((until, pause)) if now.since(until) < LONGEST_MUTE => (pause * 2).min(LONGEST_MUTE),
-            Some(_) | None => MUTE,
-        };
-        self.last_mute = Some((now + pause, pause));
-        now + pause
-    }
-
     /// A new advert is about to go out: whether the one before it got through after a time of refusals.
     pub(super) fn recovers(&mut self) -> bool {
         match &mut self.sending {
@@ -238,7 +228,7 @@ impl Member {
 
     /// Gives up as a mute, and takes heart again when its time as one is over.
     pub(super) fn weigh_silence(&mut self, now: Instant) {
-        let gives_up = self.gives_up_at().is_some_and(|at| at <= now).then(|| self.give_up(now));
+        let gives_up = self.gives_up_at().is_some_and(|at| at <= now).then(|| self.retreat.begin(now));
         if let Sending::Failing { mute_until, .. } = &mut self.sending {
             *mute_until = gives_up.or(*mute_until).filter(|until| now < *until);
         }
@@ -246,11 +236,12 @@ impl Member {
 
     /// When a master whose adverts are refused is no use any more. Shortly before the lease ends: a family that still
     /// can speak resigns then, which a lease that is over would leave undone. Not earlier, for in the family that
-    /// cannot the others wait for three intervals whatever we do.
+    /// cannot the others wait for as long whatever we do.
     fn gives_up_at(&self) -> Option<Instant> {
         let fails = matches!(self.sending, Sending::Failing { again: true, mute_until: None, .. });
         let fails = fails && self.router.is_master();
-        self.sent.filter(|_| fails).map(|sent| sent + self.router.settings().interval * 11 / 4)
+        let vrrp::Settings { interval, missed_adverts, .. } = *self.router.settings();
+        self.sent.filter(|_| fails).map(|sent| sent + interval * missed_adverts - interval / 4)
     }
 
     /// Why it had better not be master: others cannot hear it.
@@ -295,10 +286,11 @@ impl Member {
         self.overheard = Some(heard).filter(|heard| heard.priority != Priority::RESIGN);
     }
 
-    /// Whom a deaf router knows to be master: who spoke within the last three intervals and some more.
+    /// Whom a deaf router knows to be master: who spoke within the last intervals that it may miss, and some more.
     fn overheard(&self, now: Instant) -> Option<MasterStatus> {
         let heard = self.overheard.filter(|_| !self.is_started())?;
-        let fresh = now.since(heard.at) < self.router.settings().interval.max(heard.interval) * 4;
+        let own = self.router.settings();
+        let fresh = now.since(heard.at) < own.interval.max(heard.interval) * (own.missed_adverts + 1);
         fresh.then_some(MasterStatus { address: heard.source, priority: heard.priority, heard: heard.at })
     }
 
@@ -325,6 +317,7 @@ fn machine_settings(settings: &Settings, priority: Priority, source: IpAddr) -> 
         version: settings.version,
         priority,
         interval: settings.interval,
+        missed_adverts: settings.missed_adverts,
         preempt: match settings.preempt {
             Preempt::Never => None,
             Preempt::After(delay) => Some(delay),
@@ -342,8 +335,3 @@ pub(super) fn listed(settings: &Settings, family: Family, mtu: u32) -> Vec<IpAdd
     addresses.truncate(most_addresses(family, settings.version, mtu));
     addresses
 }
-
-/// How long a router that cannot send stays out of the race for the first time.
-const MUTE: Duration = Duration::from_secs(10);
-/// The longest such time; so long without another one, and the next is the first again.
-const LONGEST_MUTE: Duration = Duration::from_secs(600);

@@ -12,8 +12,10 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `event` `action` `notice` `status` `settings` | the nouns, all public |
-//! | `instance` `reasons` | virtual routers moving together: priority and state; obstacles and reasons |
+//! | `group` | instances, and an instance's virtual routers, moving together |
+//! | `instance` `reasons` | virtual routers of one name: priority and state; obstacles and reasons |
 //! | `member` | one virtual router: the machine, its voice, its counters |
+//! | `retreat` | how long who took the role in vain stays out of the race |
 //! | `hear` | from a datagram to an advert that counts |
 //! | `handover` | resigning without a gap |
 //! | `keep` `sites` `holding` `announcing` | what the kernel is to hold, where, and when to say so |
@@ -29,6 +31,7 @@ mod adopting;
 mod announcing;
 pub mod event;
 mod gating;
+mod group;
 mod handover;
 mod hear;
 mod holding;
@@ -41,6 +44,7 @@ pub mod notice;
 mod reasons;
 mod reload;
 mod report;
+mod retreat;
 pub mod settings;
 mod sites;
 mod sockets;
@@ -51,10 +55,11 @@ mod world;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
-use self::action::{Action, Gate, Generation, InstanceId, KernelWork, Passage, Place, RouterId};
-use self::event::{Change, Claim, Event, Gated, Held, Picture, Received, Refusal, Target};
-use self::handover::Otherwise;
+use self::action::{Action, Endpoint, Gate, Generation, InstanceId, KernelWork, Passage, Place, RouterId};
+use self::event::{Change, Claim, Event, Gated, Held, Picture, Received, Refusal};
+use self::group::Group;
 use self::hear::Message;
 use self::holding::Holding;
 use self::inheritance::{Identity, Inheritance, Inherited};
@@ -62,7 +67,7 @@ use self::instance::Instance;
 use self::notice::{Discard, Notice, What};
 use self::settings::Settings;
 use self::world::World;
-use crate::net::{Family, Vrid};
+use crate::net::{Family, Priority, Vrid};
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
@@ -71,9 +76,11 @@ use crate::time::{Duration, Instant};
 pub struct Engine {
     world: World,
     instances: Vec<Instance>,
+    groups: Vec<Group>,
     next_id: u32,
     started: Instant,
     startup_delay: Duration,
+    boot_delay: Duration,
     /// Addresses with our mark that no instance knows: left by an earlier agent.
     strays: Holding,
     /// In which families those are kept from answering.
@@ -102,9 +109,11 @@ impl Engine {
         let mut engine = Self {
             world: World::default(),
             instances: Vec::new(),
+            groups: settings.groups.into_iter().map(|group| Group::new(now, group)).collect(),
             next_id: last_id.0 + 1,
             started: now,
             startup_delay: settings.startup_delay,
+            boot_delay: settings.boot_delay,
             strays: Holding::new(STRAYS),
             strays_gated: BTreeSet::new(),
             strays_generation: Generation(0),
@@ -123,11 +132,12 @@ impl Engine {
             engine.add(now, instance, found.map(|at| (left.remove(at), inheritance.handed_on)));
         }
         engine.unclaimed = left;
+        group::enrol(&engine.groups, &mut engine.instances);
         engine
     }
 
     fn add(&mut self, now: Instant, settings: settings::Instance, left: Option<(Inherited, bool)>) {
-        let start_at = self.started + self.startup_delay;
+        let start_at = (self.started + self.startup_delay).max(Instant::BOOT + self.boot_delay);
         let id = left.as_ref().map_or(InstanceId(self.next_id), |(inherited, _)| inherited.id);
         self.next_id = self.next_id.max(id.0 + 1);
         let mut instance = Instance::new(id, now, start_at, settings);
@@ -166,6 +176,7 @@ impl Engine {
             Event::Verdict { check, verdict, why } => self.verdict(now, check, verdict, why, out),
             Event::Value { check, value } => self.value(now, check, value, out),
             Event::Reload(settings) => self.reload(now, settings, out),
+            Event::Priority { instance, priority } => self.prioritise(now, instance, priority, out),
             Event::StepDown(target) => self.step_down(now, &target, true, out),
             Event::Resume(target) => self.step_down(now, &target, false, out),
             Event::Shutdown => self.ending = true,
@@ -214,10 +225,10 @@ impl Engine {
             self.resign_unclaimed(now, out);
             self.need_sockets(now, out);
         }
-        for instance in &mut self.instances {
-            if instance.deadline().is_some_and(|at| at <= until) {
-                instance.pass(now, input, out);
-                instance.settle(now, &self.world, out);
+        for at in 0..self.instances.len() {
+            if self.instances[at].deadline().is_some_and(|at| at <= until) {
+                self.instances[at].pass(now, input, out);
+                self.settle_at(now, at, out);
             }
         }
     }
@@ -271,7 +282,7 @@ impl Engine {
         match verdict {
             Ok(accepted) => {
                 instance.hear(now, family, &accepted, out);
-                instance.settle(now, &self.world, out);
+                self.settle_at(now, at, out);
             }
             Err(reason) => instance.discard(now, family, reason, message.source, out),
         }
@@ -291,7 +302,7 @@ impl Engine {
             && let Ok(accepted) = message.check(instance)
         {
             instance.hear(now, family, &accepted, out);
-            instance.settle(now, &self.world, out);
+            self.settle_at(now, at, out);
         }
     }
 
@@ -314,10 +325,11 @@ impl Engine {
         if self.world.links.is_own_mac(claim.mac) {
             return;
         }
-        for instance in &mut self.instances {
+        for at in 0..self.instances.len() {
+            let instance = &mut self.instances[at];
             if instance.sites.have(claim.link, claim.address) {
                 instance.claimed(now, claim.address, claim.mac, out);
-                instance.settle(now, &self.world, out);
+                self.settle_at(now, at, out);
             }
         }
     }
@@ -394,9 +406,10 @@ impl Engine {
         self.world.links.apply(change);
         if let Some(place) = place {
             let found = self.world.links.ours_at(place).copied();
-            for instance in self.instances.iter_mut().filter(|i| i.holding.knows(place)) {
-                if instance.observe(now, place, found.as_ref(), out) {
-                    instance.settle(now, &self.world, out);
+            for at in 0..self.instances.len() {
+                let instance = &mut self.instances[at];
+                if instance.holding.knows(place) && instance.observe(now, place, found.as_ref(), out) {
+                    self.settle_at(now, at, out);
                 }
             }
             self.strays.observe(now, place, found.as_ref());
@@ -434,17 +447,17 @@ impl Engine {
     fn held(&mut self, now: Instant, held: &Held, out: &mut Vec<Action>) {
         if held.instance == STRAYS {
             self.strays.settle(now, held);
-        } else if let Some(instance) = self.instances.iter_mut().find(|i| i.id == held.instance) {
-            instance.held(now, held, out);
-            instance.settle(now, &self.world, out);
+        } else if let Some(at) = self.instances.iter().position(|i| i.id == held.instance) {
+            self.instances[at].held(now, held, out);
+            self.settle_at(now, at, out);
         }
     }
 
     fn gated(&mut self, now: Instant, gated: &Gated, out: &mut Vec<Action>) {
         let id = gated.router.instance;
-        if let Some(instance) = self.instances.iter_mut().find(|i| i.id == id) {
-            instance.gated(now, gated, out);
-            instance.settle(now, &self.world, out);
+        if let Some(at) = self.instances.iter().position(|i| i.id == id) {
+            self.instances[at].gated(now, gated, out);
+            self.settle_at(now, at, out);
         }
     }
 
@@ -456,25 +469,17 @@ impl Engine {
         refusal: &Refusal,
         out: &mut Vec<Action>,
     ) {
-        if let Some(instance) = self.instances.iter_mut().find(|i| i.id == id) {
-            instance.send_failed(now, family, &refusal.why, out);
-            instance.settle(now, &self.world, out);
+        if let Some(at) = self.instances.iter().position(|i| i.id == id) {
+            self.instances[at].send_failed(now, family, &refusal.why, out);
+            self.settle_at(now, at, out);
         }
     }
 
-    fn step_down(&mut self, now: Instant, target: &Target, down: bool, out: &mut Vec<Action>) {
-        for instance in &mut self.instances {
-            let meant = match target {
-                Target::All => true,
-                Target::Named(name) => instance.settings.name == *name,
-            };
-            if meant && instance.stepped_down != down && !instance.retiring {
-                instance.stepped_down = down;
-                if down {
-                    instance.hand_over(now, Otherwise::Stay, out);
-                }
-                instance.settle(now, &self.world, out);
-            }
+    fn prioritise(&mut self, now: Instant, name: &str, priority: Priority, out: &mut Vec<Action>) {
+        let meant = |instance: &Instance| instance.settings.name == name && !instance.retiring;
+        if let Some(at) = self.instances.iter().position(meant) {
+            self.instances[at].settings.priority = priority;
+            self.settle_at(now, at, out);
         }
     }
 
@@ -488,25 +493,21 @@ impl Engine {
         }
         self.stopping = true;
         for instance in &mut self.instances {
-            instance.retiring = true;
-            instance.hand_over(now, Otherwise::Release, out);
+            instance.retire(now, out);
         }
         self.settle(now, out);
     }
 
-    /// Brings everything to rest.
-    fn settle(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.resign_unclaimed(now, out);
-        self.need_sockets(now, out);
-        for instance in &mut self.instances {
-            instance.settle(now, &self.world, out);
-        }
-    }
-
     fn need_sockets(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let mut needed: BTreeSet<_> =
-            self.instances.iter().flat_map(|instance| instance.endpoints(&self.world)).collect();
-        needed.extend(self.unclaimed_endpoints());
+        let mut needed: BTreeMap<Endpoint, BTreeSet<IpAddr>> = BTreeMap::new();
+        for instance in &self.instances {
+            for endpoint in instance.endpoints(&self.world) {
+                needed.entry(endpoint).or_default().insert(instance.settings.group(endpoint.family));
+            }
+        }
+        for endpoint in self.unclaimed_endpoints() {
+            needed.entry(endpoint).or_default().insert(endpoint.family.group());
+        }
         self.world.sockets.need(now, &needed, out);
     }
 
@@ -537,7 +538,7 @@ impl Engine {
         self.instances.retain_mut(|i| {
             let gone = i.retiring && i.handover.is_none() && i.holding.is_empty();
             if gone {
-                i.forget_gates(out);
+                i.forget_gates(now, out);
             }
             !gone
         });

@@ -1,5 +1,6 @@
 //! What the operator's side is told: transitions with their reason, surprises, and what was done about them.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::net::IpAddr;
@@ -29,6 +30,17 @@ pub enum What {
         /// The state it is in.
         to: State,
         /// Why.
+        reason: Reason,
+    },
+    /// A sync group changed its state, and every member did.
+    GroupTransition {
+        /// Its name.
+        group: String,
+        /// The state it left.
+        from: State,
+        /// The state it is in.
+        to: State,
+        /// Why, as the member says that the reason is about.
         reason: Reason,
     },
     /// An instance is in FAULT still, but for another reason.
@@ -286,6 +298,25 @@ pub enum Reason {
         /// What the kernel said, or that it is still being opened.
         why: String,
     },
+    /// As a master it served nobody, for nftables did not answer; it stays out for a while.
+    GateStuck {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// Another member of its sync group cannot be master.
+    MemberFault {
+        /// Which.
+        member: String,
+        /// Why that one cannot.
+        why: Box<Reason>,
+    },
+    /// Another member of its sync group is not ready, or hears another master.
+    Member {
+        /// Which.
+        member: String,
+        /// Why that one is where it is.
+        why: Box<Reason>,
+    },
     /// A check tracked with `fault` is down.
     CheckDown {
         /// Its name.
@@ -310,6 +341,16 @@ pub enum Reason {
     },
     /// The agent is ending.
     Stopping,
+}
+
+impl Reason {
+    /// Whether it is no fault: it passes by itself.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Member { why, .. } => why.is_passing(),
+            reason => matches!(reason, Self::Starting | Self::Opening | Self::Stopping),
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -347,6 +388,11 @@ impl fmt::Display for Reason {
                 write!(f, "{source}, the source of its adverts, is on no interface of this host")
             }
             Self::Excluded { why } | Self::NoSocket { why } => f.write_str(why),
+            Self::GateStuck { after } => {
+                write!(f, "as master it answered nobody: nftables took longer than {}", Millis(*after))
+            }
+            Self::MemberFault { member, why } => write!(f, "member {member} is in fault: {why}"),
+            Self::Member { member, why } => write!(f, "member {member}: {why}"),
             Self::CheckDown { check } => write!(f, "check {check} is down"),
             Self::CheckUp { check } => write!(f, "check {check} is up"),
             Self::CheckValue { check, value } => write!(f, "the value of check {check} is {value}"),

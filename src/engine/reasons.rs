@@ -1,5 +1,6 @@
 //! Which state an instance is in, and why: what is in its way, and what operators are told of it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -30,7 +31,13 @@ impl Instance {
         if !link.up {
             return Some(Reason::InterfaceDown { interface: interface() });
         }
-        for member in self.members.iter().filter(|m| !m.joining) {
+        if self.gates.are_stuck() {
+            return Some(Reason::GateStuck { after: self.lease_extension() });
+        }
+        // A family that is new in a running instance may come later; an instance that is new in a running group is
+        // judged as a whole.
+        let joins = self.membership.is_some_and(|membership| membership.joining);
+        for member in self.members.iter().filter(|m| joins || !m.joining) {
             if let Some(why) = member.is_mute() {
                 return Some(Reason::NoSocket { why: alloc::format!("adverts cannot be sent: {why}") });
             }
@@ -72,11 +79,20 @@ impl Instance {
         }
     }
 
-    /// Names the state that all this makes, and why.
-    pub(super) fn judge(&mut self, now: Instant, obstacle: Option<Reason>, out: &mut Vec<Action>) {
+    /// Names the state that all this makes, and why. If there is nothing to say of its own, a `fellow` of its sync group
+    /// may have something.
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        obstacle: Option<Reason>,
+        fellow: Option<&(String, Reason)>,
+        out: &mut Vec<Action>,
+    ) {
         let to = match &obstacle {
-            _ if self.members.iter().all(|m| m.joining || m.router.is_master()) => State::Master,
-            Some(Reason::Starting | Reason::Opening | Reason::Stopping) => State::Init,
+            _ if self.active().next().is_some() && self.active().all(|m| m.router.is_master()) => {
+                State::Master
+            }
+            Some(reason) if reason.is_passing() => State::Init,
             Some(_) => State::Fault,
             None => State::Backup,
         };
@@ -88,7 +104,15 @@ impl Instance {
                     self.tell(now, What::StillFault { reason: self.reason.clone() }, out);
                 }
             }
-            None if to == State::Backup => self.reason = self.why_backup(),
+            None if to == State::Backup => {
+                let own = self.why_backup();
+                self.reason = match fellow {
+                    Some((member, why)) if own == Reason::Listening && *member != self.settings.name => {
+                        Reason::Member { member: member.clone(), why: Box::new(why.clone()) }
+                    }
+                    Some(_) | None => own,
+                };
+            }
             None => {}
         }
         if to == self.state {
@@ -103,7 +127,8 @@ impl Instance {
         self.tell(now, What::Transition { from, to, reason: self.reason.clone() }, out);
     }
 
-    fn why_backup(&self) -> Reason {
+    /// Why it is no master, if nothing is in the way.
+    pub(super) fn why_backup(&self) -> Reason {
         if self.handover.is_some() {
             return Reason::HandingOver;
         }

@@ -10,7 +10,7 @@ use core::net::IpAddr;
 
 use super::Engine;
 use super::action::{Action, InstanceId};
-use super::handover::Otherwise;
+use super::group::{self, Group};
 use super::inheritance::Identity;
 use super::instance::Instance;
 use super::member::Member;
@@ -30,6 +30,7 @@ impl Engine {
         self.world.verdicts.configure(now, &settings.checks, false);
         self.world.limits = settings.announce_limits;
         self.startup_delay = settings.startup_delay;
+        self.boot_delay = settings.boot_delay;
         let mut old = core::mem::take(&mut self.instances);
         let (mut started, mut changed) = (0, 0);
         for new in settings.instances {
@@ -52,16 +53,29 @@ impl Engine {
         for mut instance in old {
             if !instance.retiring {
                 stopped += 1;
-                instance.retiring = true;
-                instance.hand_over(now, Otherwise::Release, out);
+                instance.retire(now, out);
             }
             self.instances.push(instance);
         }
+        self.regroup(now, settings.groups);
         let what = What::Reloaded { started, stopped, changed };
         out.push(Action::Tell(Notice { at: now, about: None, what }));
         self.world.moved = self.moved();
         self.look_again(now, out);
         self.settle(now, out);
+    }
+
+    /// Groups that stay keep their state.
+    fn regroup(&mut self, now: Instant, groups: Vec<settings::Group>) {
+        let mut old = core::mem::take(&mut self.groups);
+        self.groups = groups
+            .into_iter()
+            .map(|new| match old.iter().position(|group| group.settings.name == new.name) {
+                Some(at) => Group { settings: new, ..old.swap_remove(at) },
+                None => Group::new(now, new),
+            })
+            .collect();
+        group::enrol(&self.groups, &mut self.instances);
     }
 
     /// The addresses that one instance may still hold and another one is configured with.

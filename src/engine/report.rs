@@ -4,10 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Engine;
+use super::group::Group;
 use super::instance::Instance;
 use super::member::Sending;
 use super::notice::State;
-use super::status::{AddressStatus, InstanceStatus, LeaseStatus, Status, TrackStatus};
+use super::settings::Track;
+use super::status::{AddressStatus, GroupStatus, InstanceStatus, LeaseStatus, Status, TrackStatus};
 use super::world::World;
 use crate::proto::health::Verdict;
 use crate::time::{Duration, Instant};
@@ -17,10 +19,30 @@ impl Engine {
     pub fn status(&self, now: Instant) -> Status {
         Status {
             at: now,
-            instances: self.instances.iter().map(|instance| instance.status(now, &self.world)).collect(),
+            instances: self.instances.iter().map(|instance| self.instance_status(now, instance)).collect(),
+            groups: self.groups.iter().map(|group| group.status(&self.world)).collect(),
             checks: self.world.verdicts.status(),
             discarded: self.discarded.clone(),
             warnings: self.instances.iter().flat_map(|instance| warnings(now, instance)).collect(),
+        }
+    }
+
+    fn instance_status(&self, now: Instant, instance: &Instance) -> InstanceStatus {
+        let group = instance.membership.and_then(|membership| self.groups.get(membership.group));
+        let group = group.map(|group| group.settings.name.clone());
+        InstanceStatus { group, ..instance.status(now, &self.world) }
+    }
+}
+
+impl Group {
+    fn status(&self, world: &World) -> GroupStatus {
+        GroupStatus {
+            name: self.settings.name.clone(),
+            state: self.state,
+            since: self.since,
+            reason: self.reason.clone(),
+            members: self.settings.members.clone(),
+            tracks: track_status(&self.settings.tracks, world),
         }
     }
 }
@@ -33,6 +55,7 @@ impl Instance {
             state: self.state,
             since: self.since,
             reason: self.reason.clone(),
+            group: None,
             interface: self.settings.interface.clone(),
             vrid: self.settings.vrid,
             version: self.settings.version,
@@ -47,7 +70,7 @@ impl Instance {
             times_master: self.times_master,
             routers: self.members.iter().map(|member| member.status(now, faulty)).collect(),
             addresses: self.address_status(world),
-            tracks: self.track_status(world),
+            tracks: track_status(&self.settings.tracks, world),
             duplicate: self.duplicate.clone(),
         }
     }
@@ -85,26 +108,24 @@ impl Instance {
         let matters = self.holds && interface != self.settings.interface && missing;
         matters.then(|| alloc::format!("interface {interface} does not exist"))
     }
+}
 
-    fn track_status(&self, world: &World) -> Vec<TrackStatus> {
-        let tracks = self.settings.tracks.iter();
-        tracks
-            .map(|track| {
-                let verdicts = &world.verdicts;
-                let (verdict, since) = verdicts.last(&track.check);
-                let adds = verdicts.adds(track);
-                TrackStatus {
-                    check: track.check.clone(),
-                    effect: track.effect,
-                    up: verdict.map(|verdict| verdict == Verdict::Up),
-                    since,
-                    value: verdicts.value(&track.check),
-                    adds,
-                    effective: adds != 0 || verdicts.faults(track).is_some(),
-                }
-            })
-            .collect()
-    }
+fn track_status(tracks: &[Track], world: &World) -> Vec<TrackStatus> {
+    let verdicts = &world.verdicts;
+    let status = |track: &Track| {
+        let (verdict, since) = verdicts.last(&track.check);
+        let adds = verdicts.adds(track);
+        TrackStatus {
+            check: track.check.clone(),
+            effect: track.effect,
+            up: verdict.map(|verdict| verdict == Verdict::Up),
+            since,
+            value: verdicts.value(&track.check),
+            adds,
+            effective: adds != 0 || verdicts.faults(track).is_some(),
+        }
+    };
+    tracks.iter().map(status).collect()
 }
 
 /// How long a warning about an advert that was discarded stands, at least.

@@ -6,6 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::ops::RangeInclusive;
 
 use super::action::Form;
 use crate::net::{Family, IpNet, Priority, Vrid};
@@ -18,12 +19,27 @@ use crate::wire::vrrp::{Authentication, ChecksumForm, Version};
 pub struct Settings {
     /// The instances, in the order written; names and identities are unique.
     pub instances: Vec<Instance>,
+    /// The instances that move together; names are unique, among the instances' as well.
+    pub groups: Vec<Group>,
     /// The checks that instances may track; names are unique.
     pub checks: Vec<Check>,
     /// How fast announcements may go out, interfaces first that are named; without one, as fast as they do.
     pub announce_limits: Vec<AnnounceLimit>,
     /// How long after the start every instance stays in INIT, deaf and silent.
     pub startup_delay: Duration,
+    /// The same, counted from the machine's boot; the later of both counts.
+    pub boot_delay: Duration,
+}
+
+/// A sync group: instances of which all are master, or none is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The operator's label.
+    pub name: String,
+    /// The names of its instances; each is in one group at most.
+    pub members: Vec<String>,
+    /// The checks that bear on every member.
+    pub tracks: Vec<Track>,
 }
 
 /// One instance: a virtual router per address family, moving together.
@@ -41,8 +57,13 @@ pub struct Instance {
     pub priority: Priority,
     /// The time between adverts: whole seconds in version 2, 10 ms steps up to 40.95 s in version 3.
     pub interval: Duration,
+    /// After so many intervals without an advert a master is taken for dead: by backups, and by its own kernel, where its
+    /// lease ends. At least 2.
+    pub missed_adverts: u32,
     /// The virtual addresses, in advert order; at least one is advertised.
     pub addresses: Vec<Address>,
+    /// How it speaks by multicast.
+    pub multicast: Multicast,
     /// Unicast instead of multicast.
     pub unicast: Option<Unicast>,
     /// Whether, and how patiently, a lower master is replaced.
@@ -71,6 +92,11 @@ impl Instance {
         address.interface.as_deref().unwrap_or(&self.interface)
     }
 
+    /// How long after an advert others that hear no more take its sender for alive, but for their `Skew_Time`.
+    pub fn sign_of_life(&self) -> Duration {
+        self.interval * self.missed_adverts
+    }
+
     /// What no backup's `Skew_Time` reaches: an interval (RFC 9568, 6.1), in version 2 a second (RFC 3768, 6.1).
     pub fn longest_skew(&self) -> Duration {
         match self.version {
@@ -81,14 +107,23 @@ impl Instance {
 
     /// The source address that the operator chose for a family.
     pub fn source(&self, family: Family) -> Option<IpAddr> {
-        self.unicast.as_ref()?.sources.iter().copied().find(|a| Family::of(*a) == family)
+        let sources = self.unicast.as_ref().map_or(&self.multicast.sources, |unicast| &unicast.sources);
+        sources.iter().copied().find(|a| Family::of(*a) == family)
+    }
+
+    /// The multicast group of one family: the standard's, or another that all nodes agree upon.
+    pub fn group(&self, family: Family) -> IpAddr {
+        let chosen = self.multicast.groups.iter().copied().find(|a| Family::of(*a) == family);
+        chosen.unwrap_or(family.group())
     }
 
     /// The multicast group, or the peers of one family.
     pub fn destinations(&self, family: Family) -> Vec<IpAddr> {
         match &self.unicast {
-            None => alloc::vec![family.group()],
-            Some(unicast) => unicast.peers.iter().copied().filter(|a| Family::of(*a) == family).collect(),
+            None => alloc::vec![self.group(family)],
+            Some(unicast) => {
+                unicast.peers.iter().map(|peer| peer.address).filter(|a| Family::of(*a) == family).collect()
+            }
         }
     }
 }
@@ -131,7 +166,25 @@ pub struct Unicast {
     /// Where adverts come from, at most one a family; without one the interface's own address is taken.
     pub sources: Vec<IpAddr>,
     /// Where adverts go; adverts from anybody else are discarded.
-    pub peers: Vec<IpAddr>,
+    pub peers: Vec<Peer>,
+}
+
+/// A unicast peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// The TTLs or hop limits that its adverts may arrive with.
+    pub ttl: RangeInclusive<u8>,
+}
+
+/// What of multicast is not as the standards have it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Multicast {
+    /// Where adverts come from, at most one a family; without one the interface's own address is taken.
+    pub sources: Vec<IpAddr>,
+    /// Where they go, at most one a family.
+    pub groups: Vec<IpAddr>,
 }
 
 /// What a backup does about a master of lower priority (RFC 9568, 6.1, `Preempt_Mode`).

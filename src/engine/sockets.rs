@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::action::{Action, Endpoint, Generation, KernelWork, Listen};
 use super::event::Opened;
@@ -18,6 +19,7 @@ pub(super) struct Sockets {
 #[derive(Debug)]
 struct Slot {
     generation: Generation,
+    groups: BTreeSet<IpAddr>,
     state: State,
 }
 
@@ -50,13 +52,25 @@ pub(super) enum Standing<'a> {
 
 impl Sockets {
     /// Orders what is needed and not there, and closes what is not needed.
-    pub(super) fn need(&mut self, now: Instant, needed: &BTreeSet<Endpoint>, out: &mut Vec<Action>) {
-        let spare: Vec<Endpoint> = self.slots.keys().filter(|e| !needed.contains(e)).copied().collect();
+    ///
+    /// A socket that is to be in other groups goes on until there is one that is.
+    pub(super) fn need(
+        &mut self,
+        now: Instant,
+        needed: &BTreeMap<Endpoint, BTreeSet<IpAddr>>,
+        out: &mut Vec<Action>,
+    ) {
+        let spare: Vec<Endpoint> = self.slots.keys().filter(|e| !needed.contains_key(e)).copied().collect();
         for endpoint in spare {
             self.slots.remove(&endpoint);
-            self.order(endpoint, false, out);
+            self.order(endpoint, None, out);
         }
-        for endpoint in needed {
+        for (endpoint, groups) in needed {
+            if let Some(slot) = self.slots.get_mut(endpoint).filter(|slot| slot.groups != *groups) {
+                slot.groups.clone_from(groups);
+                let generation = self.order(*endpoint, Some(groups), out);
+                self.slots.entry(*endpoint).and_modify(|slot| slot.generation = generation);
+            }
             let next = match self.slots.get(endpoint).map(|slot| &slot.state) {
                 None => State::Opening,
                 Some(State::Refused { why, retry_at, pause }) if *retry_at <= now => {
@@ -66,17 +80,22 @@ impl Sockets {
                     continue;
                 }
             };
-            let generation = self.order(*endpoint, true, out);
-            self.slots.insert(*endpoint, Slot { generation, state: next });
+            let generation = self.order(*endpoint, Some(groups), out);
+            self.slots.insert(*endpoint, Slot { generation, groups: groups.clone(), state: next });
         }
     }
 
-    fn order(&mut self, endpoint: Endpoint, open: bool, out: &mut Vec<Action>) -> Generation {
+    fn order(
+        &mut self,
+        endpoint: Endpoint,
+        groups: Option<&BTreeSet<IpAddr>>,
+        out: &mut Vec<Action>,
+    ) -> Generation {
         self.generation.0 += 1;
         out.push(Action::Kernel(KernelWork::Listen(Listen {
             endpoint,
             generation: self.generation,
-            groups: open.then(|| alloc::vec![endpoint.family.group()]),
+            groups: groups.map(|groups| groups.iter().copied().collect()),
         })));
         self.generation
     }

@@ -20,12 +20,31 @@ pub struct Status {
     pub at: Instant,
     /// Every instance, in the configuration's order.
     pub instances: Vec<InstanceStatus>,
+    /// Every sync group, in the configuration's order.
+    pub groups: Vec<GroupStatus>,
     /// Every check, by name.
     pub checks: Vec<CheckStatus>,
     /// Datagrams discarded before they could be attributed to an instance.
     pub discarded: BTreeMap<Discard, u64>,
     /// What someone should look at, as sentences.
     pub warnings: Vec<String>,
+}
+
+/// One sync group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// The operator's label.
+    pub name: String,
+    /// Where its members stand.
+    pub state: State,
+    /// Since when.
+    pub since: Instant,
+    /// Why, as the member says that it is about.
+    pub reason: Reason,
+    /// The names of its instances.
+    pub members: Vec<String>,
+    /// The checks that bear on every member.
+    pub tracks: Vec<TrackStatus>,
 }
 
 /// One instance.
@@ -39,6 +58,8 @@ pub struct InstanceStatus {
     pub since: Instant,
     /// Why.
     pub reason: Reason,
+    /// The sync group that it is in.
+    pub group: Option<String>,
     /// The interface's name.
     pub interface: String,
     /// The virtual router identifier.

@@ -6,6 +6,7 @@ mod discards;
 mod driver;
 mod elsewhere;
 mod gating;
+mod groups;
 mod handing_over;
 mod keeping;
 mod noise;

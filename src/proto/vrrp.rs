@@ -40,6 +40,8 @@ pub struct Settings {
     pub priority: Priority,
     /// Our own `Advertisement_Interval`.
     pub interval: Duration,
+    /// How many intervals without an advert are in `Master_Down_Interval`: the RFCs' 3, or what the operator chose.
+    pub missed_adverts: u32,
     /// How long a lower master has to be seen before it is replaced; `None` lets it stay.
     pub preempt: Option<Duration>,
     /// The source address of our adverts, which decides between equal priorities.
@@ -181,6 +183,14 @@ impl Router {
         matches!(self.state, State::Master { .. })
     }
 
+    /// Whether it was master before it slept, and asks who is there now.
+    pub fn is_woken(&self) -> bool {
+        match self.state {
+            State::Backup { wait, .. } => matches!(wait, Wait::Woken(_) | Wait::Over(Claim::Woken)),
+            State::Init | State::Master { .. } => false,
+        }
+    }
+
     /// On what grounds it is ready to be promoted, if it is.
     pub fn ready(&self) -> Option<Claim> {
         match self.state {
@@ -204,9 +214,9 @@ impl Router {
         unit * (256 - u32::from(self.settings.priority.get())) / 256
     }
 
-    /// `Master_Down_Interval`: three adverts and `Skew_Time` (RFC 9568, 6.1).
+    /// `Master_Down_Interval`: three adverts, if nothing else is configured, and `Skew_Time` (RFC 9568, 6.1).
     pub fn master_down(&self) -> Duration {
-        self.master_interval * 3 + self.skew()
+        self.master_interval * self.settings.missed_adverts + self.skew()
     }
 
     /// When something is due, if nothing else happens first.

@@ -7,8 +7,8 @@ use vipd::time::Duration;
 use crate::kernel::UPLINK;
 use crate::node::{Process, Request};
 use crate::plan::{Fault, Tweak};
-use crate::topology::PROBE;
-use crate::world::{Happening, Mail, World};
+use crate::topology::{self, PROBE};
+use crate::world::{Happening, LONGEST_LATENCY, LONGEST_MAIL, Mail, World};
 
 impl World {
     /// Inflicts a fault.
@@ -56,6 +56,7 @@ impl World {
                 self.nodes[*node].kernel.mute = *mute;
                 self.watch.upset(self.now, *node);
             }
+            Fault::Jam(node, jammed) => self.jam(*node, *jammed),
             Fault::Cut(from, to, cut) => self.cut(*from, *to, *cut),
             Fault::Part(sides) => self.part(sides),
             Fault::Family(family, cut) => {
@@ -92,8 +93,11 @@ impl World {
         machine.serial += 1;
         drop(machine.kernel.take_reports());
         let left = machine.inherit(clock, self.bug);
-        let settings = self.bug.map_or(machine.settings.clone(), |bug| bug.settings(&machine.settings));
-        machine.process = Some(Process::new(machine.serial, clock, settings, left, seed));
+        let (groups, bug) = (topology::groups(&machine.settings), self.bug);
+        let settings = bug.map_or(machine.settings.clone(), |bug| bug.settings(&machine.settings));
+        let mut process = Process::new(machine.serial, clock, settings, left, seed);
+        process.groups = groups;
+        machine.process = Some(process);
         let verdicts: Vec<(String, Verdict)> =
             machine.health.iter().filter(|(name, _)| *name == PROBE).map(|(n, v)| (n.clone(), *v)).collect();
         let delay = self.nodes[node].settings.startup_delay;
@@ -166,6 +170,20 @@ impl World {
         self.rouse(node);
     }
 
+    fn jam(&mut self, node: usize, jammed: bool) {
+        let now = self.now;
+        let machine = &mut self.nodes[node];
+        if std::mem::replace(&mut machine.jammed, jammed) == jammed {
+            return;
+        }
+        if let Some(process) = machine.process.as_mut().filter(|_| !jammed) {
+            process.gate.step_at = process.gate.step_at.map(|at| at.max(now));
+        }
+        // What waited is done at once, and may be answered in the moment in which it is given up.
+        self.watch.upset_until(node, if jammed { now } else { now + LONGEST_MAIL + LONGEST_LATENCY });
+        self.plan_steps(node);
+    }
+
     fn probe(&mut self, node: usize, verdict: Verdict) {
         self.nodes[node].health.insert(PROBE.to_owned(), verdict);
         self.request(node, Duration::from_millis(1), Request::Verdict(PROBE.to_owned(), verdict));
@@ -196,13 +214,17 @@ impl World {
 
     fn command(&mut self, node: usize, at: usize, down: bool) {
         let instance = &self.nodes[node].settings.instances[at];
-        let (name, vrid) = (instance.name.clone(), instance.vrid.get());
+        let name = instance.name.clone();
+        let mates = self.nodes[node].together(instance.vrid.get());
+        let vrids: Vec<u8> = mates.into_iter().map(|mate| mate.vrid.get()).collect();
         let request = if down { Request::StepDown } else { Request::Resume };
         if let Some(process) = &mut self.nodes[node].process {
-            if down {
-                process.stepped_down.insert(vrid);
-            } else {
-                process.stepped_down.remove(&vrid);
+            for vrid in vrids {
+                if down {
+                    process.stepped_down.insert(vrid);
+                } else {
+                    process.stepped_down.remove(&vrid);
+                }
             }
         }
         self.request(node, Duration::from_millis(1), request(Target::Named(name)));

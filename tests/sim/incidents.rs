@@ -87,7 +87,7 @@ impl Draw<'_> {
     fn incident(&mut self) {
         let node = self.random.index(self.nodes.len());
         let instance = self.instance();
-        match self.random.below(20) {
+        match self.random.below(21) {
             0 => self.both(Fault::Crash(node), Fault::Start(node)),
             1 => self.comes_back(node, instance),
             2 | 3 => self.both(Fault::Stop(node), Fault::Start(node)),
@@ -120,6 +120,7 @@ impl Draw<'_> {
                 self.at(at, Fault::Refuse(node, count));
             }
             14 => self.both(Fault::Mute(node, true), Fault::Mute(node, false)),
+            19 => self.both(Fault::Jam(node, true), Fault::Jam(node, false)),
             15 | 16 => self.partition(),
             17 => {
                 self.perhaps_for_good(Fault::StepDown(node, instance), Fault::Resume(node, instance));
@@ -162,8 +163,13 @@ impl Draw<'_> {
         let settings = &self.nodes[node].settings.instances[instance];
         let (version, interval) = (settings.version, settings.interval);
         let family = settings.addresses[0].family();
-        match self.random.below(9) {
+        match self.random.below(10) {
             0 => self.at(begins, Fault::Reload(node, Tweak::Nothing)),
+            9 => {
+                let instances = self.nodes[0].settings.instances.len();
+                let members = if self.random.chance(500) { (0..instances).collect() } else { Vec::new() };
+                self.everywhere(begins, ends, &Tweak::Group(members));
+            }
             1 | 2 => {
                 let priority = self.random.pick(&[20, 60, 100, 160, 220]);
                 self.at(begins, Fault::Reload(node, Tweak::Priority(instance, priority)));
@@ -214,6 +220,7 @@ impl Draw<'_> {
                 Fault::Carrier(node, LAN, true),
                 Fault::Admin(node, LAN, true),
                 Fault::Mute(node, false),
+                Fault::Jam(node, false),
                 Fault::Refuse(node, 0),
             ];
             for fault in mends {

@@ -17,6 +17,7 @@ use crate::kernel::Kernel;
 use crate::network::Shared;
 use crate::planted::Bug;
 use crate::random::Random;
+use crate::topology;
 use crate::workers::{Gatekeeper, Route};
 
 /// A machine.
@@ -35,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) frozen: bool,
     /// While it is frozen, its workers get none either.
     pub(crate) workers_frozen: bool,
+    /// Its gate gets nothing done.
+    pub(crate) jammed: bool,
     /// How many processes it has had.
     pub(crate) serial: u32,
     /// Its state file.
@@ -53,6 +56,7 @@ impl Node {
             process: None,
             frozen: false,
             workers_frozen: false,
+            jammed: false,
             serial: 0,
             state: None,
         }
@@ -71,6 +75,13 @@ impl Node {
     /// The instance with a virtual router identifier.
     pub(crate) fn instance(&self, vrid: u8) -> Option<&Instance> {
         self.settings.instances.iter().find(|i| i.vrid.get() == vrid)
+    }
+
+    /// The instances that move with the one with a virtual router identifier, and that one.
+    pub(crate) fn together(&self, vrid: u8) -> Vec<&Instance> {
+        let at = self.settings.instances.iter().position(|i| i.vrid.get() == vrid);
+        let mates = at.map(|at| topology::mates(&self.settings, at)).unwrap_or_default();
+        mates.into_iter().map(|at| &self.settings.instances[at]).collect()
     }
 
     /// The instance that an address is configured for.
@@ -191,6 +202,8 @@ pub(crate) struct Process {
     pub(crate) stepped_down: BTreeSet<u8>,
     /// By virtual router identifier.
     pub(crate) standing: BTreeMap<u8, Standing>,
+    /// What moves together by the configuration that it has.
+    pub(crate) groups: Vec<Vec<u8>>,
     /// Something was told that the state file may not say yet.
     pub(crate) has_news: bool,
     /// Turns in a row without time passing, for nothing but the deadline.
@@ -205,6 +218,7 @@ impl Process {
         (inheritance, terms): (Inheritance, BTreeMap<RouterId, u64>),
         seed: u64,
     ) -> Self {
+        let groups = topology::groups(&settings);
         let stepped_down = inheritance.instances.iter().filter(|inherited| inherited.stepped_down);
         let stepped_down = stepped_down.map(|inherited| inherited.identity.vrid.get()).collect();
         Self {
@@ -224,6 +238,7 @@ impl Process {
             stopping: None,
             stepped_down,
             standing: BTreeMap::new(),
+            groups,
             has_news: false,
             idle_turns: 0,
         }

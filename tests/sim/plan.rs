@@ -67,6 +67,8 @@ pub(crate) enum Fault {
     Refuse(usize, u32),
     /// Adverts are refused, or no more.
     Mute(usize, bool),
+    /// The gate gets nothing done, because somebody else holds nftables' lock, or again.
+    Jam(usize, bool),
     /// One direction of the network is cut or mended; the last place is the client's.
     Cut(usize, usize, bool),
     /// The network falls into two sides; the last place is the client's.
@@ -108,16 +110,30 @@ pub(crate) enum Tweak {
     Effect(usize, Option<Effect>),
     /// Its label.
     Rename(usize, String),
+    /// These make a group, and no others do.
+    Group(Vec<usize>),
 }
 
 impl Tweak {
     /// Applies it to a configuration.
     pub(crate) fn apply(&self, settings: &mut Settings) {
+        let mates = match self {
+            Self::Priority(at, _) | Self::Preempt(at, _) => topology::mates(settings, *at),
+            _ => Vec::new(),
+        };
         let instances = &mut settings.instances;
         match self {
             Self::Nothing => {}
-            Self::Priority(at, priority) => instances[*at].priority = Priority::new(*priority),
-            Self::Preempt(at, preempt) => instances[*at].preempt = *preempt,
+            Self::Priority(_, priority) => {
+                for at in mates {
+                    instances[at].priority = Priority::new(*priority);
+                }
+            }
+            Self::Preempt(_, preempt) => {
+                for at in mates {
+                    instances[at].preempt = *preempt;
+                }
+            }
             Self::Add(at, net) => {
                 if !instances.iter().flat_map(|i| &i.addresses).any(|a| a.address() == net.address()) {
                     instances[*at].addresses.push((*net).into());
@@ -144,7 +160,21 @@ impl Tweak {
                 tracks.retain(|track| track.check != PROBE);
                 tracks.extend(effect.map(|effect| topology::track(PROBE, effect)));
             }
-            Self::Rename(at, name) => instances[*at].name.clone_from(name),
+            Self::Rename(at, name) => {
+                let old = std::mem::replace(&mut instances[*at].name, name.clone());
+                let members = settings.groups.iter_mut().flat_map(|group| &mut group.members);
+                members.filter(|member| **member == old).for_each(|member| member.clone_from(name));
+            }
+            Self::Group(members) if members.is_empty() => settings.groups.clear(),
+            Self::Group(members) => {
+                // What moves together bids together.
+                let first = (instances[members[0]].priority, instances[members[0]].preempt);
+                for at in members {
+                    (instances[*at].priority, instances[*at].preempt) = first;
+                }
+                let members = members.iter().map(|at| instances[*at].name.clone()).collect();
+                settings.groups = vec![topology::group(members)];
+            }
         }
     }
 }
@@ -179,9 +209,10 @@ impl Plan {
         let ranks = ranks(&mut random, nodes);
         let instances = usize::try_from(random.between(1, 3)).unwrap_or(1);
         let specs: Vec<Spec> = (0..instances).map(|number| Spec::draw(&mut random, number)).collect();
+        let grouped = instances > 1 && random.chance(400);
         let mut nodes: Vec<NodePlan> = (0..nodes)
             .map(|node| NodePlan {
-                settings: node_settings(&mut random, node, &specs, &ranks),
+                settings: node_settings(&mut random, node, &specs, &ranks, grouped),
                 own: topology::own(node, ranks[node]),
                 uptime: random.duration(Duration::from_secs(1), Duration::from_secs(1_000_000)),
             })
@@ -193,8 +224,9 @@ impl Plan {
         patience::draw(seed, &mut nodes, &mut faults, length);
         let quiet_at = Instant::BOOT + length;
         // Master_Down_Interval, a retry after a refusal, a preempt delay: all of it, twice.
-        let muted = faults.iter().any(|(_, fault)| matches!(fault, Fault::Mute(_, true)));
-        // What a refused advert costs; then a refresh of announcements, or a retry.
+        let muted =
+            faults.iter().any(|(_, fault)| matches!(fault, Fault::Mute(_, true) | Fault::Jam(_, true)));
+        // What a refused advert, or a gate that does not open, costs; then a refresh of announcements, or a retry.
         let extra = if muted { Duration::from_secs(22) } else { Duration::from_secs(4) };
         let end = quiet_at + slowest * 9 + extra;
         Self { seed, nodes, quality, faults, end }
@@ -319,9 +351,22 @@ impl Spec {
     }
 }
 
-fn node_settings(random: &mut Random, node: usize, specs: &[Spec], ranks: &[usize]) -> Settings {
-    let instances = specs.iter().map(|spec| spec.instance(random, node, ranks)).collect();
+fn node_settings(
+    random: &mut Random,
+    node: usize,
+    specs: &[Spec],
+    ranks: &[usize],
+    grouped: bool,
+) -> Settings {
+    let mut instances: Vec<Instance> = specs.iter().map(|spec| spec.instance(random, node, ranks)).collect();
+    if grouped {
+        // What moves together bids together.
+        let first = (instances[0].priority, specs[0].preempt);
+        instances.iter_mut().for_each(|instance| (instance.priority, instance.preempt) = first);
+    }
+    let names = instances.iter().map(|instance| instance.name.clone()).collect();
     let mut settings = topology::settings(instances);
+    settings.groups = if grouped { vec![topology::group(names)] } else { Vec::new() };
     if random.chance(100) {
         settings.startup_delay = random.duration(Duration::ZERO, Duration::from_secs(1));
     }

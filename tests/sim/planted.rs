@@ -74,6 +74,10 @@ pub(crate) enum Bug {
     Hasty,
     /// A verdict that has to stand for a while never counts.
     Dawdling,
+    /// Sync groups are not heard of.
+    Ungrouped,
+    /// A gate is taken for open as soon as that was ordered.
+    BelievesGates,
 }
 
 const ALL: &[(Bug, &[&str])] = &[
@@ -104,6 +108,8 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::AdoptsAnothers, &[ADOPTED]),
     (Bug::Hasty, &["a delayed verdict has stood for its time"]),
     (Bug::Dawdling, &["what has stood for its time counts"]),
+    (Bug::Ungrouped, &[AGREE]),
+    (Bug::BelievesGates, &[DARK]),
     (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
 
@@ -120,6 +126,7 @@ const BEST: &str = "the best router holds in the end";
 const TRUTH: &str = "status tells the truth";
 const TOGETHER: &str = "families move together";
 const ADOPTED: &str = "what is adopted was answered for";
+const AGREE: &str = "members of a group agree";
 const RESIGNS: &str = "priority 0 is sent only when leaving";
 
 /// What a bug may know of the node it sits in.
@@ -148,6 +155,10 @@ impl Bug {
         self == Self::AdoptsAnothers
     }
 
+    pub(crate) fn believes_gates(self) -> bool {
+        self == Self::BelievesGates
+    }
+
     pub(crate) fn restarts(self) -> bool {
         self == Self::ReloadRestarts
     }
@@ -155,6 +166,9 @@ impl Bug {
     /// The settings that reach the engine.
     pub(crate) fn settings(self, settings: &Settings) -> Settings {
         let mut settings = settings.clone();
+        if self == Self::Ungrouped {
+            settings.groups.clear();
+        }
         let factor = match self {
             Self::Hasty => 0,
             Self::Dawdling => 1000,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use vipd::engine::notice::State;
 use vipd::engine::settings::{Effect, Instance, Preempt};
-use vipd::net::{Family, IpNet, Priority};
+use vipd::net::{Family, Priority};
 use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
 use vipd::wire::vrrp::{Authentication, Version};
@@ -291,8 +291,10 @@ fn a_family_that_is_cut_off_alone_moves_nothing() {
     assert_eq!(world.masters(), [0]);
     assert_eq!(world.outage_after(1000), Duration::ZERO);
     // The cut is a true one: who has no other family hears nothing more.
-    let only =
-        |priority| Instance { addresses: vec![net(vip(Family::Ipv6, 0, 0), true).into()], ..instance(priority) };
+    let only = |priority| Instance {
+        addresses: vec![net(vip(Family::Ipv6, 0, 0), true).into()],
+        ..instance(priority)
+    };
     let story = between(only(150), only(100)).then(5000, Fault::Family(Family::Ipv6, true));
     let world = World::new(story.plan, None, Trace::kept()).run();
     assert_timer(world.silence_before_take(5000, 1), master_down(ms(100)));
@@ -412,6 +414,16 @@ fn a_node_that_cannot_send_and_then_loses_its_link_does_not_spin() {
     let story = pair().then(3000, Fault::Mute(0, true)).then(4000, Fault::Carrier(0, LAN, false));
     let story = story.then(30_000, Fault::Carrier(0, LAN, true)).then(30_000, Fault::Mute(0, false));
     assert!(story.until(40_000).told().holds(0));
+}
+
+#[test]
+fn a_master_whose_gate_does_not_open_leaves_the_addresses_to_its_peer() {
+    let story = pair().then(0, Fault::Crash(0)).then(5000, Fault::Jam(0, true)).then(5000, Fault::Start(0));
+    let world = story.then(12_000, Fault::Jam(0, false)).told();
+    assert_eq!(world.masters(), [1, 0, 1, 0]);
+    let outage = world.outage_after(1000);
+    assert!(outage < ms(300) + skew(ms(100)) + ANNOUNCED, "{outage:?}");
+    assert!(world.take_after(5000, 0) < ms(1000) && world.holds(0));
 }
 
 // Checks and reloads.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vipd::engine::settings::{
-    Announce, Check, CheckSource, Effect, Instance, Preempt, Settings, Track, Unicast,
+    Announce, Check, CheckSource, Effect, Group, Instance, Multicast, Peer, Preempt, Settings, Track, Unicast,
 };
 use vipd::net::{Family, IpNet, Mac, Priority, Vrid};
 use vipd::time::Duration;
@@ -69,9 +69,11 @@ pub(crate) fn instance(number: usize) -> Instance {
         interface: LAN.to_owned(),
         vrid,
         version: Version::V3,
+        missed_adverts: 3,
         priority: Priority::DEFAULT,
         interval: Duration::from_millis(100),
         addresses: vec![net(vip(Family::Ipv4, number, 0), true).into()],
+        multicast: Multicast::default(),
         unicast: None,
         preempt: Preempt::After(Duration::ZERO),
         tracks: Vec::new(),
@@ -87,8 +89,12 @@ pub(crate) fn unicast(node: usize, ranks: &[usize]) -> Unicast {
     let others = (0..ranks.len()).filter(|other| *other != node);
     Unicast {
         sources: vec![ipv4(node), ipv6(ranks[node])],
-        peers: others.flat_map(|other| [ipv4(other), ipv6(ranks[other])]).collect(),
+        peers: others.flat_map(|other| [ipv4(other), ipv6(ranks[other])]).map(peer).collect(),
     }
+}
+
+fn peer(address: IpAddr) -> Peer {
+    Peer { address, ttl: 0..=255 }
 }
 
 /// A node's settings: both checks are known, whoever tracks them.
@@ -96,13 +102,39 @@ pub(crate) fn settings(instances: Vec<Instance>) -> Settings {
     let check = |name: &str, source| Check::new(name.to_owned(), source);
     Settings {
         instances,
+        groups: Vec::new(),
         checks: vec![
             check(PROBE, CheckSource::Probe),
             check(UPLINK_CHECK, CheckSource::Interface(UPLINK.to_owned())),
         ],
         announce_limits: Vec::new(),
         startup_delay: Duration::ZERO,
+        boot_delay: Duration::ZERO,
     }
+}
+
+/// Instances that move together.
+pub(crate) fn group(members: Vec<String>) -> Group {
+    Group { name: "together".to_owned(), members, tracks: Vec::new() }
+}
+
+/// The instances that move with the one at `at`, and that one.
+pub(crate) fn mates(settings: &Settings, at: usize) -> Vec<usize> {
+    let name = &settings.instances[at].name;
+    let Some(group) = settings.groups.iter().find(|group| group.members.contains(name)) else {
+        return vec![at];
+    };
+    let instances = settings.instances.iter().enumerate();
+    instances.filter(|(_, i)| group.members.contains(&i.name)).map(|(at, _)| at).collect()
+}
+
+/// The virtual router identifiers of each group.
+pub(crate) fn groups(settings: &Settings) -> Vec<Vec<u8>> {
+    let members = |group: &Group| {
+        let instances = settings.instances.iter().filter(|i| group.members.contains(&i.name));
+        instances.map(|i| i.vrid.get()).collect()
+    };
+    settings.groups.iter().map(members).collect()
 }
 
 /// A track.

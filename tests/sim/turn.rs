@@ -6,8 +6,8 @@
 
 use std::net::IpAddr;
 
-use vipd::engine::action::{Action, Datagram, KernelWork};
-use vipd::engine::event::{Event, Packet, Received, Refusal};
+use vipd::engine::action::{Action, Datagram, KernelWork, Passage};
+use vipd::engine::event::{Event, Gated, Gating, Packet, Received, Refusal};
 use vipd::engine::notice::What;
 use vipd::net::Family;
 use vipd::time::{Duration, Instant};
@@ -17,7 +17,8 @@ use crate::network::Frame;
 use crate::node::{Answer, Request, Waiting};
 use crate::oracles;
 use crate::planted::{Bug, Context};
-use crate::world::World;
+use crate::topology;
+use crate::world::{Mail, World};
 
 impl World {
     /// One turn of a node's agent.
@@ -135,6 +136,9 @@ impl World {
     }
 
     fn reload(&mut self, node: usize, settings: vipd::engine::settings::Settings) {
+        if let Some(process) = &mut self.nodes[node].process {
+            process.groups = topology::groups(&settings);
+        }
         let settings = match self.bug {
             Some(bug) => bug.settings(&settings),
             None => settings,
@@ -272,9 +276,16 @@ impl World {
         let now = self.now;
         let Some(process) = &mut self.nodes[node].process else { return };
         match work {
-            KernelWork::Gate(gate) => process.gate.post(now, gate),
+            KernelWork::Gate(gate) => {
+                process.gate.post(now, gate.clone());
+                if self.bug.is_some_and(Bug::believes_gates) && gate.passage == Passage::Open {
+                    let (router, generation) = (gate.router, gate.generation);
+                    let answer = Gated { router, generation, state: Gating::Open };
+                    self.mail(node, Mail::Answer(Answer::Gated(answer)));
+                }
+            }
             KernelWork::Hold(_) | KernelWork::Announce(_) | KernelWork::Pace(_) => {
-                process.route.post(now, work)
+                process.route.post(now, work);
             }
             KernelWork::Listen(ref listen) => {
                 if listen.groups.is_some() {

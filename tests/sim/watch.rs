@@ -56,6 +56,8 @@ pub(crate) struct Watch {
     pub(crate) upset: Vec<Instant>,
     /// What the interface beside the LAN was.
     pub(crate) uplinks: Vec<Uplink>,
+    /// Until when each node is out of the race because its gate did not open.
+    pub(crate) stuck: Vec<Instant>,
     /// When each direction of the network last lost something; the last place is the client's.
     pub(crate) lossy: Vec<Vec<Instant>>,
     /// When the last report or answer of each node can be read.
@@ -129,6 +131,7 @@ impl Watch {
         Self {
             upset: none.clone(),
             uplinks: (0..nodes).map(|_| Uplink::new()).collect(),
+            stuck: none.clone(),
             lossy: vec![vec![Instant::BOOT; nodes + 1]; nodes + 1],
             last_mail: none.clone(),
             last_request: none.clone(),
@@ -219,6 +222,11 @@ impl Watch {
         self.upset_until(node, now + MUTE);
     }
 
+    /// A node gave up because its gate did not open: for a while it sees no point in being master.
+    pub(crate) fn stuck(&mut self, now: Instant, node: usize) {
+        self.stuck[node] = now + MUTE;
+    }
+
     /// An advert reached a socket.
     pub(crate) fn arrived(&mut self, now: Instant, node: usize, frame: &Frame) {
         let Frame::Vrrp { source, destination, bytes } = frame else { return };
@@ -261,7 +269,8 @@ impl Watch {
             | Event::Change(_)
             | Event::Opened(_)
             | Event::Verdict { .. }
-            | Event::Value { .. } => {
+            | Event::Value { .. }
+            | Event::Priority { .. } => {
                 self.cause[node] = now;
                 self.upset(now, node);
             }
@@ -377,5 +386,5 @@ pub(crate) fn said(at: Instant, source: IpAddr, advert: &Advert) -> Said {
 
 /// Reasons for a defence that follow each other in less than three intervals of a second are one quarrel.
 const QUARREL: Duration = Duration::from_millis(3100);
-/// How long a router that cannot send stays out of the race for the second time; no run has room for a third.
+/// How long a router that cannot send, or whose gate does not open, stays out of the race for the second time; no run has room for a third.
 const MUTE: Duration = Duration::from_secs(21);

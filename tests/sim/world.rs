@@ -272,7 +272,7 @@ impl World {
         self.watch.dirty = true;
         let machine = &mut self.nodes[node];
         let Some(process) = &mut machine.process else { return };
-        if process.gate.step_at != Some(now) || (machine.frozen && machine.workers_frozen) {
+        if process.gate.step_at != Some(now) || machine.jammed || (machine.frozen && machine.workers_frozen) {
             return;
         }
         for gated in process.gate.step(now, &mut machine.kernel) {

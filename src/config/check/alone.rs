@@ -1,5 +1,7 @@
 //! One instance by itself: whether its keys agree with each other, above all with its version of VRRP.
 
+use std::net::IpAddr;
+
 use crate::config::duration;
 use crate::config::instance::Instance;
 use crate::config::problem::{At, Findings};
@@ -16,7 +18,9 @@ pub(super) fn agree(instance: &Instance, findings: &Findings) {
         authentication(instance, version.value, findings);
         checksum(instance, version.value, findings);
     }
+    priority_file(instance, findings);
     preempt(instance, findings);
+    multicast(instance, findings);
     unicast(instance, findings);
 }
 
@@ -66,6 +70,16 @@ fn checksum(instance: &Instance, version: Version, findings: &Findings) {
     }
 }
 
+/// Another number counts than the operator means, until the file is right.
+fn priority_file(instance: &Instance, findings: &Findings) {
+    let (Some((path, read)), Some(priority)) = (&instance.priority_file, &instance.priority) else { return };
+    if let Err(why) = read {
+        findings.warn(&path.spot, format!("{why}; until then the priority is {}", priority.value));
+    } else if priority.value.is_owner() {
+        findings.error(&path.spot, "an owner's priority is 255 and does not change; remove one of the two");
+    }
+}
+
 fn preempt(instance: &Instance, findings: &Findings) {
     let Some(preempt) = &instance.preempt else { return };
     if let Some(delay) = instance.preempt_delay.as_ref().filter(|_| !preempt.value) {
@@ -81,26 +95,36 @@ fn preempt(instance: &Instance, findings: &Findings) {
     }
 }
 
-fn unicast(instance: &Instance, findings: &Findings) {
-    let (Some(unicast), true) = (&instance.unicast, instance.addresses.whole) else { return };
-    for (list, what) in [(&unicast.value.sources, "source"), (&unicast.value.peers, "peer")] {
-        for at in list {
-            let family = Family::of(at.value);
-            let virtual_one =
-                instance.addresses.list.iter().any(|address| address.value.address() == at.value);
-            if !instance.addresses.has(family) {
-                let what =
-                    format!("an {family} {what}, but no {family} address under 'addresses'; remove it");
-                findings.error(&at.spot, what);
-            } else if virtual_one {
-                let what = format!(
-                    "{} is a virtual address; write the address that always stays on the host",
-                    at.value
-                );
-                findings.error(&at.spot, what);
-            }
+/// Where adverts come from and go to: in a family that there is, and no virtual address.
+fn places(instance: &Instance, list: &[At<IpAddr>], what: &str, findings: &Findings) {
+    for at in list {
+        let family = Family::of(at.value);
+        let virtual_one = instance.addresses.list.iter().any(|address| address.value.address() == at.value);
+        if !instance.addresses.has(family) {
+            let what = format!("an {family} {what}, but no {family} address under 'addresses'; remove it");
+            findings.error(&at.spot, what);
+        } else if virtual_one {
+            let what =
+                format!("{} is a virtual address; write the address that always stays on the host", at.value);
+            findings.error(&at.spot, what);
         }
     }
+}
+
+fn multicast(instance: &Instance, findings: &Findings) {
+    let Some(multicast) = &instance.multicast else { return };
+    if instance.unicast.is_some() {
+        findings.error(&multicast.spot, "there is no multicast with 'unicast'; remove one of them");
+    } else if instance.addresses.whole {
+        places(instance, &multicast.value.sources, "source", findings);
+        places(instance, &multicast.value.groups, "group", findings);
+    }
+}
+
+fn unicast(instance: &Instance, findings: &Findings) {
+    let (Some(unicast), true) = (&instance.unicast, instance.addresses.whole) else { return };
+    places(instance, &unicast.value.sources, "source", findings);
+    places(instance, &unicast.value.peers, "peer", findings);
     if !unicast.value.whole {
         return;
     }

@@ -1,6 +1,7 @@
 //! What no topic can see by itself: this is the only place where one looks at another.
 
 mod alone;
+mod groups;
 mod together;
 mod tracks;
 
@@ -13,5 +14,6 @@ pub(super) fn all(file: &File, findings: &Findings) {
         alone::agree(instance, findings);
     }
     together::agree(&file.instances, findings);
-    tracks::agree(&file.instances, &file.checks, findings);
+    groups::agree(&file.groups, &file.instances, findings);
+    tracks::agree(&file.instances, &file.groups, &file.checks, findings);
 }

@@ -3,19 +3,21 @@
 use std::collections::BTreeSet;
 
 use crate::config::checks::Check;
+use crate::config::groups::Group;
 use crate::config::instance::Instance;
 use crate::config::problem::{At, Findings};
 use crate::config::spelling;
 use crate::engine::settings::{Effect, Track};
 
 /// Notes tracks and checks that do not find each other, and weights that cannot weigh.
-pub(super) fn agree(instances: &[Instance], checks: &[Check], findings: &Findings) {
+pub(super) fn agree(instances: &[Instance], groups: &[Group], checks: &[Check], findings: &Findings) {
     let names: BTreeSet<&str> = checks.iter().map(|check| check.name.value.as_str()).collect();
     let mut tracked = BTreeSet::new();
     let mut whole = true;
-    for instance in instances {
-        whole &= instance.tracks.whole;
-        for track in &instance.tracks.list {
+    let tracks = instances.iter().map(|instance| &instance.tracks);
+    for tracks in tracks.chain(groups.iter().map(|group| &group.tracks)) {
+        whole &= tracks.whole;
+        for track in &tracks.list {
             if !names.contains(track.value.check.as_str()) {
                 findings.error(&track.spot, unknown(&track.value.check, checks));
                 whole = false;
@@ -23,6 +25,8 @@ pub(super) fn agree(instances: &[Instance], checks: &[Check], findings: &Finding
             tracked.insert(track.value.check.as_str());
             values(track, checks, findings);
         }
+    }
+    for instance in instances {
         weights(instance, findings);
     }
     // A check that seems unused may be what a wrong track meant.

@@ -99,10 +99,59 @@ fn a_file_has_instances_at_its_top() {
                 "1:1: 'instances' is missing; write for example 'instances: { web: { interface: eth0, .. } }'",
                 "1:9: checks: '5' is no set of keys; write a name for each check, for example 'nginx:'",
                 "2:16: startup_delay: '2h' is too long; write 0s to 1h",
-                "3:1: Instances: unknown key; did you mean 'instances'? known here: instances, checks, startup_delay, announce_limits, realtime",
+                "3:1: Instances: unknown key; did you mean 'instances'? known here: instances, groups, checks, startup_delay, boot_delay, announce_limits, realtime",
             ],
         ),
     ]);
+}
+
+#[test]
+fn a_group_has_members_that_are_instances_and_in_no_other_group() {
+    let with = |groups: &str| format!("{INSTANCE}groups: {groups}\n");
+    told(&[
+        (with("{ g: { members: [web] } }"), &[]),
+        (
+            with("{ g: { members: [] } }"),
+            &["6:25: groups.g.members: is empty; write the names of its instances, for example [web, db]"],
+        ),
+        (
+            with("{ g: {} }"),
+            &["6:11: groups.g: 'members' is missing; write for example 'members: [web, db]'"],
+        ),
+        (
+            with("{ g: { members: [wbe] } }"),
+            &["6:26: groups.g.members[0]: no instance is named 'wbe'; did you mean 'web'? there are: web"],
+        ),
+        (
+            with("{ g: { members: [web] }, h: { members: [web] } }"),
+            &["6:49: groups.h.members[0]: group 'g' has 'web' already; write it in one of them"],
+        ),
+        (
+            with("{ g: { members: [web, web] } }"),
+            &["6:31: groups.g.members[1]: 'web' is written twice; remove one"],
+        ),
+        (
+            with("{ web: { members: [web] } }"),
+            &["6:11: groups.web: an instance has this name already; orders name either, so write another"],
+        ),
+        (
+            with("{ g: { members: [web], track: { c: fault } } }"),
+            &["6:41: groups.g.track.c: no check is named 'c'; there are none, write one under 'checks'"],
+        ),
+        (
+            with("{ g: { members: [web], notify: x } }"),
+            &["6:32: groups.g.notify: unknown key; known here: members, track"],
+        ),
+    ]);
+}
+
+#[test]
+fn members_of_different_priorities_are_a_warning() {
+    let other = "  db: { interface: eth1, virtual_router_id: 52, addresses: [192.0.2.11], priority: 101 }";
+    let text = format!("{INSTANCE}{other}\ngroups: {{ g: {{ members: [web, db] }} }}\n");
+    let warnings = parse(&text, "f").unwrap().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].to_string().contains("'db' has priority 101 and 'web' 100"), "{}", warnings[0]);
 }
 
 #[test]

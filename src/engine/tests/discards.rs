@@ -32,7 +32,7 @@ fn advert_2() -> Advert {
 }
 
 fn unicast() -> Instance {
-    let unicast = Unicast { sources: [US, US6].into(), peers: [PEER, PEER6].into() };
+    let unicast = Unicast { sources: [US, US6].into(), peers: [PEER, PEER6].map(peer).into() };
     Instance { unicast: Some(unicast), ..listener() }
 }
 
@@ -286,7 +286,7 @@ fn a_multicast_advert_to_a_unicast_instance_is_discarded() {
 fn two_unicast_instances_of_one_virtual_router_id_hear_their_own_adverts() {
     let pair = |name: &str, source: IpAddr, vip: &str| Instance {
         name: name.into(),
-        unicast: Some(Unicast { sources: [source].into(), peers: [PEER].into() }),
+        unicast: Some(Unicast { sources: [source].into(), peers: [PEER].map(peer).into() }),
         addresses: nets(&[vip]),
         preempt: Preempt::Never,
         ..instance(100)

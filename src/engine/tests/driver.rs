@@ -13,7 +13,7 @@ use crate::engine::event::{
 use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::{Discard, Reason, State, What};
 use crate::engine::settings::{
-    Address, Announce, Check, CheckSource, Effect, Instance, Preempt, Settings, Track,
+    Address, Announce, Check, CheckSource, Effect, Instance, Multicast, Peer, Preempt, Settings, Track,
 };
 use crate::engine::status::{InstanceStatus, RouterStatus};
 use crate::net::{Family, IpNet, LinkIndex, Mac, Priority, Vrid};
@@ -60,9 +60,11 @@ pub(super) fn instance(priority: u8) -> Instance {
         interface: String::from("eth0"),
         vrid: Vrid::new(51).unwrap(),
         version: Version::V3,
+        missed_adverts: 3,
         priority: Priority::new(priority),
         interval: SECOND,
         addresses: nets(&["192.0.2.10/24"]),
+        multicast: Multicast::default(),
         unicast: None,
         preempt: Preempt::After(Duration::ZERO),
         tracks: Vec::new(),
@@ -71,6 +73,11 @@ pub(super) fn instance(priority: u8) -> Instance {
         announce: Announce::default(),
         lease: true,
     }
+}
+
+/// A peer whose adverts may come from any distance.
+pub(super) fn peer(address: IpAddr) -> Peer {
+    Peer { address, ttl: 0..=255 }
 }
 
 /// The same with an IPv6 address, too.

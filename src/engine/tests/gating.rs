@@ -66,6 +66,73 @@ fn addresses_do_not_wait_for_their_gate_but_announcements_do() {
 }
 
 #[test]
+fn a_master_whose_gate_does_not_answer_for_a_whole_lease_resigns_and_says_why() {
+    let (mut host, _) = waiting();
+    host.pass(ms(2999));
+    assert_eq!(host.state(), State::Master);
+    let actions = host.pass(ms(1));
+    assert_eq!((host.state(), host.reason()), (State::Fault, Reason::GateStuck { after: SECOND * 3 }));
+    assert_eq!(outline(&actions)[..2], ["IPv4 advert 100", "IPv4 advert 0"]);
+    assert!(host.held().is_empty());
+}
+
+#[test]
+fn a_master_whose_gate_does_not_answer_again_and_again_stays_out_for_longer_and_longer() {
+    let (mut host, _) = waiting();
+    for pause in [10_u64, 20, 40] {
+        host.pass(SECOND * 3);
+        host.pass(ms(1000 * pause - 1));
+        assert_eq!(host.state(), State::Fault, "for {pause} seconds");
+        host.pass(ms(1));
+        assert_eq!(host.state(), State::Backup);
+        host.pass(Duration::from_micros(3_609_375));
+        assert_eq!(host.state(), State::Master);
+    }
+}
+
+#[test]
+fn only_the_first_answer_of_a_term_is_waited_for() {
+    let (mut host, gate) = waiting();
+    host.give(Event::Gated(gated(&gate)));
+    let lost = Gated { state: Gating::Lost("gone".into()), ..gated(&gate) };
+    assert_eq!(gates(&host.give(Event::Gated(lost))).len(), 1);
+    host.pass(SECOND * 20);
+    assert_eq!(host.state(), State::Master);
+}
+
+#[test]
+fn another_order_does_not_begin_the_wait_for_the_first_answer_again() {
+    let (mut host, _) = waiting();
+    host.pass(SECOND * 2);
+    let more = Instance { addresses: nets(&["192.0.2.10/24", "192.0.2.11/24"]), ..instance(100) };
+    assert_eq!(gates(&host.give(Event::Reload(only(more)))).len(), 1);
+    host.pass(ms(999));
+    assert_eq!(host.state(), State::Master);
+    host.pass(ms(1));
+    assert_eq!(host.state(), State::Fault);
+}
+
+#[test]
+fn what_is_adopted_is_open_already_and_nobody_waits_for_an_answer() {
+    let (host, _) = master();
+    let mut left = host.engine.bequest();
+    left.handed_on = true;
+    for inherited in &mut left.instances {
+        let estate = inherited.estate.as_mut().unwrap();
+        estate.leases.insert(Family::Ipv4, host.now + SECOND * 3);
+    }
+    let mut heir = Host::heir(host.now, only(instance(100)), left);
+    heir.gated = false;
+    let mut picture = picture();
+    picture.addresses.push(ours(on_eth0("192.0.2.10/32")));
+    heir.kernel = host.kernel;
+    heir.give(Event::Picture(picture));
+    assert_eq!(heir.state(), State::Master);
+    heir.pass(SECOND * 20);
+    assert_eq!(heir.state(), State::Master);
+}
+
+#[test]
 fn without_a_gate_there_is_no_lease() {
     let (mut host, gate) = waiting();
     assert!(host.instance().lease.enabled);

@@ -178,7 +178,7 @@ fn ipv6_adverts_come_from_the_link_local_address() {
 
 #[test]
 fn a_unicast_source_that_this_host_does_not_have_is_waited_for() {
-    let unicast = Unicast { sources: [ip("192.0.2.6")].into(), peers: [PEER].into() };
+    let unicast = Unicast { sources: [ip("192.0.2.6")].into(), peers: [PEER].map(peer).into() };
     let mut host = Host::started(only(Instance { unicast: Some(unicast), ..instance(100) }));
     assert_eq!(host.reason(), Reason::SourceMissing { source: ip("192.0.2.6") });
     host.change(Change::Address(foreign(ETH0, "192.0.2.6/32")));

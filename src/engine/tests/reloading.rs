@@ -120,7 +120,7 @@ fn an_address_replaced_is_one_order_that_installs_and_removes() {
 #[test]
 fn other_unicast_peers_are_told_without_a_move() {
     let unicast = |peers: &[&str]| {
-        let peers = peers.iter().map(|a| ip(a)).collect();
+        let peers = peers.iter().map(|a| peer(ip(a))).collect();
         only(Instance { unicast: Some(Unicast { sources: [US].into(), peers }), ..instance(100) })
     };
     let mut host = Host::master(unicast(&["192.0.2.9"]));
@@ -133,7 +133,7 @@ fn other_unicast_peers_are_told_without_a_move() {
 
 #[test]
 fn what_makes_it_another_virtual_router_stops_it_and_starts_it() {
-    let unicast = Some(Unicast { sources: [US].into(), peers: [PEER].into() });
+    let unicast = Some(Unicast { sources: [US].into(), peers: [PEER].map(peer).into() });
     for new in [
         Instance { vrid: Vrid::new(52).unwrap(), ..instance(100) },
         Instance { version: Version::V2, ..instance(100) },

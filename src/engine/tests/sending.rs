@@ -132,7 +132,7 @@ fn a_refusal_that_is_reported_late_counts_as_well() {
 
 #[test]
 fn a_unicast_master_is_not_mute_while_one_peer_can_be_reached() {
-    let unicast = Unicast { sources: [US].into(), peers: [PEER, ip("198.51.100.9")].into() };
+    let unicast = Unicast { sources: [US].into(), peers: [PEER, ip("198.51.100.9")].map(peer).into() };
     let mut host = Host::master(only(Instance { unicast: Some(unicast), ..instance(100) }));
     for _ in 0..10 {
         refused_advert(&mut host);

@@ -59,7 +59,7 @@ fn an_advert_says_what_is_configured() {
 
 #[test]
 fn a_unicast_advert_goes_to_each_peer_of_its_family() {
-    let unicast = Unicast { sources: Vec::new(), peers: [PEER, ip("192.0.2.8"), PEER6].into() };
+    let unicast = Unicast { sources: Vec::new(), peers: [PEER, ip("192.0.2.8"), PEER6].map(peer).into() };
     let mut host = Host::started(only(Instance { unicast: Some(unicast), ..instance(100) }));
     let actions = host.until(Duration::from_micros(3_609_375));
     let twice = ["IPv4 advert 100", "IPv4 advert 100", "open 192.0.2.10/32", "install 192.0.2.10/32"];
@@ -453,4 +453,49 @@ fn a_limit_is_told_by_link_and_again_when_it_changes() {
     assert_eq!(told(&host.give(Event::Reload(limits(ms(5))))), None);
     assert_eq!(told(&host.give(Event::Reload(limits(ms(7))))), expected(ms(7)));
     assert_eq!(told(&host.give(Event::Reload(only(instance(100))))), Some(Vec::new()));
+}
+
+// How long a silence lasts, and when an agent begins.
+
+#[test]
+fn more_adverts_may_be_missed_and_the_lease_is_as_long() {
+    let settings = only(Instance { missed_adverts: 5, ..instance(100) });
+    let mut host = Host::started(settings);
+    let actions = host.pass(Duration::from_micros(5_609_374));
+    assert_eq!((host.state(), leases(&actions)), (State::Backup, [].into()));
+    let lease = leases(&host.pass(Duration::from_micros(1))).remove(0);
+    assert_eq!(
+        (host.state(), lease.extension, lease.until),
+        (State::Master, SECOND * 5, host.now + SECOND * 5)
+    );
+}
+
+#[test]
+fn an_agent_that_starts_soon_after_the_boot_waits_for_the_longer_of_both_delays() {
+    let settings = |startup, boot| Settings {
+        startup_delay: SECOND * startup,
+        boot_delay: SECOND * boot,
+        ..only(instance(100))
+    };
+    // The machine has been up for 1000 seconds.
+    for (startup, boot, begins) in [(0, 999, 0_u32), (0, 1007, 7), (20, 1007, 20), (3, 1007, 7)] {
+        let mut host = Host::started(settings(startup, boot));
+        if begins > 0 {
+            host.until(ms(1000 * u64::from(begins) - 1));
+            assert_eq!((host.state(), host.reason()), (State::Init, Reason::Starting), "{startup} {boot}");
+        }
+        host.pass(ms(1));
+        assert_eq!(host.state(), State::Backup, "{startup} {boot}");
+    }
+}
+
+#[test]
+fn a_priority_that_comes_from_a_file_counts_with_the_next_advert() {
+    let mut host = Host::master(only(instance(100)));
+    let priority = Priority::new(40);
+    host.give(Event::Priority { instance: "web", priority });
+    assert_eq!((host.instance().configured, host.instance().effective), (priority, priority));
+    assert_eq!(outline(&host.pass(SECOND)), ["IPv4 advert 40"]);
+    host.give(Event::Priority { instance: "nobody", priority: Priority::new(50) });
+    assert_eq!(host.instance().effective, priority);
 }

@@ -32,6 +32,7 @@ fn with(priority: u8) -> Settings {
         version: Version::V3,
         priority: Priority::new(priority),
         interval: SECOND,
+        missed_adverts: 3,
         preempt: Some(Duration::ZERO),
         source: v4(5),
     }

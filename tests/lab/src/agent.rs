@@ -10,6 +10,8 @@ use crate::process::Process;
 pub struct Node {
     /// Its virtual routers.
     pub routers: Vec<Router>,
+    /// The name of the sync group that all of them make, if they make one.
+    pub group: Option<String>,
     /// vipd's checks: names and what stands behind them in the file.
     pub checks: Vec<(String, String)>,
     /// keepalived's scripts: names and what stands between their braces.
@@ -168,6 +170,12 @@ impl Node {
     /// The same with one more block for keepalived alone.
     pub fn block(mut self, block: &str) -> Self {
         self.blocks.push(block.to_owned());
+        self
+    }
+
+    /// The same, with all routers in one sync group.
+    pub fn group(mut self, name: &str) -> Self {
+        self.group = Some(name.to_owned());
         self
     }
 

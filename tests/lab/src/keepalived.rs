@@ -88,6 +88,16 @@ pub fn configuration(node: &Node) -> String {
     for block in &node.blocks {
         writeln!(out, "{block}").expect("a string takes all");
     }
+    if let Some(group) = &node.group {
+        let of = |router: &Router, ipv6| format!("    {}", label(router, ipv6));
+        let has = |router: &Router, ipv6| !router.family(ipv6).is_empty();
+        let members = node.routers.iter().flat_map(|router| {
+            [false, true].into_iter().filter(|ipv6| has(router, *ipv6)).map(|ipv6| of(router, ipv6))
+        });
+        let members = members.collect::<Vec<_>>().join("\n");
+        writeln!(out, "vrrp_sync_group {group} {{\n  group {{\n{members}\n  }}\n}}")
+            .expect("a string takes all");
+    }
     for router in &node.routers {
         for ipv6 in [false, true] {
             instance(&mut out, router, ipv6).expect("a string takes all");
@@ -96,13 +106,17 @@ pub fn configuration(node: &Node) -> String {
     out
 }
 
+fn label(router: &Router, ipv6: bool) -> String {
+    format!("{}{}", router.name, if ipv6 { "6" } else { "4" })
+}
+
 /// One instance: keepalived wants one for each family.
 fn instance(out: &mut String, router: &Router, ipv6: bool) -> std::fmt::Result {
     let addresses = router.family(ipv6);
     if addresses.is_empty() {
         return Ok(());
     }
-    writeln!(out, "vrrp_instance {}{} {{", router.name, if ipv6 { "6" } else { "4" })?;
+    writeln!(out, "vrrp_instance {} {{", label(router, ipv6))?;
     writeln!(out, "  state BACKUP\n  interface {}\n  virtual_router_id {}", router.interface, router.vrid)?;
     writeln!(out, "  priority {}\n  version {}", router.priority, router.version)?;
     writeln!(out, "  advert_int {}", router.interval.as_secs_f64())?;

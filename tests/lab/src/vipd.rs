@@ -166,6 +166,11 @@ pub fn configuration(node: &Node) -> String {
     for router in &node.routers {
         instance(&mut out, router).expect("a string takes all");
     }
+    if let Some(group) = &node.group {
+        let members: Vec<&str> = node.routers.iter().map(|router| router.name.as_str()).collect();
+        let members = members.join(", ");
+        writeln!(out, "groups: {{ {group}: {{ members: [{members}] }} }}").expect("a string takes all");
+    }
     if !node.checks.is_empty() {
         out += "checks:\n";
         for (name, check) in &node.checks {

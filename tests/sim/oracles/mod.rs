@@ -14,9 +14,11 @@ mod finally;
 mod moments;
 mod standing;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use vipd::engine::notice::State;
 use vipd::engine::settings::{Effect, Instance};
 use vipd::net::Priority;
 use vipd::proto::health::Verdict;
@@ -62,9 +64,9 @@ impl World {
         self.reaction() + gate + LONGEST_MAIL * 2 + LONGEST_LATENCY * 2 + LONGEST_STEP * steps
     }
 
-    /// The longest interval that any node has for a virtual router.
+    /// The longest interval that any node has for a virtual router, or for what moves with it.
     pub(crate) fn interval(&self, vrid: u8) -> Duration {
-        let all = self.nodes.iter().filter_map(|node| node.instance(vrid)).map(|i| i.interval);
+        let all = self.nodes.iter().flat_map(|node| node.together(vrid)).map(|i| i.interval);
         all.max().unwrap_or_else(|| slowest_of(self.nodes.iter().map(|n| &n.settings)))
     }
 
@@ -72,6 +74,15 @@ impl World {
     /// second whatever the interval.
     pub(crate) fn master_down(&self, vrid: u8) -> Duration {
         self.interval(vrid) * 3 + self.skew(vrid)
+    }
+
+    /// How much longer than [`Self::master_down`] an address may be dark because nodes try in vain whose gates do not
+    /// open: each its lease, until the next one's `Skew_Time` is over.
+    pub(crate) fn vain_attempts(&self, vrid: u8) -> Duration {
+        let vain = |node: &usize| self.nodes[*node].jammed || self.watch.stuck[*node] > self.now;
+        let vain = (0..self.nodes.len()).filter(vain).count();
+        (self.interval(vrid) * 3 + self.skew(vrid) + self.reaction())
+            * u32::try_from(vain).unwrap_or(u32::MAX)
     }
 
     /// The longest `Skew_Time`.
@@ -98,6 +109,13 @@ impl World {
         self.nodes.iter().find_map(|node| node.owner_of(address)).map(|i| i.vrid.get())
     }
 
+    /// Whether a node heard a better advert in this moment, for a virtual router or for what moves with it.
+    pub(crate) fn is_beaten(&self, node: usize, vrid: u8) -> bool {
+        let together = self.nodes[node].together(vrid);
+        let beaten = |vrid: u8| self.watch.beaten.get(&(node, vrid)) == Some(&self.now);
+        beaten(vrid) || together.iter().any(|mate| beaten(mate.vrid.get()))
+    }
+
     /// Every virtual address, with its virtual router.
     pub(crate) fn vips(&self) -> Vec<(IpAddr, u8)> {
         let mut all: Vec<(IpAddr, u8)> = self
@@ -115,19 +133,29 @@ impl World {
     /// has its addresses, and its adverts go out.
     pub(crate) fn is_eligible(&self, node: usize, vrid: u8) -> bool {
         let machine = &self.nodes[node];
-        let Some(instance) = machine.instance(vrid) else { return false };
+        let together = machine.together(vrid);
+        // It has tried again, and its gate opened.
+        let holds = machine.process.as_ref().is_some_and(|p| p.state(vrid) == Some(State::Master));
         let started = self.watch.upset[node] <= self.now;
         let squatted = |a: &vipd::engine::settings::Address| machine.kernel.is_squatted(a.address());
         started
             && machine.serves()
             && machine.kernel.lan().is_some()
             && !machine.kernel.mute
-            && !instance.addresses.iter().any(squatted)
-            && !self.is_faulty(node, instance)
+            && !machine.jammed
+            && (self.watch.stuck[node] <= self.now || holds)
+            && !together.is_empty()
+            && !together.iter().flat_map(|instance| &instance.addresses).any(squatted)
+            && !together.iter().any(|instance| self.is_faulty_itself(node, instance))
     }
 
-    /// Whether a check that an instance tracks with `fault` is down.
+    /// Whether a check that an instance, or what moves with it, tracks with `fault` is down.
     pub(crate) fn is_faulty(&self, node: usize, instance: &Instance) -> bool {
+        let together = self.nodes[node].together(instance.vrid.get());
+        together.into_iter().any(|instance| self.is_faulty_itself(node, instance))
+    }
+
+    fn is_faulty_itself(&self, node: usize, instance: &Instance) -> bool {
         let mut tracks = instance.tracks.iter();
         tracks.any(|track| track.effect == Effect::Fault && !self.is_up(node, &track.check))
     }
@@ -156,8 +184,15 @@ impl World {
             | Effect::Multiply(_)
             | Effect::FaultWhileUp => 0,
         };
-        let weights = instance.tracks.iter().map(|t| weight(t.effect, self.is_up(node, &t.check)));
-        let moved = i32::from(instance.priority.get()) + weights.sum::<i32>();
+        // What bears on one bears on all, and each check once, as it weighs most.
+        let mut weights: BTreeMap<&str, i32> = BTreeMap::new();
+        let together = self.nodes[node].together(instance.vrid.get());
+        for track in together.into_iter().flat_map(|instance| &instance.tracks) {
+            let known = weights.entry(&track.check).or_default();
+            let weight = weight(track.effect, self.is_up(node, &track.check));
+            *known = if weight.abs() > known.abs() { weight } else { *known };
+        }
+        let moved = i32::from(instance.priority.get()) + weights.values().sum::<i32>();
         Priority::new(u8::try_from(moved.clamp(1, 254)).unwrap_or(1))
     }
 

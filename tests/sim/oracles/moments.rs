@@ -25,7 +25,7 @@ pub(crate) fn advert(world: &mut World, node: usize, datagram: &Datagram) {
     let family = datagram.endpoint.family;
     let voice: Voice = (node, advert.vrid.get(), family);
     if advert.priority.get() == 0 {
-        priority_0_is_sent_only_when_leaving(world, node);
+        priority_0_is_sent_only_when_leaving(world, node, advert.vrid.get());
         world.watch.said.remove(&voice);
         return;
     }
@@ -35,10 +35,15 @@ pub(crate) fn advert(world: &mut World, node: usize, datagram: &Datagram) {
 }
 
 /// A resignation has a cause: the operator, a check, the link, a refusal.
-fn priority_0_is_sent_only_when_leaving(world: &mut World, node: usize) {
+fn priority_0_is_sent_only_when_leaving(world: &mut World, node: usize, vrid: u8) {
+    let itself = world.watch.beaten.get(&(node, vrid)) == Some(&world.now);
+    // What moves with a beaten one leaves, too, and says so where nobody else was heard.
+    let another = world.is_beaten(node, vrid) && !itself;
     // Who gives up because its adverts were refused does so a moment after the last of them.
     let was_refused = world.watch.upset[node] > world.now;
-    if world.watch.cause[node] != world.now && !was_refused {
+    // And who gives up because its gate does not open has waited for that.
+    let excused = another || was_refused || world.nodes[node].jammed;
+    if world.watch.cause[node] != world.now && !excused {
         let what = format!("n{node} resigns although nothing happened to it");
         world.breaks("priority 0 is sent only when leaving", what);
     }
@@ -98,12 +103,13 @@ fn nothing_is_given_up_without_cause(world: &mut World, node: usize, places: &[P
         }
         let owner = world.nodes[node].owner_of(vip).map(|i| i.vrid.get());
         let vrid = owner.or_else(|| world.vrid_of(vip));
-        let beaten = vrid.and_then(|vrid| world.watch.beaten.get(&(node, vrid)).copied());
+        let beaten = vrid.is_some_and(|vrid| world.is_beaten(node, vrid));
         let interval = vrid.map_or(Duration::ZERO, |vrid| world.interval(vrid));
         let handover = world.watch.command[node] + interval + HANDOVER;
         let excused = world.watch.upset[node] >= now
+            || world.nodes[node].jammed
             || world.watch.cause[node] == now
-            || beaten == Some(now)
+            || beaten
             || (world.watch.command[node] > vipd::time::Instant::BOOT && handover >= now);
         if !excused {
             let what = format!("n{node} gives {vip} up although nothing happened to it");
@@ -115,6 +121,9 @@ fn nothing_is_given_up_without_cause(world: &mut World, node: usize, places: &[P
 /// A node tells something.
 pub(crate) fn told(world: &mut World, node: usize, notice: &Notice) {
     patience::told(world, node, notice);
+    if let What::Transition { reason: Reason::GateStuck { .. }, .. } = notice.what {
+        world.watch.stuck(world.now, node);
+    }
     let What::Transition { reason: Reason::Adopted { .. }, .. } = notice.what else { return };
     let name = notice.about.as_ref().map(|(_, name)| name);
     let instance = world.nodes[node].settings.instances.iter().find(|i| Some(&i.name) == name).cloned();
@@ -142,6 +151,7 @@ pub(crate) fn transition(world: &mut World, node: usize) {
     let old = std::mem::replace(&mut world.watch.standing[node], process.standing.clone());
     let new = world.watch.standing[node].clone();
     world.watch.dirty = true;
+    members_of_a_group_agree(world, node);
     for (vrid, standing) in new {
         let was_master = old.get(&vrid).is_some_and(|old| old.state == State::Master);
         if standing.state == State::Master && !was_master {
@@ -155,6 +165,22 @@ pub(crate) fn transition(world: &mut World, node: usize) {
             let vips: BTreeSet<IpAddr> = addresses(instance).collect();
             world.watch.owed.retain(|(of, vip), _| *of != node || !vips.contains(vip));
             world.watch.said.retain(|voice, _| voice.0 != node || voice.1 != vrid);
+        }
+    }
+}
+
+/// Whatever happened, members of a group are in one state when it has been dealt with.
+fn members_of_a_group_agree(world: &mut World, node: usize) {
+    let standing = &world.watch.standing[node];
+    // At the end each goes as soon as it has been handed over.
+    let process = world.nodes[node].process.as_ref().filter(|process| process.stopping.is_none());
+    let groups = process.map(|process| process.groups.clone());
+    for group in groups.unwrap_or_default() {
+        let mut together = group.iter().filter_map(|vrid| Some((*vrid, standing.get(vrid)?.state)));
+        let Some((first, state)) = together.next() else { continue };
+        if let Some((other, differs)) = together.find(|(_, other)| *other != state) {
+            let what = format!("n{node}: {first} is {state} and {other} is {differs}");
+            return world.breaks("members of a group agree", what);
         }
     }
 }
@@ -246,16 +272,26 @@ fn nobody_takes_over_early(
 
 /// A reload was taken in: what it does not change it leaves alone.
 pub(crate) fn reload(world: &mut World, node: usize, before: &Status, after: &Status, orders: &[KernelWork]) {
+    let twin = |old: &InstanceStatus| after.instances.iter().find(|i| i.vrid == old.vrid);
+    let unchanged = |old: &InstanceStatus| {
+        twin(old).is_some_and(|new| {
+            old.effective == new.effective
+                && old.group == new.group
+                && addresses_of(old) == addresses_of(new)
+                && old.tracks.iter().map(|t| &t.check).eq(new.tracks.iter().map(|t| &t.check))
+        })
+    };
     for old in &before.instances {
-        let Some(new) = after.instances.iter().find(|i| i.vrid == old.vrid) else { continue };
-        let unchanged = old.effective == new.effective
-            && addresses_of(old) == addresses_of(new)
-            && old.tracks.iter().map(|t| &t.check).eq(new.tracks.iter().map(|t| &t.check));
+        let Some(new) = twin(old) else { continue };
+        // What changes one instance of a group may move all.
+        let mates = before.instances.iter().filter(|mate| old.group.is_some() && mate.group == old.group);
+        let unchanged = unchanged(old) && mates.into_iter().all(unchanged);
         if unchanged && (old.state, old.since) != (new.state, new.since) {
             let what = format!("n{node}: a reload made {} {} from {}", old.name, new.state, old.state);
             return world.breaks("a reload leaves alone what it does not change", what);
         }
         let kept: BTreeSet<IpAddr> = &addresses_of(old) & &addresses_of(new);
+        let kept: BTreeSet<IpAddr> = if unchanged || new.group.is_none() { kept } else { BTreeSet::new() };
         let touched = |place: &Place| new.state == State::Master && kept.contains(&place.net.address());
         let hit = orders.iter().any(|work| match work {
             KernelWork::Hold(hold) => hold.remove.iter().any(touched),

@@ -107,6 +107,9 @@ fn at_most_one_node_answers(world: &mut World) -> Option<String> {
                 let start = since.max(world.lossy(one, other).max(upset) + world.interval(vrid));
                 // A node that has just started may find addresses that its predecessor left.
                 let bound = if upset > since { world.writing() } else { world.reaction() };
+                // What is handed over goes on being answered for where the gate does not shut.
+                let jammed = world.nodes[one].jammed || world.nodes[other].jammed;
+                let bound = if jammed { bound + HANDOVER } else { bound };
                 if world.now > start + bound + lease {
                     return Some(format!("n{one} and n{other} both answer for {vip} since {since:?}"));
                 }
@@ -116,7 +119,8 @@ fn at_most_one_node_answers(world: &mut World) -> Option<String> {
     None
 }
 
-/// If some node could serve an address, one does, `Master_Down_Interval` after the last fault at the latest.
+/// If some node could serve an address, one does, `Master_Down_Interval` after the last fault at the latest. One whose
+/// gate does not open keeps the others away for as long as its lease would be.
 fn an_address_is_not_dark_for_long(world: &mut World) -> Option<String> {
     for (vip, since) in &world.watch.dark {
         let Some(vrid) = world.vrid_of(*vip) else { continue };
@@ -131,7 +135,7 @@ fn an_address_is_not_dark_for_long(world: &mut World) -> Option<String> {
             continue;
         }
         let start = (*since).max(world.watch.last_upset());
-        if world.now > start + world.master_down(vrid) + world.writing() {
+        if world.now > start + world.master_down(vrid) + world.vain_attempts(vrid) + world.writing() {
             return Some(format!("nobody answers for {vip} since {since:?}"));
         }
     }
@@ -181,7 +185,7 @@ fn every_take_is_announced(world: &mut World) -> Option<String> {
     let (now, bound) = (world.now, world.writing());
     for ((node, vip), since) in &world.watch.owed {
         let start = (*since).max(world.watch.upset[*node]);
-        if now > start + bound && world.nodes[*node].is_awake() {
+        if now > start + bound && world.nodes[*node].is_awake() && !world.nodes[*node].jammed {
             return Some(format!("n{node} took {vip} at {since:?} and has not announced it"));
         }
     }

@@ -20,6 +20,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
             version: if two { Version::V2 } else { Version::V3 },
             priority: Priority::new(priority),
             interval: if two { SECOND * units } else { Duration::from_millis(10) * units },
+            missed_adverts: 2 + units % 9,
             preempt,
             source: v4(last),
         },
