@@ -37,6 +37,8 @@ pub struct Router {
     pub version: u8,
     /// The addresses, with prefix lengths.
     pub addresses: Vec<String>,
+    /// Addresses that move with these, but that adverts do not list.
+    pub excluded: Vec<String>,
     /// Unicast: the sources, one a family, and the peers.
     pub unicast: Option<(Vec<IpAddr>, Vec<IpAddr>)>,
     /// Whether it takes the role from a live master of lower priority.
@@ -71,6 +73,7 @@ impl Router {
             interval: Duration::from_secs(1),
             version: 3,
             addresses: vec![address.to_owned()],
+            excluded: Vec::new(),
             unicast: None,
             preempt: true,
             password: None,
@@ -89,6 +92,12 @@ impl Router {
     /// The same with one more address.
     pub fn and(mut self, address: &str) -> Self {
         self.addresses.push(address.to_owned());
+        self
+    }
+
+    /// The same with one more address that adverts do not list.
+    pub fn but_not_listed(mut self, address: &str) -> Self {
+        self.excluded.push(address.to_owned());
         self
     }
 

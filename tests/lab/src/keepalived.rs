@@ -146,6 +146,8 @@ fn instance(out: &mut String, router: &Router, ipv6: bool) -> std::fmt::Result {
     }
     let (advertised, excluded) = addresses.split_at(addresses.len().min(ADVERTISED));
     writeln!(out, "  virtual_ipaddress {{\n    {}\n  }}", advertised.join("\n    "))?;
+    let excluded: Vec<&str> =
+        excluded.iter().copied().chain(router.excluded.iter().map(String::as_str)).collect();
     if !excluded.is_empty() {
         writeln!(out, "  virtual_ipaddress_excluded {{\n    {}\n  }}", excluded.join("\n    "))?;
     }

@@ -184,11 +184,9 @@ fn instance(out: &mut String, router: &Router) -> std::fmt::Result {
     writeln!(out, "  {}:\n    interface: {}", router.name, router.interface)?;
     writeln!(out, "    virtual_router_id: {}\n    priority: {}", router.vrid, router.priority)?;
     writeln!(out, "    advert_interval: {}ms\n    version: {}", router.interval.as_millis(), router.version)?;
-    writeln!(
-        out,
-        "    addresses: [{}]",
-        router.addresses.iter().map(|a| format!("\"{a}\"")).collect::<Vec<_>>().join(", ")
-    )?;
+    let listed = router.addresses.iter().map(|a| format!("\"{a}\""));
+    let others = router.excluded.iter().map(|a| format!("{{ address: \"{a}\", advertise: false }}"));
+    writeln!(out, "    addresses: [{}]", listed.chain(others).collect::<Vec<_>>().join(", "))?;
     if !router.preempt {
         writeln!(out, "    preempt: false")?;
     }
