@@ -66,6 +66,8 @@ enum Twist {
     Score,
     /// An address that adverts do not list.
     Excluded,
+    /// A second virtual router that shares the fate of the first, and alone has the check.
+    Group,
 }
 
 type Story = &'static [Twist];
@@ -179,6 +181,31 @@ fn a_preempt_delay_holds_a_mixed_pair_up_as_it_holds_two_keepalived_up() {
                 (Stop(A), "b"),
                 (Start(A), "b"),
                 (Wait(8), "a"),
+            ],
+        );
+    });
+}
+
+#[test]
+fn a_sync_group_of_a_mixed_pair_moves_as_one_of_two_keepalived_does() {
+    let story: Story = &[Twist::Group, Twist::Fault];
+    isolated(|lab| {
+        play(
+            lab,
+            "a sync group, one member of which has a check that means FAULT",
+            story,
+            &[
+                (Start(B), "b"),
+                (Start(A), "a"),
+                (Fail(A), "b"),
+                (Fail(B), "-"),
+                (Recover(A), "a"),
+                (Recover(B), "a"),
+                (Unplug(A), "b"),
+                (Plug(A), "a"),
+                (Stop(A), "b"),
+                (Start(A), "a"),
+                (Kill(A), "b"),
             ],
         );
     });
@@ -312,6 +339,10 @@ impl Pair {
         text.parse().unwrap()
     }
 
+    fn second(&self) -> IpAddr {
+        IpAddr::from([192, 0, 2, 120 + self.number])
+    }
+
     fn excluded(&self) -> IpAddr {
         IpAddr::from([192, 0, 2, 110 + self.number])
     }
@@ -352,10 +383,17 @@ impl Pair {
         if !self.has(Twist::Weight) && !self.has(Twist::Fault) {
             return router.into();
         }
-        let router = router.track("ok", if self.has(Twist::Fault) { "fault" } else { "-60" });
+        let effect = if self.has(Twist::Fault) { "fault" } else { "-60" };
         let script = format!("script \"/usr/bin/test -e {}\"\n  interval 1\n  rise 1\n  fall 1", at("ok"));
         let check = format!("{{ file: {}, rise: 1, fall: 1, {quick} }}", at("ok"));
-        Node::from(router).check("ok", &check).script("ok", &script)
+        let node = if self.has(Twist::Group) {
+            let second = format!("{}/24", self.second());
+            let other = Router::new("db", 60 + self.number, own.priority, &second).every(200);
+            Node::from(router).router(other.track("ok", effect)).group("site")
+        } else {
+            router.track("ok", effect).into()
+        };
+        node.check("ok", &check).script("ok", &script)
     }
 
     fn happen(&mut self, event: Event) {
@@ -398,6 +436,9 @@ impl Pair {
             let mut wanted = BTreeSet::from([self.address()]);
             if self.has(Twist::Excluded) {
                 wanted.insert(self.excluded());
+            }
+            if self.has(Twist::Group) {
+                wanted.insert(self.second());
             }
             let held = wanted.iter().filter(|address| place.host.holds(**address)).count();
             let source: IpAddr =
