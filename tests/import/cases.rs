@@ -74,6 +74,21 @@ fn interfaces_are_imported() {
 }
 
 #[test]
+fn tracked_files_are_imported() {
+    case("files", 6);
+}
+
+#[test]
+fn weights_in_reverse_are_imported() {
+    case("reverse", 0);
+}
+
+#[test]
+fn processes_with_everything_are_imported() {
+    case("workers", 0);
+}
+
+#[test]
 fn processes_are_imported() {
     case("processes", 0);
 }

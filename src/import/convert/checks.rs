@@ -10,7 +10,6 @@ use super::tracks::Weight;
 use super::values::{Micros, number, seconds};
 use crate::import::blocks::Statement;
 use crate::import::report::{Fate, Report};
-use crate::import::table::TABLE;
 use crate::import::yaml::{Map, Value};
 
 /// A check, by the name that keepalived's file gives to it.
@@ -31,6 +30,15 @@ pub(super) struct Checks {
     names: Names,
     /// By the block that may track them, and their name there.
     pub(super) known: BTreeMap<(&'static str, String), Check>,
+    /// How long an interface has to be down or up before that counts.
+    pub(super) delays: BTreeMap<String, Delays>,
+}
+
+/// `interface_up_down_delays` of one interface.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delays {
+    down: Micros,
+    up: Micros,
 }
 
 /// The blocks that track something, and what they track.
@@ -55,7 +63,7 @@ fn tracked(statements: &[Statement]) -> BTreeMap<(&'static str, String), usize> 
 impl Checks {
     /// Reads what the file defines.
     pub(super) fn read(statements: &[Statement], report: &mut Report) -> Self {
-        let mut checks = Self::default();
+        let mut checks = Self { delays: delays(statements, report), ..Self::default() };
         let tracked = tracked(statements);
         for (index, statement) in statements.iter().enumerate() {
             let (kind, block, convert): (_, _, Converter) = match statement.keyword() {
@@ -109,11 +117,15 @@ impl Checks {
 
     /// The name of the check of an interface, which is made if need be.
     pub(super) fn of_interface(&mut self, interface: &str) -> String {
-        let (names, map) = (&mut self.names, &mut self.map);
+        let (names, map, delays) = (&mut self.names, &mut self.map, &self.delays);
         let check = self.known.entry(("track_interface", interface.to_owned())).or_insert_with(|| {
             let (name, _) = names.give(&format!("link-{interface}"));
             let mut check = Map::default();
             check.set("interface", interface);
+            if let Some(delays) = delays.get(interface) {
+                check.set("down_delay", delays.down.shown());
+                check.set("up_delay", delays.up.shown());
+            }
             map.set(&name, Value::Map(check));
             Check { name, weight: Weight::FAULT, index: 0 }
         });
@@ -122,6 +134,31 @@ impl Checks {
 }
 
 type Converter = fn(&mut Gathered<'_>, &mut Report) -> Option<Map>;
+
+/// Reads `interface_up_down_delays`: an interface, how long it has to be down, and how long up if that differs.
+fn delays(statements: &[Statement], report: &mut Report) -> BTreeMap<String, Delays> {
+    let mut found = BTreeMap::new();
+    for block in statements.iter().filter(|outer| outer.keyword() == "interface_up_down_delays") {
+        if !report.judge("", block) {
+            continue;
+        }
+        report.converted(block, "checks");
+        for line in &block.block {
+            let time =
+                |index: usize| line.word(index).and_then(Micros::of_seconds).filter(|time| *time <= LONGEST);
+            let Some(down) = time(1) else {
+                report.ignored(line, "needs a time of at most 255 seconds; keepalived ignores it");
+                continue;
+            };
+            found.insert(line.keyword().to_owned(), Delays { down, up: time(2).unwrap_or(down) });
+            report.converted(line, &format!("down_delay and up_delay of checks.link-{}", line.keyword()));
+        }
+    }
+    found
+}
+
+/// The longest delay of an interface.
+const LONGEST: Micros = Micros(255_000_000);
 
 fn unused(statement: &Statement, report: &mut Report) {
     report.add(statement, Fate::Dropped, "nothing below tracks it; keepalived does not run it either");
@@ -219,18 +256,29 @@ fn process(gathered: &mut Gathered<'_>, report: &mut Report) -> Option<Map> {
     let words = statement.escaped()?;
     let (name, arguments) = words.split_first()?;
     map.set("process", name.as_str());
-    if arguments.is_empty() {
-        report.converted(statement, "process");
-    } else if TABLE.works("vrrp_track_process", "full_command") {
+    // keepalived looks at the arguments if there are some, or if it is told how.
+    let full = gathered.last("full_command", report);
+    let kind = gathered.last("param_match", report);
+    if !arguments.is_empty() || full.is_some() || kind.is_some() {
         map.set("arguments", Value::texts(arguments.to_vec()));
         report.converted(statement, "process, arguments");
     } else {
-        report.left_out(statement, "a process by its arguments; vipd finds it by its name or its file alone");
-        return None;
+        report.converted(statement, "process");
     }
-    for (keyword, key) in [("quorum", "count"), ("quorum_max", "maximum")] {
+    if let Some(statement) = full {
+        report.converted(statement, "arguments");
+    }
+    if let Some(statement) = kind {
+        match statement.word(1) {
+            Some("initial") => map.set("match", "prefix"),
+            Some("partial") => map.set("match", "partial"),
+            _ => report.ignored(statement, "param_match is initial or partial; keepalived ignores it"),
+        }
+        report.converted(statement, "match");
+    }
+    for (keyword, least, key) in [("quorum", 1, "count"), ("quorum_max", 0, "maximum")] {
         if let Some(statement) = gathered.last(keyword, report)
-            && let Some(count) = number(statement, 0, 65_535, report)
+            && let Some(count) = number(statement, least, 65_535, report)
         {
             map.set(key, count.to_string());
             report.converted(statement, key);
@@ -249,14 +297,6 @@ fn process(gathered: &mut Gathered<'_>, report: &mut Report) -> Option<Map> {
             }
             report.converted(statement, &keys.join(", "));
         }
-    }
-    if let Some(statement) = gathered.last("param_match", report) {
-        let kind = if statement.word(1) == Some("partial") { "partial" } else { "prefix" };
-        map.set("match", kind);
-        report.converted(statement, "match");
-    }
-    if let Some(statement) = gathered.last("full_command", report) {
-        report.converted(statement, "arguments");
     }
     // keepalived is told of every process that begins or ends, and waits for no second time.
     for key in ["rise", "fall"] {

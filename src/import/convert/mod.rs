@@ -60,8 +60,13 @@ pub(super) fn convert(statements: &[Statement], report: &mut Report) -> Output {
                 }
             }
             // Judged here, or read above.
-            "vrrp_instance" | "global_defs" | "vrrp_script" | "track_file" | "vrrp_track_file"
-            | "vrrp_track_process" => {}
+            "vrrp_instance"
+            | "global_defs"
+            | "vrrp_script"
+            | "track_file"
+            | "vrrp_track_file"
+            | "vrrp_track_process"
+            | "interface_up_down_delays" => {}
             "net_namespace" => {
                 let name = statement.word(1).unwrap_or_default();
                 drop_in = Some(format!("NetworkNamespacePath=/run/netns/{name}"));

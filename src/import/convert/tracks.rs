@@ -4,7 +4,6 @@ use super::checks::Checks;
 use super::gather::Gathered;
 use crate::import::blocks::Statement;
 use crate::import::report::{Fate, Report};
-use crate::import::table::TABLE;
 use crate::import::yaml::{Map, Value};
 
 /// What a check does to a priority; 0 is a fault.
@@ -31,7 +30,7 @@ impl Weight {
             return initial;
         };
         let value = written.clamp(-HEAVIEST - 1, HEAVIEST + 1);
-        let Some(reverse) = reversed(statement, 2, kind, false, report) else { return initial };
+        let reverse = reversed(statement, 2, false, report);
         if value == written {
             report.converted(statement, "track");
         } else {
@@ -40,47 +39,43 @@ impl Weight {
         Self { value, reverse }
     }
 
-    /// The weight at the word `index` of a track, which takes the place of this one. None if it cannot be one, which is noted.
-    fn overridden(self, statement: &Statement, kind: &'static str, report: &mut Report) -> Option<Self> {
+    /// The weight at the word `index` of a track, which takes the place of this one if it can be one.
+    fn overridden(self, statement: &Statement, kind: &'static str, report: &mut Report) -> Self {
         let text = statement.word(2).unwrap_or_default();
         let most = if kind == "track_file" { HEAVIEST + 1 } else { HEAVIEST };
         let Some(value) = text.parse().ok().filter(|value| (-most..=most).contains(value)) else {
             let what = format!("'{text}' is no weight from -{most} to {most}; keepalived uses the default");
             report.ignored(statement, what);
-            return Some(self);
+            return self;
         };
-        Some(Self { value, reverse: reversed(statement, 3, kind, self.reverse, report)? })
+        Self { value, reverse: reversed(statement, 3, self.reverse, report) }
     }
 
     /// As it stands under `track`.
     fn shown(self, kind: &str) -> Value {
-        let text = match (kind, self.value) {
+        let mut map = Map::default();
+        match (kind, self.value) {
             ("track_file", value) if value != 0 => {
-                let mut map = Map::default();
                 map.set("multiply", if self.reverse { -value } else { value }.to_string());
                 return Value::Inline(map);
             }
-            (_, 0) => "fault".to_owned(),
-            (_, value) => value.clamp(-HEAVIEST, HEAVIEST).to_string(),
-        };
-        if !self.reverse {
-            return text.into();
+            (_, 0) if self.reverse => map.set("fault", "true"),
+            (_, 0) => return "fault".into(),
+            (_, value) => {
+                let weight = value.clamp(-HEAVIEST, HEAVIEST).to_string();
+                if !self.reverse {
+                    return weight.into();
+                }
+                map.set("weight", weight);
+            }
         }
-        let mut map = Map::default();
-        map.set("weight", text);
         map.set("reverse", "true");
         Value::Inline(map)
     }
 }
 
-/// Whether the words from `index` on turn a weight round, which it was or not `before`. None if that cannot be had.
-fn reversed(
-    statement: &Statement,
-    index: usize,
-    kind: &'static str,
-    before: bool,
-    report: &mut Report,
-) -> Option<bool> {
+/// Whether the words from `index` on turn a weight round, which it was or not `before`.
+fn reversed(statement: &Statement, index: usize, before: bool, report: &mut Report) -> bool {
     let mut reverse = before;
     for word in statement.words.iter().skip(index) {
         match word.as_str() {
@@ -90,11 +85,7 @@ fn reversed(
                 .ignored(statement, format!("'{word}' is nothing that a weight has; keepalived ignores it")),
         }
     }
-    if reverse && !TABLE.works(kind, "reverse") {
-        report.left_out(statement, "a weight in reverse; vipd does not have it yet");
-        return None;
-    }
-    Some(reverse)
+    reverse
 }
 
 /// Who tracks.
@@ -146,10 +137,7 @@ fn track(
         }
     };
     match line.word(1) {
-        Some("weight") => match weight.overridden(line, kind, report) {
-            Some(written) => weight = written,
-            None => return,
-        },
+        Some("weight") => weight = weight.overridden(line, kind, report),
         Some(word) => {
             report.ignored(line, format!("'{word}' is nothing that a track has; keepalived ignores it"));
         }
