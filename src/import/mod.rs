@@ -72,7 +72,7 @@ fn convert_text(path: &Path, text: &str, id: &str, includes: Includes) -> Import
     let statements = blocks::parse(lines, &mut notes);
     let mut report = Report::default();
     let output = convert::convert(&statements, &mut report);
-    let entries = report.finish(notes, &order);
+    let entries = report.finish(&statements, notes, &order);
     let mut yaml = String::new();
     for line in heading(path, &entries, output.drop_in.as_deref()) {
         yaml.push_str("# ");

@@ -1,5 +1,7 @@
 //! What became of each statement. Nothing is left without an entry: what was not converted is named with its line.
 
+use std::collections::BTreeSet;
+
 use super::blocks::Statement;
 use super::language::{Note, Place};
 use super::table::{TABLE, Verdict};
@@ -133,8 +135,21 @@ impl Report {
         }
     }
 
-    /// The entries in the order of the files, with what the language had to say.
-    pub(super) fn finish(mut self, notes: Vec<Note>, order: &[std::sync::Arc<str>]) -> Vec<Entry> {
+    /// The entries in the order of the files, with what the language had to say. No line of a statement is without one.
+    pub(super) fn finish(
+        mut self,
+        statements: &[Statement],
+        notes: Vec<Note>,
+        order: &[std::sync::Arc<str>],
+    ) -> Vec<Entry> {
+        let told: BTreeSet<Place> = self.entries.iter().map(|entry| entry.place.clone()).collect();
+        let mut waiting: Vec<&Statement> = statements.iter().collect();
+        while let Some(statement) = waiting.pop() {
+            waiting.extend(&statement.block);
+            if !told.contains(&statement.place) {
+                self.left_out(statement, "nobody has said what becomes of this");
+            }
+        }
         for note in notes {
             self.push(note.place, &note.statement, Fate::Ignored, &note.what);
         }

@@ -21,6 +21,7 @@ fn case(name: &str, exit: i32) {
     let (said, report) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(exit), "{report}");
+    assert!(!report.contains("nobody has said"), "{report}");
     expect(name, "yaml", &said);
     expect(name, "report", &report);
     let file = std::env::temp_dir().join(format!("vipd-import-{name}-{}.yaml", std::process::id()));
@@ -86,6 +87,11 @@ fn weights_in_reverse_are_imported() {
 #[test]
 fn processes_with_everything_are_imported() {
     case("workers", 0);
+}
+
+#[test]
+fn announcements_are_imported() {
+    case("announce", 0);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::gather::Gathered;
 use super::values::{Micros, number, seconds};
+use crate::import::blocks::Statement;
 use crate::import::report::Report;
 use crate::import::yaml::{Map, Value};
 
@@ -15,8 +16,6 @@ pub(super) struct Announce {
     refresh_repeat: Option<u32>,
     lower_again_after: Option<Micros>,
     lower_repeat: Option<u32>,
-    elsewhere: Option<Micros>,
-    interval: Option<Micros>,
 }
 
 /// How many frames a burst has at most.
@@ -36,10 +35,6 @@ impl Announce {
         time("garp_master_delay", "again_after", &mut self.again_after, report);
         time("garp_master_refresh", "refresh", &mut self.refresh, report);
         time("garp_lower_prio_delay", "after_lower.again_after", &mut self.lower_again_after, report);
-        let mut gna = None;
-        time("garp_interval", "interval", &mut self.interval, report);
-        time("gna_interval", "interval", &mut gna, report);
-        self.interval = self.interval.max(gna);
         for (keyword, key, into) in [
             ("garp_master_repeat", "repeat", &mut self.repeat),
             ("garp_master_refresh_repeat", "refresh_repeat", &mut self.refresh_repeat),
@@ -52,26 +47,10 @@ impl Announce {
                 report.converted(statement, &format!("announce.{key}"));
             }
         }
-        self.elsewhere(gathered, prefix, report);
         if let Some(statement) = gathered.last("vrrp_min_garp", report) {
             self.again_after = Some(Micros::ZERO);
             self.repeat = None;
             report.converted(statement, "announce.again_after");
-        }
-    }
-
-    /// `garp_extra_if [all] SECONDS`.
-    fn elsewhere(&mut self, gathered: &mut Gathered<'_>, prefix: &str, report: &mut Report) {
-        let names = [format!("{prefix}garp_extra_if"), format!("{prefix}vmac_garp_intvl")];
-        let Some(statement) = gathered.last_of(&names.each_ref().map(String::as_str), report) else { return };
-        let text = statement.words.last().map_or("", String::as_str);
-        match Micros::of_seconds(text).filter(|value| *value <= Micros(24 * Micros::HOUR.0)) {
-            Some(value) => {
-                self.elsewhere = Some(value.min(Micros::HOUR));
-                report.converted(statement, "announce.elsewhere");
-            }
-            None => report
-                .ignored(statement, format!("'{text}' is no time from 0s to 86400s; keepalived ignores it")),
         }
     }
 
@@ -93,9 +72,6 @@ impl Announce {
         if let Some(count) = self.refresh_repeat {
             map.set("refresh_repeat", count.to_string());
         }
-        if let Some(value) = self.interval {
-            map.set("interval", value.shown());
-        }
         let mut lower = Map::default();
         if let Some(value) = self.lower_again_after {
             lower.set("again_after", pause(value, Micros(100_000)));
@@ -106,9 +82,53 @@ impl Announce {
         if !lower.is_empty() {
             map.set("after_lower", Value::Inline(lower));
         }
-        if let Some(value) = self.elsewhere {
-            map.set("elsewhere", pause(value, Micros::SECOND));
-        }
         (!map.is_empty()).then_some(map)
     }
+}
+
+/// How fast announcements may follow each other: `garp_interval` and `gna_interval`, the longer one, for both kinds of frames.
+/// None where keepalived has no limit.
+pub(super) fn interval(gathered: &mut Gathered<'_>, prefix: &str, report: &mut Report) -> Option<Micros> {
+    let mut longest = Micros::ZERO;
+    for keyword in ["garp_interval", "gna_interval"] {
+        let Some(statement) = gathered.last(&format!("{prefix}{keyword}"), report) else { continue };
+        let Some(value) = seconds(statement, Micros::ZERO, Micros::HOUR, report) else { continue };
+        if value == Micros::ZERO {
+            report.converted_but(statement, "announce_limits", "none, as 0 is none");
+        } else if value > Micros::SECOND {
+            report.converted_but(statement, "announce_limits.interval", "1s, the longest that vipd takes");
+        } else {
+            report.converted(statement, "announce_limits.interval");
+        }
+        longest = longest.max(value.min(Micros::SECOND));
+    }
+    (longest > Micros::ZERO).then_some(longest)
+}
+
+/// `garp_group`: interfaces that share a limit.
+pub(super) fn group(block: &Statement, report: &mut Report) -> Option<Map> {
+    let mut gathered = Gathered::of("garp_group", &block.block, report);
+    let interval = interval(&mut gathered, "", report);
+    let mut names: Vec<String> = Vec::new();
+    for statement in gathered.all("interface") {
+        names.extend(statement.word(1).map(str::to_owned));
+        report.converted(statement, "announce_limits.interfaces");
+    }
+    for list in gathered.all("interfaces") {
+        report.converted(list, "announce_limits.interfaces");
+        for line in &list.block {
+            names.extend(line.words.iter().cloned());
+            report.converted(line, "announce_limits.interfaces");
+        }
+    }
+    gathered.rest(report);
+    let Some(interval) = interval.filter(|_| !names.is_empty()) else {
+        report.ignored(block, "it has no interval or no interface, so it limits nothing");
+        return None;
+    };
+    report.converted(block, "announce_limits");
+    let mut map = Map::default();
+    map.set("interfaces", Value::texts(names));
+    map.set("interval", interval.shown());
+    Some(map)
 }

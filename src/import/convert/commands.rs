@@ -57,6 +57,17 @@ impl Command {
             ("shell", self.line.trim().replace('\0', "").into())
         }
     }
+
+    /// As a list for a notifier, which has no shell.
+    pub(super) fn list(&self) -> Value {
+        if self.plain() {
+            Value::texts(self.argv.clone())
+        } else {
+            // keepalived's own arguments come last; the shell knows them as "$@".
+            let line = format!("{} \"$@\"", self.line.trim().replace('\0', ""));
+            Value::texts(["/bin/sh".to_owned(), "-c".to_owned(), line, "sh".to_owned()])
+        }
+    }
 }
 
 #[cfg(test)]

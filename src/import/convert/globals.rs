@@ -1,7 +1,8 @@
 //! `global_defs`: what becomes the default of every instance, and the few keys that stand at the top.
 
-use super::announce::Announce;
+use super::announce::{self, Announce};
 use super::gather::Gathered;
+use super::notify::Notify;
 use super::values::{Micros, number, seconds, truth};
 use crate::import::blocks::Statement;
 use crate::import::report::Report;
@@ -16,12 +17,15 @@ pub(super) struct Globals {
     /// `vrrp_version`.
     pub(super) version: u32,
     pub(super) announce: Announce,
+    pub(super) notify: Notify,
     /// `v3_checksum_as_v2`.
     pub(super) message_checksum: bool,
     /// `vrrp_down_timer_adverts`.
     pub(super) missed_adverts: Option<u32>,
     /// `vrrp_mcast_group4`, `vrrp_mcast_group6`.
     pub(super) groups: Vec<String>,
+    /// `vrrp_garp_interval` and `vrrp_gna_interval`.
+    pub(super) announce_interval: Option<Micros>,
     /// What stands at the top of the output.
     pub(super) top: Map,
 }
@@ -32,9 +36,11 @@ impl Default for Globals {
             interface: "eth0".to_owned(),
             version: 2,
             announce: Announce::default(),
+            notify: Notify::default(),
             message_checksum: false,
             missed_adverts: None,
             groups: Vec::new(),
+            announce_interval: None,
             top: Map::default(),
         }
     }
@@ -50,6 +56,9 @@ impl Globals {
                 let mut gathered = Gathered::of("global_defs", &statement.block, report);
                 globals.defaults(&mut gathered, report);
                 globals.announce.read(&mut gathered, "vrrp_", report);
+                globals.announce_interval =
+                    announce::interval(&mut gathered, "vrrp_", report).or(globals.announce_interval);
+                globals.notify.read(&mut gathered, report);
                 globals.urgency(&mut gathered, report);
                 gathered.rest(report);
             }

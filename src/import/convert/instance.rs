@@ -8,6 +8,7 @@ use super::checks::Checks;
 use super::gather::Gathered;
 use super::globals::Globals;
 use super::names::Names;
+use super::notify;
 use super::peers;
 use super::tracks::{self, Tracker};
 use super::values::{Micros, number, seconds, truth};
@@ -22,6 +23,7 @@ pub(super) struct Common<'c> {
     pub(super) globals: &'c Globals,
     pub(super) checks: Checks,
     pub(super) names: Names,
+    pub(super) group_names: Names,
     pub(super) taken: Taken,
     /// The sync group of each instance that has one.
     pub(super) synced: BTreeMap<String, String>,
@@ -80,6 +82,9 @@ pub(super) fn convert(
     let tracks = tracks::read(&mut facts.gathered, tracker, &mut common.checks, report);
     if !tracks.is_empty() {
         map.set("track", Value::Map(tracks));
+    }
+    if let Some(notify) = notify::own(&mut facts.gathered, &common.globals.notify, report) {
+        map.set("notify", notify);
     }
     facts.gathered.rest(report);
     Some((facts.name, map))

@@ -8,8 +8,10 @@ mod checks;
 mod commands;
 mod gather;
 mod globals;
+mod groups;
 mod instance;
 mod names;
+mod notify;
 mod peers;
 mod tracks;
 mod values;
@@ -44,11 +46,13 @@ pub(super) fn convert(statements: &[Statement], report: &mut Report) -> Output {
         globals: &globals,
         checks,
         names: Names::default(),
+        group_names: Names::default(),
         taken: BTreeMap::new(),
         synced: synced(statements),
         secret: false,
     };
     let mut instances = Map::default();
+    let mut limits = Vec::new();
     let mut count = 0;
     let mut drop_in = None;
     for (index, statement) in statements.iter().enumerate() {
@@ -59,14 +63,9 @@ pub(super) fn convert(statements: &[Statement], report: &mut Report) -> Output {
                     count += 1;
                 }
             }
-            // Judged here, or read above.
-            "vrrp_instance"
-            | "global_defs"
-            | "vrrp_script"
-            | "track_file"
-            | "vrrp_track_file"
-            | "vrrp_track_process"
-            | "interface_up_down_delays" => {}
+            "garp_group" if report.judge("", statement) => {
+                limits.extend(announce::group(statement, report).map(Value::Inline));
+            }
             "net_namespace" => {
                 let name = statement.word(1).unwrap_or_default();
                 drop_in = Some(format!("NetworkNamespacePath=/run/netns/{name}"));
@@ -75,6 +74,16 @@ pub(super) fn convert(statements: &[Statement], report: &mut Report) -> Output {
                     "NetworkNamespacePath= in a drop-in of vipd.service, as the output says",
                 );
             }
+            // Judged here, or read elsewhere.
+            "vrrp_instance"
+            | "garp_group"
+            | "global_defs"
+            | "vrrp_script"
+            | "track_file"
+            | "vrrp_track_file"
+            | "vrrp_track_process"
+            | "interface_up_down_delays"
+            | "vrrp_sync_group" => {}
             _ => {
                 if report.judge("", statement) {
                     report.left_out(statement, "the importer does not know what to do with it here");
@@ -82,8 +91,34 @@ pub(super) fn convert(statements: &[Statement], report: &mut Report) -> Output {
             }
         }
     }
+    let mut groups = Map::default();
+    for (index, statement) in statements.iter().enumerate() {
+        if statement.keyword() == "vrrp_sync_group"
+            && report.judge("", statement)
+            && let Some((name, map)) = groups::convert(statement, index, &mut common, report)
+        {
+            groups.set_below(vec![origin(statement)], &name, Value::Map(map));
+        }
+    }
+    if let Some(interval) = globals.announce_interval {
+        let mut limit = Map::default();
+        limit.set("interval", interval.shown());
+        limits.push(Value::Inline(limit));
+    }
     let mut map = globals.top.clone();
+    if !limits.is_empty() {
+        map.set("announce_limits", Value::List(limits));
+    }
+    if let Some(notify) = globals.notify.top() {
+        map.set("notify", Value::Map(notify));
+    }
+    if let Some(mail) = globals.notify.server.clone() {
+        map.set("mail", Value::Map(mail));
+    }
     map.set("instances", Value::Map(instances));
+    if !groups.is_empty() {
+        map.set("groups", Value::Map(groups));
+    }
     if !common.checks.map.is_empty() {
         map.set("checks", Value::Map(common.checks.map));
     }

@@ -32,6 +32,11 @@ impl Names {
         let changed = chosen != name;
         (chosen, changed)
     }
+
+    /// The name that was given to `name`.
+    pub(super) fn of(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(String::as_str)
+    }
 }
 
 #[cfg(test)]
@@ -45,6 +50,7 @@ mod tests {
         assert_eq!(names.give("a b"), ("a_b".to_owned(), true));
         assert_eq!(names.give("a/b"), ("a_b-2".to_owned(), true));
         assert_eq!(names.give("--x"), ("_--x".to_owned(), true));
+        assert_eq!(names.of("a/b"), Some("a_b-2"));
         assert!(names.give(&"x".repeat(300)).0.len() <= LONGEST);
     }
 }
