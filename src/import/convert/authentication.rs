@@ -1,9 +1,10 @@
-//! `authentication`: the password of version 2.
+//! `authentication`, the password of version 2, and `auth_hmac`, signed adverts.
 
 use super::gather::Gathered;
+use super::values::{Micros, seconds};
 use crate::import::blocks::Statement;
 use crate::import::report::Report;
-use crate::import::yaml::Map;
+use crate::import::yaml::{Map, Value};
 
 /// How many bytes an advert has for it.
 const LONGEST: usize = 8;
@@ -46,5 +47,44 @@ pub(super) fn convert(block: &Statement, version: u32, report: &mut Report) -> O
     } else {
         report.converted(password?, "authentication.password");
     }
+    Some(map)
+}
+
+/// Reads `auth_hmac`; none, and noted, if it has no key.
+pub(super) fn convert_hmac(block: &Statement, report: &mut Report) -> Option<Map> {
+    let mut gathered = Gathered::of("auth_hmac", &block.block, report);
+    let mut keys = Map::default();
+    for statement in gathered.all("key") {
+        match (statement.word(1), statement.word(2)) {
+            (Some(id), Some(key)) if id.parse::<u8>().is_ok_and(|id| id > 0) => {
+                keys.set(id, key);
+                report.converted(statement, "authentication.keys");
+            }
+            _ => report.ignored(statement, "needs a number from 1 to 255 and a key; keepalived ignores it"),
+        }
+    }
+    let mut map = Map::default();
+    map.set("type", "hmac");
+    map.set("keys", Value::Map(keys.clone()));
+    for (keyword, key) in [("active_key", "active_key"), ("anti_replay", "anti_replay"), ("mode", "mode")] {
+        if let Some(statement) = gathered.last(keyword, report)
+            && let Some(value) = statement.word(1)
+        {
+            map.set(key, value.replace("receive-only", "receive_only"));
+            report.converted(statement, &format!("authentication.{key}"));
+        }
+    }
+    if let Some(statement) = gathered.last("time_window", report)
+        && let Some(window) = seconds(statement, Micros::SECOND, Micros(300_000_000), report)
+    {
+        map.set("time_window", window.shown());
+        report.converted(statement, "authentication.time_window");
+    }
+    gathered.rest(report);
+    if keys.is_empty() {
+        report.left_out(block, "there is no key in it; nothing would be signed");
+        return None;
+    }
+    report.converted(block, "authentication");
     Some(map)
 }

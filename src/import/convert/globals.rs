@@ -22,6 +22,8 @@ pub(super) struct Globals {
     pub(super) message_checksum: bool,
     /// `vrrp_down_timer_adverts`.
     pub(super) missed_adverts: Option<u32>,
+    /// `vmac_prefix`.
+    pub(super) vmac_prefix: Option<String>,
     /// `vrrp_mcast_group4`, `vrrp_mcast_group6`.
     pub(super) groups: Vec<String>,
     /// `vrrp_garp_interval` and `vrrp_gna_interval`.
@@ -39,6 +41,7 @@ impl Default for Globals {
             notify: Notify::default(),
             message_checksum: false,
             missed_adverts: None,
+            vmac_prefix: None,
             groups: Vec::new(),
             announce_interval: None,
             top: Map::default(),

@@ -59,7 +59,7 @@ fn members(
                 match common.names.of(name) {
                     _ if elsewhere => report.ignored(line, format!("'{name}' is in a group already")),
                     None => {
-                        report.ignored(line, format!("there is no instance '{name}'; keepalived ignores it"))
+                        report.ignored(line, format!("there is no instance '{name}'; keepalived ignores it"));
                     }
                     Some(name) if members.iter().any(|member| member == name) => {
                         report.ignored(line, format!("'{name}' is there already"));

@@ -10,6 +10,8 @@ use super::globals::Globals;
 use super::names::Names;
 use super::notify;
 use super::peers;
+use super::routes;
+use super::rules;
 use super::tracks::{self, Tracker};
 use super::values::{Micros, number, seconds, truth};
 use crate::import::blocks::Statement;
@@ -25,6 +27,8 @@ pub(super) struct Common<'c> {
     pub(super) names: Names,
     pub(super) group_names: Names,
     pub(super) taken: Taken,
+    /// Of rules that have none.
+    pub(super) priorities: rules::Priorities,
     /// The sync group of each instance that has one.
     pub(super) synced: BTreeMap<String, String>,
     /// Something in the output is secret.
@@ -37,6 +41,7 @@ pub(super) struct Facts<'s> {
     pub(super) interface: String,
     pub(super) family: Family,
     pub(super) version: u32,
+    vrid: Option<u8>,
     priority: u32,
     /// The priority is 255.
     owner: bool,
@@ -72,7 +77,15 @@ pub(super) fn convert(
         common.secret = true;
         map.set("authentication", Value::Map(authentication));
     }
+    if let Some(block) = facts.gathered.last("auth_hmac", report)
+        && let Some(authentication) = authentication::convert_hmac(block, report)
+    {
+        common.secret = true;
+        map.set("authentication", Value::Map(authentication));
+    }
     behaviour(&mut facts, common.globals, &mut map, report);
+    virtual_mac(&mut facts, common.globals, &mut map, report);
+    paths(&mut facts, common, &mut map, report);
     let weightless = match common.synced.get(statement.word(1).unwrap_or_default()) {
         Some(_) => Some("keepalived ignores what is tracked with a weight within a sync group"),
         None if facts.owner => Some("keepalived ignores what is tracked with a weight and priority 255"),
@@ -144,6 +157,7 @@ fn facts<'s>(
         interface,
         family,
         version,
+        vrid,
         priority,
         owner,
         master: wants || owner,
@@ -286,6 +300,68 @@ fn preempt(facts: &mut Facts<'_>, map: &mut Map, report: &mut Report) {
     } else if let Some(delay) = seconds(statement, Micros::ZERO, Micros(1_000_000_000), report) {
         map.set("preempt_delay", delay.shown());
         report.converted(statement, "preempt_delay");
+    }
+}
+
+/// `use_vmac [NAME] [MAC]` and where adverts come from.
+fn virtual_mac(facts: &mut Facts<'_>, globals: &Globals, map: &mut Map, report: &mut Report) {
+    let base = facts.gathered.last("vmac_xmit_base", report);
+    let Some(statement) = facts.gathered.last("use_vmac", report) else {
+        if let Some(base) = base {
+            report.ignored(base, "there is no use_vmac");
+        }
+        return;
+    };
+    let mut options = Map::default();
+    let mut words = statement.words.iter().skip(1).map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "name" => {}
+            "group" => {
+                words.next();
+                report.left_out(statement, "group: the links have no group of their own");
+            }
+            "netlink_notify_msg" => {}
+            mac if mac.split(':').count() >= 5 => {
+                report.left_out(statement, "a MAC address of one's own: vipd has the one of the standard");
+            }
+            name => options.set("name", name),
+        }
+    }
+    if !options.has("name")
+        && let Some(prefix) = &globals.vmac_prefix
+        && let Some(id) = facts.vrid
+    {
+        options.set("name", format!("{prefix}.{id}"));
+    }
+    report.converted(statement, "virtual_mac");
+    if let Some(base) = base {
+        options.set("adverts", "interface");
+        report.converted(base, "virtual_mac.adverts");
+    }
+    if options.is_empty() {
+        map.set("virtual_mac", "true");
+    } else {
+        map.set("virtual_mac", Value::Inline(options));
+    }
+}
+
+/// Routes and rules.
+fn paths(facts: &mut Facts<'_>, common: &mut Common<'_>, map: &mut Map, report: &mut Report) {
+    let mut routes = Vec::new();
+    for block in facts.gathered.all("virtual_routes") {
+        report.converted(block, "routes");
+        routes.extend(block.block.iter().filter_map(|line| routes::read(line, report)));
+    }
+    let mut found = Vec::new();
+    for block in facts.gathered.all("virtual_rules") {
+        report.converted(block, "rules");
+        found.extend(block.block.iter().filter_map(|line| rules::read(line, &mut common.priorities, report)));
+    }
+    for (key, list) in [("routes", routes), ("rules", found)] {
+        if !list.is_empty() {
+            map.set(key, Value::List(list));
+        }
     }
 }
 

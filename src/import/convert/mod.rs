@@ -13,6 +13,8 @@ mod instance;
 mod names;
 mod notify;
 mod peers;
+mod routes;
+mod rules;
 mod tracks;
 mod values;
 
@@ -48,64 +50,12 @@ pub(super) fn convert(statements: &[Statement], report: &mut Report) -> Output {
         names: Names::default(),
         group_names: Names::default(),
         taken: BTreeMap::new(),
+        priorities: rules::Priorities::default(),
         synced: synced(statements),
         secret: false,
     };
-    let mut instances = Map::default();
-    let mut limits = Vec::new();
-    let mut count = 0;
-    let mut drop_in = None;
-    for (index, statement) in statements.iter().enumerate() {
-        match statement.keyword() {
-            "vrrp_instance" if report.judge("", statement) => {
-                if let Some((name, map)) = instance::convert(statement, index, &mut common, report) {
-                    instances.set_below(vec![origin(statement)], &name, Value::Map(map));
-                    count += 1;
-                }
-            }
-            "garp_group" if report.judge("", statement) => {
-                limits.extend(announce::group(statement, report).map(Value::Inline));
-            }
-            "net_namespace" => {
-                let name = statement.word(1).unwrap_or_default();
-                drop_in = Some(format!("NetworkNamespacePath=/run/netns/{name}"));
-                report.converted(
-                    statement,
-                    "NetworkNamespacePath= in a drop-in of vipd.service, as the output says",
-                );
-            }
-            // Judged here, or read elsewhere.
-            "vrrp_instance"
-            | "garp_group"
-            | "global_defs"
-            | "vrrp_script"
-            | "track_file"
-            | "vrrp_track_file"
-            | "vrrp_track_process"
-            | "interface_up_down_delays"
-            | "vrrp_sync_group" => {}
-            _ => {
-                if report.judge("", statement) {
-                    report.left_out(statement, "the importer does not know what to do with it here");
-                }
-            }
-        }
-    }
-    let mut groups = Map::default();
-    for (index, statement) in statements.iter().enumerate() {
-        if statement.keyword() == "vrrp_sync_group"
-            && report.judge("", statement)
-            && let Some((name, map)) = groups::convert(statement, index, &mut common, report)
-        {
-            groups.set_below(vec![origin(statement)], &name, Value::Map(map));
-        }
-    }
-    if let Some(interval) = globals.announce_interval {
-        let mut limit = Map::default();
-        limit.set("interval", interval.shown());
-        limits.push(Value::Inline(limit));
-    }
     let mut map = globals.top.clone();
+    let (limits, drop_in) = others(statements, &globals, report);
     if !limits.is_empty() {
         map.set("announce_limits", Value::List(limits));
     }
@@ -115,14 +65,119 @@ pub(super) fn convert(statements: &[Statement], report: &mut Report) -> Output {
     if let Some(mail) = globals.notify.server.clone() {
         map.set("mail", Value::Map(mail));
     }
-    map.set("instances", Value::Map(instances));
-    if !groups.is_empty() {
-        map.set("groups", Value::Map(groups));
-    }
-    if !common.checks.map.is_empty() {
-        map.set("checks", Value::Map(common.checks.map));
+    let (instances, count) = each(statements, "vrrp_instance", &mut common, report, instance::convert);
+    let (groups, _) = each(statements, "vrrp_sync_group", &mut common, report, groups::convert);
+    let fixed = fixed(statements, &mut common, report);
+    for (key, part) in
+        [("static", fixed), ("instances", instances), ("groups", groups), ("checks", common.checks.map)]
+    {
+        if !part.is_empty() || key == "instances" {
+            map.set(key, Value::Map(part));
+        }
     }
     Output { map, instances: count, secret: common.secret, drop_in }
+}
+
+/// What becomes of one block: its name and its keys.
+type Converter = fn(&Statement, usize, &mut Common<'_>, &mut Report) -> Option<(String, Map)>;
+
+/// Converts every block of one keyword; how many came out.
+fn each(
+    statements: &[Statement],
+    keyword: &str,
+    common: &mut Common<'_>,
+    report: &mut Report,
+    convert: Converter,
+) -> (Map, usize) {
+    let mut map = Map::default();
+    let mut count = 0;
+    for (index, statement) in statements.iter().enumerate() {
+        if statement.keyword() == keyword
+            && report.judge("", statement)
+            && let Some((name, keys)) = convert(statement, index, common, report)
+        {
+            map.set_below(vec![origin(statement)], &name, Value::Map(keys));
+            count += 1;
+        }
+    }
+    (map, count)
+}
+
+/// What is no instance and no part of one: the limits of announcements, and what belongs into the unit.
+fn others(statements: &[Statement], globals: &Globals, report: &mut Report) -> (Vec<Value>, Option<String>) {
+    let mut limits = Vec::new();
+    let mut drop_in = None;
+    for statement in statements {
+        match statement.keyword() {
+            // They are read where they belong.
+            "vrrp_instance"
+            | "global_defs"
+            | "vrrp_script"
+            | "track_file"
+            | "vrrp_track_file"
+            | "vrrp_track_process"
+            | "interface_up_down_delays"
+            | "vrrp_sync_group"
+            | "static_ipaddress"
+            | "static_routes"
+            | "static_rules" => {}
+            _ if !report.judge("", statement) => {}
+            "garp_group" => limits.extend(announce::group(statement, report).map(Value::Inline)),
+            "net_namespace" => {
+                let name = statement.word(1).unwrap_or_default();
+                drop_in = Some(format!("NetworkNamespacePath=/run/netns/{name}"));
+                report.converted(
+                    statement,
+                    "NetworkNamespacePath= in a drop-in of vipd.service, as the output says",
+                );
+            }
+            _ => report.left_out(statement, "the importer does not know what to do with it here"),
+        }
+    }
+    if let Some(interval) = globals.announce_interval {
+        let mut limit = Map::default();
+        limit.set("interval", interval.shown());
+        limits.push(Value::Inline(limit));
+    }
+    (limits, drop_in)
+}
+
+/// `static_ipaddress`, `static_routes` and `static_rules`: there whoever is master.
+fn fixed(statements: &[Statement], common: &mut Common<'_>, report: &mut Report) -> Map {
+    let mut map = Map::default();
+    let (mut addresses, mut routes, mut rules) = (Vec::new(), Vec::new(), Vec::new());
+    for block in statements {
+        let key = match block.keyword() {
+            "static_ipaddress" => "static.addresses",
+            "static_routes" => "static.routes",
+            "static_rules" => "static.rules",
+            _ => continue,
+        };
+        if !report.judge("", block) {
+            continue;
+        }
+        report.converted(block, key);
+        for line in &block.block {
+            match key {
+                "static.addresses" => {
+                    let Some(mut address) = addresses::Address::read(line, None, report) else { continue };
+                    if !address.options.has("interface") {
+                        address.options.set("interface", common.globals.interface.as_str());
+                    }
+                    report.converted(line, key);
+                    addresses.push(address.value());
+                }
+                "static.routes" => routes.extend(routes::read(line, report)),
+                _ => rules.extend(rules::read(line, &mut common.priorities, report)),
+            }
+        }
+    }
+    for (key, list) in [("addresses", addresses), ("routes", routes), ("rules", rules)] {
+        if !list.is_empty() {
+            map.set(key, Value::List(list));
+        }
+    }
+    map
 }
 
 /// Where something comes from, as a comment says it.

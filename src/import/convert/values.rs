@@ -1,7 +1,10 @@
 //! Numbers, times and truths as keepalived writes them, and as vipd does.
 
+use std::net::IpAddr;
+
 use crate::import::blocks::Statement;
 use crate::import::report::Report;
+use crate::net::IpNet;
 
 /// A time in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,9 +76,42 @@ pub(super) fn truth(statement: &Statement, report: &mut Report) -> Option<bool> 
     }
 }
 
+/// A network as vipd takes it: `default`, or an address without bits beyond its prefix.
+pub(super) fn network(text: &str) -> Option<String> {
+    if matches!(text, "default" | "any") {
+        return Some("default".to_owned());
+    }
+    let net: IpNet = text.parse().ok()?;
+    let first = match net.address() {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(net.prefix())).unwrap_or(0);
+            IpAddr::from(std::net::Ipv4Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(net.prefix())).unwrap_or(0);
+            IpAddr::from(std::net::Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    };
+    Some(format!("{first}/{}", net.prefix()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_loses_what_is_beyond_its_prefix() {
+        for (text, shown) in [
+            ("192.0.2.7/24", Some("192.0.2.0/24")),
+            ("192.0.2.7", Some("192.0.2.7/32")),
+            ("0.0.0.0/0", Some("0.0.0.0/0")),
+            ("2001:db8::7/64", Some("2001:db8::/64")),
+            ("default", Some("default")),
+            ("192.0.2./24", None),
+        ] {
+            assert_eq!(network(text).as_deref(), shown);
+        }
+    }
 
     #[test]
     fn times_are_read_in_seconds_and_written_with_a_unit() {

@@ -1,0 +1,189 @@
+//! `virtual_routes` and `static_routes`: what `ip route` would understand, a route a line.
+
+use std::net::IpAddr;
+
+use super::values::network;
+use crate::import::blocks::Statement;
+use crate::import::report::Report;
+use crate::import::yaml::{Map, Value};
+use crate::net::Family;
+
+/// The name of the table's section.
+const BLOCK: &str = "virtual_routes";
+
+/// How the value of a word is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Same,
+    Milliseconds,
+    Truth,
+}
+
+/// Words with a value, and their keys.
+const VALUED: [(&str, &str, Form); 27] = [
+    ("src", "source", Form::Same),
+    ("table", "table", Form::Same),
+    ("metric", "metric", Form::Same),
+    ("priority", "metric", Form::Same),
+    ("preference", "metric", Form::Same),
+    ("scope", "scope", Form::Same),
+    ("tos", "tos", Form::Same),
+    ("dsfield", "tos", Form::Same),
+    ("pref", "preference", Form::Same),
+    ("advmss", "advertised_mss", Form::Same),
+    ("window", "window", Form::Same),
+    ("cwnd", "cwnd", Form::Same),
+    ("ssthresh", "ssthresh", Form::Same),
+    ("reordering", "reordering", Form::Same),
+    ("hoplimit", "hop_limit", Form::Same),
+    ("initcwnd", "initial_cwnd", Form::Same),
+    ("initrwnd", "initial_rwnd", Form::Same),
+    ("congctl", "congestion_control", Form::Same),
+    ("rtt", "rtt", Form::Milliseconds),
+    ("rttvar", "rtt_variance", Form::Milliseconds),
+    ("rto_min", "minimum_rto", Form::Milliseconds),
+    ("quickack", "quick_ack", Form::Truth),
+    ("fastopen_no_cookie", "fast_open_no_cookie", Form::Truth),
+    // What vipd has not takes its value along.
+    ("protocol", "", Form::Same),
+    ("realms", "", Form::Same),
+    ("track_group", "", Form::Same),
+    ("vrf", "", Form::Same),
+];
+
+/// A route on its way.
+#[derive(Default)]
+struct Route {
+    map: Map,
+    /// Where it goes; the first stands by itself if it is the only one.
+    hops: Vec<Map>,
+    to: Option<String>,
+}
+
+/// Reads a line; none, and noted, if it is no route or one that vipd cannot have.
+pub(super) fn read(line: &Statement, report: &mut Report) -> Option<Value> {
+    let mut route = Route::default();
+    let mut words = line.words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let bare = word.parse::<IpAddr>().is_ok() || word.contains('/') || matches!(word, "default" | "any");
+        let known = match word {
+            _ if bare => "to",
+            "inet" | "inet6" => continue,
+            "features" if words.clone().next() == Some("ecn") => {
+                words.next();
+                route.map.set("ecn", "true");
+                continue;
+            }
+            "as" | "encap" | "features" | "expires" | "ttl-propagate" | "nat" => {
+                report.left_out(
+                    line,
+                    format!("{word}: vipd has no such routes; add this one by a script in notify"),
+                );
+                return None;
+            }
+            other => other,
+        };
+        if !report.judge_word(BLOCK, known, line) {
+            if VALUED.iter().any(|(valued, ..)| *valued == word) {
+                words.next();
+            }
+            continue;
+        }
+        route.word(word, bare, &mut words, line, report);
+    }
+    route.finish(line, report)
+}
+
+impl Route {
+    fn word<'w>(
+        &mut self,
+        word: &str,
+        bare: bool,
+        words: &mut impl Iterator<Item = &'w str>,
+        line: &Statement,
+        report: &mut Report,
+    ) {
+        if bare {
+            self.to = Some(word.to_owned());
+            return;
+        }
+        if let Some((_, key, form)) = VALUED.iter().find(|(valued, ..)| *valued == word) {
+            let value = words.next().unwrap_or_default();
+            let value = match form {
+                Form::Same => value.to_owned(),
+                Form::Milliseconds => format!("{}ms", value.trim_end_matches("ms")),
+                Form::Truth => (value != "0").to_string(),
+            };
+            return self.map.set(key, value);
+        }
+        match word {
+            "to" => self.to = words.next().map(str::to_owned),
+            "type" => self.map.set("type", words.next().unwrap_or_default()),
+            "unicast" => {}
+            "local" | "broadcast" | "multicast" | "throw" | "unreachable" | "prohibit" | "blackhole" => {
+                self.map.set("type", word);
+            }
+            "mtu" => {
+                let mut value = words.next().unwrap_or_default();
+                if value == "lock" {
+                    self.map.set("mtu_lock", "true");
+                    value = words.next().unwrap_or_default();
+                }
+                self.map.set("mtu", value);
+            }
+            "no_track" => self.map.set("restore", "false"),
+            "nexthop" => self.hops.push(Map::default()),
+            "or" => {
+                let mut second = Map::default();
+                second.set("via", words.next().unwrap_or_default());
+                self.hops.push(second);
+            }
+            "via" | "gw" => {
+                let mut value = words.next().unwrap_or_default();
+                if matches!(value, "inet" | "inet6") {
+                    value = words.next().unwrap_or_default();
+                }
+                self.hop().set("via", value);
+            }
+            "dev" | "oif" => self.hop().set("interface", words.next().unwrap_or_default()),
+            "weight" => self.hop().set("weight", words.next().unwrap_or_default()),
+            "onlink" => self.hop().set("onlink", "true"),
+            _ => report.ignored(line, format!("'{word}' is not known here; keepalived ignores the route")),
+        }
+    }
+
+    /// The next hop that is being read.
+    fn hop(&mut self) -> &mut Map {
+        if self.hops.is_empty() {
+            self.hops.push(Map::default());
+        }
+        let last = self.hops.len() - 1;
+        &mut self.hops[last]
+    }
+
+    fn finish(mut self, line: &Statement, report: &mut Report) -> Option<Value> {
+        let Some(to) = self.to.as_deref().and_then(network) else {
+            report.ignored(line, "it does not say where to; keepalived ignores it");
+            return None;
+        };
+        self.hops.retain(|hop| !hop.is_empty());
+        let mut map = Map::default();
+        map.set("to", to);
+        match self.hops.len() {
+            0 => {}
+            1 => map.extend(self.hops.remove(0)),
+            _ => map.set("nexthops", Value::List(self.hops.into_iter().map(Value::Inline).collect())),
+        }
+        map.extend(self.map);
+        report.converted(line, "routes");
+        Some(Value::Inline(map))
+    }
+}
+
+/// The family of what a rule or a route is about.
+pub(super) fn is_ipv6(text: &str) -> bool {
+    text.split('/')
+        .next()
+        .and_then(|address| address.parse().ok())
+        .is_some_and(|a| Family::of(a) == Family::Ipv6)
+}
