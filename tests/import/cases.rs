@@ -95,6 +95,16 @@ fn announcements_are_imported() {
 }
 
 #[test]
+fn sync_groups_are_imported() {
+    case("groups", 0);
+}
+
+#[test]
+fn elections_are_imported() {
+    case("elections", 0);
+}
+
+#[test]
 fn processes_are_imported() {
     case("processes", 0);
 }

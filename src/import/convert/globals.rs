@@ -92,7 +92,7 @@ impl Globals {
             && let Some(count) = number(statement, 1, 100, report)
         {
             self.missed_adverts = Some(count);
-            report.converted(statement, "missed_adverts");
+            missed(statement, count, report);
         }
         for keyword in ["vrrp_mcast_group4", "vrrp_mcast_group6"] {
             if let Some(statement) = gathered.last(keyword, report)
@@ -135,4 +135,16 @@ impl Globals {
 /// Whether what needs `multicast` can be written.
 pub(super) fn multicast_works() -> bool {
     TABLE.works("vrrp_instance", "mcast_dst_ip")
+}
+
+/// The fewest adverts that a backup of vipd may miss.
+pub(super) const LEAST_MISSED: u32 = 2;
+
+/// Says what becomes of a number of missed adverts.
+pub(super) fn missed(statement: &Statement, count: u32, report: &mut Report) {
+    if count < LEAST_MISSED {
+        report.converted_but(statement, "missed_adverts", "2: one lost advert is no dead master");
+    } else {
+        report.converted(statement, "missed_adverts");
+    }
 }

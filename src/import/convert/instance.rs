@@ -6,7 +6,7 @@ use super::addresses::{Address, Taken, is_free};
 use super::authentication;
 use super::checks::Checks;
 use super::gather::Gathered;
-use super::globals::Globals;
+use super::globals::{self, Globals};
 use super::names::Names;
 use super::notify;
 use super::peers;
@@ -316,12 +316,11 @@ fn virtual_mac(facts: &mut Facts<'_>, globals: &Globals, map: &mut Map, report: 
     let mut words = statement.words.iter().skip(1).map(String::as_str);
     while let Some(word) = words.next() {
         match word {
-            "name" => {}
             "group" => {
                 words.next();
                 report.left_out(statement, "group: the links have no group of their own");
             }
-            "netlink_notify_msg" => {}
+            "name" | "netlink_notify_msg" => {}
             mac if mac.split(':').count() >= 5 => {
                 report.left_out(statement, "a MAC address of one's own: vipd has the one of the standard");
             }
@@ -382,10 +381,10 @@ fn behaviour(facts: &mut Facts<'_>, globals: &Globals, map: &mut Map, report: &m
         && let Some(count) = number(statement, 1, 100, report)
     {
         missed = Some(count);
-        report.converted(statement, "missed_adverts");
+        globals::missed(statement, count, report);
     }
     if let Some(count) = missed {
-        map.set("missed_adverts", count.to_string());
+        map.set("missed_adverts", count.max(globals::LEAST_MISSED).to_string());
     }
     if let Some(statement) = facts.gathered.last_of(&["accept", "no_accept"], report) {
         map.set("accept", if statement.keyword() == "accept" { "true" } else { "false" });
