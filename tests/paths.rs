@@ -87,3 +87,162 @@ fn the_lease_of_an_address_elsewhere_or_of_another_family_lives_and_ends_with_th
         assert!(shows(&lb1, "eth1", "198.51.100.100"), "the address is there and answers nobody");
     });
 }
+
+const ROUTED: &str = "
+instances:
+  web:
+    interface: eth0
+    virtual_router_id: 51
+    advert_interval: 100ms
+    addresses: [192.0.2.100/24, '2001:db8::100/64']
+    routes:
+      - { to: 10.1.0.0/16, interface: eth1, table: 100 }
+      - { to: default, via: 198.51.100.254, interface: eth1, source: 192.0.2.100, table: 100, mtu: 1400, mtu_lock: true, congestion_control: reno }
+      - { to: 10.2.0.0/16, type: blackhole }
+      - { to: 10.3.0.0/16, nexthops: [{ via: 192.0.2.251, weight: 2 }, { via: 192.0.2.252 }], metric: 50 }
+      - { to: '2001:db8:5::/48', via: '2001:db8::fe', preference: high }
+    rules:
+      - { from: 192.0.2.100, table: 100, priority: 1000 }
+      - { fwmark: 0x10/0xff, input_interface: eth7, ip_protocol: tcp, destination_port: 443, table: 100, priority: 1001 }
+      - { to: '2001:db8:6::/48', action: prohibit, priority: 1000 }
+      - { goto: 3000, not: true, to: 10.0.0.0/8, priority: 1002 }
+";
+
+/// Everything that carries our mark, a line each.
+fn ours(host: &Host) -> Vec<String> {
+    let mut lines = Vec::new();
+    for family in ["-4", "-6"] {
+        let shown = host.run("ip", &[family, "route", "show", "table", "all", "proto", "112"]);
+        lines.extend(shown.lines().map(str::to_owned));
+        let shown = host.run("ip", &["-details", family, "rule", "show"]);
+        lines.extend(shown.lines().filter(|line| line.contains("proto 112")).map(str::to_owned));
+    }
+    lines.retain(|line| !line.trim_start().starts_with("nexthop"));
+    lines
+}
+
+fn wait_for_paths(host: &Host, count: usize) -> Vec<String> {
+    let found = wait::within(SOON, || Some(ours(host)).filter(|ours| ours.len() == count));
+    found.unwrap_or_else(|| panic!("{:#?}", ours(host)))
+}
+
+#[test]
+fn routes_and_rules_come_with_the_addresses_and_go_with_them() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        with_eth1(&lb1);
+        lb1.run("ip", &["route", "add", "10.2.0.0/16", "via", "192.0.2.250"]);
+        let mut vipd = master(&lb1, ROUTED);
+        let all = wait_for_paths(&lb1, 9).join("\n");
+        for part in [
+            "default via 198.51.100.254 dev eth1 table 100",
+            "src 192.0.2.100 mtu lock 1400 congctl reno",
+            "10.1.0.0/16 dev eth1 table 100 scope link",
+            "blackhole 10.2.0.0/16",
+            "2001:db8:5::/48 via 2001:db8::fe dev eth0",
+            "pref high",
+            "1000:\tfrom 192.0.2.100 lookup 100",
+            "fwmark 0x10/0xff iif eth7 [detached] ipproto tcp dport 443",
+            "from all to 2001:db8:6::/48",
+            "not from all to 10.0.0.0/8 goto 3000",
+        ] {
+            assert!(all.contains(part), "{part}\n{all}");
+        }
+        assert_eq!(vipd.status()["warnings"], serde_json::json!([]));
+        vipd.process().stop();
+        assert_eq!(ours(&lb1), [""; 0]);
+        let others = lb1.run("ip", &["route", "show", "10.2.0.0/16"]);
+        assert!(others.contains("via 192.0.2.250"), "the operator's own stays: {others}");
+    });
+}
+
+#[test]
+fn what_somebody_or_the_kernel_takes_away_is_put_back() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        with_eth1(&lb1);
+        let vipd = master(&lb1, ROUTED);
+        wait_for_paths(&lb1, 9);
+        for gone in [
+            "-4 route del 10.3.0.0/16",
+            "-4 route flush table 100",
+            "-4 rule del priority 1000",
+            "-4 rule del priority 1001",
+            "-6 rule del priority 1000",
+            "-6 route del 2001:db8:5::/48",
+            // The kernel says nothing of routes that go with a link or a source.
+            "link set eth1 down",
+            "addr del 192.0.2.100/32 dev eth0",
+        ] {
+            lb1.run("ip", &gone.split(' ').collect::<Vec<_>>());
+            if gone.starts_with("link") {
+                lb1.run("ip", &["link", "set", "eth1", "up"]);
+            }
+            let found = wait::within(SOON, || Some(ours(&lb1)).filter(|ours| ours.len() == 9));
+            assert!(found.is_some(), "after {gone}: {:#?}\n{}", ours(&lb1), vipd.log());
+        }
+        let (_, events, _) = vipd.vipctl(&["events"]);
+        assert!(events.contains("somebody removed the route 10.3.0.0/16"), "{events}");
+    });
+}
+
+#[test]
+fn a_restart_keeps_routes_and_a_flush_removes_them() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        with_eth1(&lb1);
+        let mut vipd = master(&lb1, ROUTED);
+        wait_for_paths(&lb1, 9);
+        vipd.process().kill();
+        assert_eq!(ours(&lb1).len(), 9);
+        let less = ROUTED.replace("      - { from: 192.0.2.100, table: 100, priority: 1000 }\n", "");
+        let other = less.replace("via: 198.51.100.254", "via: 198.51.100.253");
+        let mut vipd = Vipd::start_file(&lb1, &programs(), &other);
+        vipd.wait_state("web", "master");
+        let all = wait_for_paths(&lb1, 8).join("\n");
+        until("the changed route is there alone", SOON, || {
+            let all = ours(&lb1).join("\n");
+            (all.contains("198.51.100.253") && !all.contains("198.51.100.254")).then_some(())
+        });
+        assert!(!all.contains("1000:\tfrom 192.0.2.100"), "{all}");
+        vipd.process().kill();
+        let vipd = programs().vipd;
+        let directory = lb1.directory().join("vipd");
+        let said =
+            lb1.run(&vipd.to_string_lossy(), &["flush", "--runtime-dir", &directory.to_string_lossy()]);
+        assert!(said.contains("removed the route default in table 100"), "{said}");
+        assert_eq!(ours(&lb1), [""; 0]);
+    });
+}
+
+#[test]
+fn what_the_kernel_refuses_is_named_and_comes_when_it_can() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let file = "
+instances:
+  web:
+    interface: eth0
+    virtual_router_id: 51
+    advert_interval: 100ms
+    addresses: [192.0.2.100/24]
+    routes:
+      - { to: 10.1.0.0/16, via: 203.0.113.1 }
+      - { to: 10.2.0.0/16, interface: eth1 }
+";
+        let vipd = master(&lb1, file);
+        let warned = until("both are named", SOON, || {
+            let warnings = vipd.status()["warnings"].to_string();
+            (warnings.contains("unreachable") && warnings.contains("interface eth1 does not exist"))
+                .then_some(warnings)
+        });
+        assert!(warned.contains("web: the route 10.1.0.0/16 via 203.0.113.1 is not installed"), "{warned}");
+        assert_eq!(vipd.instance("web")["state"], "master");
+        with_eth1(&lb1);
+        lb1.run("ip", &["addr", "add", "203.0.113.2/24", "dev", "eth1"]);
+        wait_for_paths(&lb1, 2);
+        until("nothing is wrong any more", SOON, || {
+            (vipd.status()["warnings"] == serde_json::json!([])).then_some(())
+        });
+    });
+}

@@ -188,7 +188,7 @@ impl Host {
                     self.kernel.retain(|place| !hold.remove.contains(place));
                     self.kernel.extend(hold.install.iter().map(|placement| placement.place));
                     let held =
-                        Held { instance: hold.instance, generation: hold.generation, refused: Vec::new() };
+                        Held { instance: hold.instance, generation: hold.generation, refused: Vec::new(), refused_paths: Vec::new() };
                     self.engine.handle(self.now, Event::Held(held), &mut actions);
                 }
                 Action::Kernel(KernelWork::Listen(listen)) if listen.groups.is_some() => {

@@ -79,7 +79,7 @@ fn give(engine: &mut Engine, now: Instant, event: Event<'_>) {
         match action {
             Action::Kernel(KernelWork::Hold(hold)) => {
                 let (instance, generation) = (hold.instance, hold.generation);
-                let held = Held { instance, generation, refused: Vec::new() };
+                let held = Held { instance, generation, refused: Vec::new(), refused_paths: Vec::new() };
                 engine.handle(now, Event::Held(held), &mut actions);
             }
             Action::Kernel(KernelWork::Listen(listen)) if listen.groups.is_some() => {

@@ -1,4 +1,5 @@
-//! Taking away what a dead agent left in the kernel: every address with our mark, then the nftables table.
+//! Taking away what a dead agent left in the kernel: every rule, route and address with our mark, then the nftables
+//! table.
 //!
 //! In this order, for the table keeps the addresses from answering until they are gone. It needs no configuration: what
 //! is ours carries a mark, wherever it is. Where the agent's lease still lives, its backups wait for it; they are told
@@ -15,10 +16,12 @@ use super::sole::Sole;
 use super::state;
 use crate::engine::action::Datagram;
 use crate::engine::event::Refusal;
+use crate::engine::path::PathKey;
 use crate::net::IpNet;
 use crate::sys::address::{Addresses, Known};
 use crate::sys::netlink::{BATCH, Failure};
 use crate::sys::nftables::Table;
+use crate::sys::paths::Paths;
 use crate::sys::vrrp_socket::VrrpSocket;
 use crate::sys::{capabilities, name_of};
 
@@ -56,6 +59,8 @@ pub enum Done {
 pub struct Flushed {
     /// Whom it was told that the master resigns, once a virtual router.
     pub resigned: Vec<IpAddr>,
+    /// Routes and rules, in words.
+    pub paths: Vec<String>,
     /// Addresses, each with the name of its link.
     pub addresses: Vec<(IpNet, String)>,
     /// Whether there was a table.
@@ -112,9 +117,10 @@ pub fn run(options: &Options) -> Result<Done, Trouble> {
         state::remove(&options.runtime_dir).map_err(refused("remove the state file"))?;
     }
     let resigned = resign(&found);
+    let paths = remove_paths()?;
     let addresses = remove_addresses()?;
     let table = delete_table()?;
-    Ok(Done::Flushed(Flushed { resigned, addresses, table }))
+    Ok(Done::Flushed(Flushed { resigned, paths, addresses, table }))
 }
 
 impl After {
@@ -140,6 +146,24 @@ fn resign(found: &Found) -> Vec<IpAddr> {
         socket.send(datagram.source, datagram.destination, &datagram.payload)
     };
     resignations.filter(|datagram| send(datagram).is_ok()).map(|datagram| datagram.destination).collect()
+}
+
+fn remove_paths() -> Result<Vec<String>, Trouble> {
+    let mut paths = Paths::open().map_err(refused("open a netlink socket"))?;
+    let all = paths.all().map_err(refused("list the routes and rules"))?;
+    let keys: Vec<PathKey> = all.into_iter().map(|seen| seen.key).collect();
+    let (mut removed, mut refusals) = (Vec::new(), Vec::new());
+    // Rules first: they lead to the routes.
+    let (rules, routes): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| matches!(key, PathKey::Rule(_)));
+    for batch in rules.chunks(BATCH).chain(routes.chunks(BATCH)) {
+        for (key, result) in batch.iter().zip(paths.remove(batch)) {
+            match result {
+                Ok(()) => removed.push(key.to_string()),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+    }
+    if refusals.is_empty() { Ok(removed) } else { Err(Trouble::Addresses(refusals)) }
 }
 
 fn remove_addresses() -> Result<Vec<(IpNet, String)>, Trouble> {
@@ -183,7 +207,8 @@ impl fmt::Display for Flushed {
         let addresses = self.addresses.iter().map(|(net, link)| format!("removed {net} from {link}"));
         let table = self.table.then(|| "removed the nftables table 'netdev vipd'".to_owned());
         let resigned = self.resigned.iter().map(|to| format!("resigned to {to} with priority 0"));
-        let lines: Vec<String> = resigned.chain(addresses).chain(table).collect();
+        let paths = self.paths.iter().map(|path| format!("removed the {path}"));
+        let lines: Vec<String> = resigned.chain(paths).chain(addresses).chain(table).collect();
         f.write_str(if lines.is_empty() { "nothing of an agent's is left" } else { "" })?;
         f.write_str(&lines.join("\n"))
     }
@@ -263,8 +288,13 @@ mod tests {
         assert_eq!(Flushed::default().to_string(), "nothing of an agent's is left");
         let addresses = vec![("192.0.2.10/24".parse().unwrap(), "eth0".to_owned())];
         let resigned = vec!["224.0.0.18".parse().unwrap()];
-        let flushed = Flushed { resigned, addresses, table: true };
-        let text = "resigned to 224.0.0.18 with priority 0\nremoved 192.0.2.10/24 from eth0\nremoved the nftables table 'netdev vipd'";
+        let flushed = Flushed {
+            resigned,
+            paths: vec!["route default in table 100 metric 0".to_owned()],
+            addresses,
+            table: true,
+        };
+        let text = "resigned to 224.0.0.18 with priority 0\nremoved the route default in table 100 metric 0\nremoved 192.0.2.10/24 from eth0\nremoved the nftables table 'netdev vipd'";
         assert_eq!(Done::Flushed(flushed).to_string(), text);
     }
 }

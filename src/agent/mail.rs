@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::engine::action::{Endpoint, Gate, Generation, Hold, InstanceId, Listen, Place, RouterId};
-use crate::engine::event::{Gated, Held, Opened, Picture};
+use crate::engine::event::{Gated, Held, Opened, Picture, SeenPath};
 use crate::sys::vrrp_socket::VrrpSocket;
 
 /// How many answers may wait for the protocol thread.
@@ -144,6 +144,8 @@ pub enum Answer {
     Gated(Gated),
     /// All links and addresses.
     Picture(Picture),
+    /// All routes and rules with our mark; follows a picture.
+    Paths(Vec<SeenPath>),
     /// Addresses in the last picture that have no local route.
     Unrouted(Vec<Place>),
     /// There is no picture for this agent; and why.
@@ -210,17 +212,29 @@ fn wake(wakeup: &EventFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::action::Paths;
     use crate::net::{Family, LinkIndex};
     use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
     const WEB: InstanceId = InstanceId(1);
 
     fn hold(generation: u64) -> Hold {
-        Hold { instance: WEB, generation: Generation(generation), remove: Vec::new(), install: Vec::new() }
+        Hold {
+            instance: WEB,
+            generation: Generation(generation),
+            remove: Vec::new(),
+            install: Vec::new(),
+            paths: Paths::default(),
+        }
     }
 
     fn held(generation: u64) -> Answer {
-        Answer::Held(Held { instance: WEB, generation: Generation(generation), refused: Vec::new() })
+        Answer::Held(Held {
+            instance: WEB,
+            generation: Generation(generation),
+            refused: Vec::new(),
+            refused_paths: Vec::new(),
+        })
     }
 
     fn generations(answers: Vec<Answer>) -> Vec<u64> {

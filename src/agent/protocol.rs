@@ -265,6 +265,7 @@ impl Protocol {
             Answer::Held(held) => self.feed(now, Event::Held(held)),
             Answer::Gated(gated) => self.feed(now, Event::Gated(gated)),
             Answer::Excluded(why) => self.feed(now, Event::Excluded { why }),
+            Answer::Paths(paths) => self.feed(now, Event::Paths(paths)),
             Answer::Unrouted(places) => {
                 self.feed_changes(now, places.into_iter().map(Change::RouteGone).collect());
             }

@@ -50,6 +50,14 @@ pub enum Record {
     AddressFight { address: String },
     /// The kernel refused an address.
     AddressRefused { address: String, why: String },
+    /// Somebody removed one of our routes or rules.
+    PathLost { path: String },
+    /// Somebody removed one of our routes or rules, which is not restored.
+    PathLeft { path: String },
+    /// Somebody keeps removing one of our routes or rules.
+    PathFight { path: String },
+    /// The kernel refused a route or rule.
+    PathRefused { path: String, why: String },
     /// Adverts cannot be sent.
     SendFailed { why: String },
     /// Adverts can be sent again.
@@ -126,6 +134,10 @@ impl From<What> for Record {
             What::RouteLost { net } => Self::RouteLost { address: net.to_string() },
             What::AddressFight { net } => Self::AddressFight { address: net.to_string() },
             What::AddressRefused { net, why } => Self::AddressRefused { address: net.to_string(), why },
+            What::PathLost { path } => Self::PathLost { path },
+            What::PathLeft { path } => Self::PathLeft { path },
+            What::PathFight { path } => Self::PathFight { path },
+            What::PathRefused { path, why } => Self::PathRefused { path, why },
             What::SendFailed { why } => Self::SendFailed { why },
             What::SendRecovered => Self::SendRecovered,
             What::Overrun => Self::Overrun,
@@ -177,6 +189,10 @@ impl Record {
             | Self::RouteLost { .. }
             | Self::AddressFight { .. }
             | Self::AddressRefused { .. }
+            | Self::PathLost { .. }
+            | Self::PathLeft { .. }
+            | Self::PathFight { .. }
+            | Self::PathRefused { .. }
             | Self::SendFailed { .. }
             | Self::Stalled { .. }
             | Self::Check { up: false, .. }
@@ -242,6 +258,14 @@ impl fmt::Display for Record {
                 write!(f, "somebody keeps removing {address} or its local route; it goes back more slowly from now on")
             }
             Self::AddressRefused { address, why } => write!(f, "the kernel refused {address}: {why}"),
+            Self::PathLost { path } => write!(f, "somebody removed the {path}; it goes back"),
+            Self::PathLeft { path } => {
+                write!(f, "somebody removed the {path}; it stays away, for it is not to be restored")
+            }
+            Self::PathFight { path } => {
+                write!(f, "somebody keeps removing the {path}; it goes back more slowly from now on")
+            }
+            Self::PathRefused { path, why } => write!(f, "the kernel refused the {path}: {why}"),
             Self::SendFailed { why } => write!(f, "adverts cannot be sent: {why}"),
             Self::SendRecovered => f.write_str("adverts can be sent again"),
             Self::Overrun => f.write_str(

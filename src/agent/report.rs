@@ -128,6 +128,9 @@ pub struct Instance {
     pub routers: Vec<Router>,
     /// The virtual addresses, in the configuration's order.
     pub addresses: Vec<Address>,
+    /// The routes and rules, in the configuration's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<Path>,
     /// The checks that bear on it.
     pub tracks: Vec<Track>,
 }
@@ -147,6 +150,17 @@ pub struct Group {
     pub members: Vec<String>,
     /// The checks that bear on every member.
     pub tracks: Vec<Track>,
+}
+
+/// A route or rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Path {
+    /// It, in words.
+    pub path: String,
+    /// Whether it is in the kernel.
+    pub installed: bool,
+    /// Why it is not although it should be.
+    pub trouble: Option<String>,
 }
 
 /// Whether addresses answer only as long as adverts go out.

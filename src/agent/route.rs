@@ -1,4 +1,4 @@
-//! The route thread: everything that may wait for RTNL. It installs and removes addresses, opens and closes the
+//! The route thread: everything that may wait for RTNL. It installs and removes addresses, routes and rules, opens and closes the
 //! sockets of protocol 112 and takes pictures of links and addresses. Each batch is handed over to be announced as
 //! soon as it is in.
 //!
@@ -20,9 +20,11 @@ use super::mail::{Answer, AnswerSender, Mailbox, Slots};
 use super::sole::Sole;
 use crate::engine::action::{Endpoint, Hold, Listen, Place, Placement};
 use crate::engine::event::{Held, Opened, Refusal};
+use crate::engine::path::PathKey;
 use crate::net::Family;
 use crate::sys::address::{Addresses, Known};
 use crate::sys::netlink::BATCH;
+use crate::sys::paths::Paths;
 use crate::sys::vrrp_socket::VrrpSocket;
 use crate::sys::{clock, name_of};
 use crate::time::Instant;
@@ -36,6 +38,10 @@ const FIRST_BATCH: usize = 16;
 
 /// Within this time a socket that is there already has been asked for, or nobody needs it any more.
 const CLAIMED: Duration = Duration::from_secs(10);
+
+/// How long nothing else must be asked for before all routes are looked through, and by when they are in any case.
+const BREATH: Duration = Duration::from_millis(20);
+const PATHS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The stack needs little, and all of it may be locked in memory.
 const STACK: usize = 256 << 10;
@@ -53,10 +59,12 @@ pub fn spawn(
 ) -> io::Result<JoinHandle<()>> {
     let mut route = Route {
         addresses: Addresses::open()?,
+        paths: Paths::open()?,
         answers,
         announcer,
         jobs: VecDeque::new(),
         dump: false,
+        paths_by: None,
         seen: false,
         sole,
         excluded: None,
@@ -76,10 +84,13 @@ pub fn spawn(
 
 struct Route {
     addresses: Addresses,
+    paths: Paths,
     answers: AnswerSender,
     announcer: Announcer,
     jobs: VecDeque<Job>,
     dump: bool,
+    /// By when all routes and rules are to be looked at.
+    paths_by: Option<Instant>,
     /// Whether a picture has been taken.
     seen: bool,
     sole: Sole,
@@ -95,19 +106,27 @@ struct Job {
     hold: Hold,
     removed: usize,
     installed: usize,
+    removed_paths: usize,
+    installed_paths: usize,
     /// The size of the next batch.
     batch: usize,
     refused: Vec<(Place, Refusal)>,
+    refused_paths: Vec<(PathKey, Refusal)>,
     known: Known,
 }
 
 impl Route {
     /// How long the mailbox may keep this thread waiting.
     fn patience(&self) -> Duration {
-        if self.jobs.is_empty() { IDLE } else { Duration::ZERO }
+        match self.paths_by {
+            _ if !self.jobs.is_empty() => Duration::ZERO,
+            Some(_) => BREATH,
+            None => IDLE,
+        }
     }
 
     fn turn(&mut self, slots: Slots) {
+        let idle = slots.is_empty() && self.jobs.is_empty();
         for hold in slots.hold.into_values() {
             self.take_on(hold);
         }
@@ -123,6 +142,17 @@ impl Route {
         // Not before the addresses are in: a picture takes as long as a batch or two.
         if self.dump && self.jobs.is_empty() {
             self.picture();
+        }
+        if self.paths_by.is_some_and(|by| idle || by <= clock::now()) {
+            self.look_at_paths();
+        }
+    }
+
+    /// On a router it takes the kernel a while to look through all routes: when there is nothing else to do.
+    fn look_at_paths(&mut self) {
+        if let Ok(paths) = self.paths.all() {
+            self.paths_by = None;
+            self.answers.send(Answer::Paths(paths));
         }
     }
 
@@ -142,8 +172,12 @@ impl Route {
     fn work(&mut self) {
         let next = self.jobs.iter().position(Job::is_removing).unwrap_or(0);
         let Some(mut job) = self.jobs.remove(next) else { return };
-        if job.is_removing() {
+        if job.is_removing_paths() {
+            job.remove_paths(&mut self.paths);
+        } else if job.is_removing() {
             job.remove_batch(&mut self.addresses);
+        } else if job.is_installing_paths() {
+            job.install_paths(&mut self.paths);
         } else {
             let (now, soon): (Vec<_>, Vec<_>) = job
                 .install_batch(&mut self.addresses)
@@ -201,6 +235,7 @@ impl Route {
             let unrouted =
                 if again { self.addresses.unrouted(&picture).unwrap_or_default() } else { Vec::new() };
             self.answers.send(Answer::Picture(picture));
+            self.paths_by = Some(clock::now() + PATHS_WITHIN);
             if !unrouted.is_empty() {
                 self.answers.send(Answer::Unrouted(unrouted));
             }
@@ -214,18 +249,49 @@ impl Job {
             hold,
             removed: 0,
             installed: 0,
+            removed_paths: 0,
+            installed_paths: 0,
             batch: FIRST_BATCH,
             refused: Vec::new(),
+            refused_paths: Vec::new(),
             known: Known::default(),
         }
     }
 
+    /// Routes and rules go before addresses.
+    fn is_removing_paths(&self) -> bool {
+        self.removed_paths < self.hold.paths.remove.len()
+    }
+
     fn is_removing(&self) -> bool {
-        self.removed < self.hold.remove.len()
+        self.is_removing_paths() || self.removed < self.hold.remove.len()
+    }
+
+    /// And come after them.
+    fn is_installing_paths(&self) -> bool {
+        !self.is_removing()
+            && self.installed == self.hold.install.len()
+            && self.installed_paths < self.hold.paths.install.len()
     }
 
     fn is_done(&self) -> bool {
-        !self.is_removing() && self.installed == self.hold.install.len()
+        !self.is_removing() && self.installed == self.hold.install.len() && !self.is_installing_paths()
+    }
+
+    fn remove_paths(&mut self, paths: &mut Paths) {
+        let rest = &self.hold.paths.remove[self.removed_paths..];
+        let keys = &rest[..rest.len().min(BATCH)];
+        let refused = keys.iter().zip(paths.remove(keys));
+        self.refused_paths.extend(refused.filter_map(|(key, result)| Some((key.clone(), result.err()?))));
+        self.removed_paths += keys.len();
+    }
+
+    fn install_paths(&mut self, paths: &mut Paths) {
+        let rest = &self.hold.paths.install[self.installed_paths..];
+        let batch = &rest[..rest.len().min(BATCH)];
+        let refused = batch.iter().zip(paths.add(batch));
+        self.refused_paths.extend(refused.filter_map(|(path, result)| Some((path.key(), result.err()?))));
+        self.installed_paths += batch.len();
     }
 
     fn remove_batch(&mut self, addresses: &mut Addresses) {
@@ -259,7 +325,8 @@ impl Job {
     }
 
     fn into_answer(self) -> Held {
-        Held { instance: self.hold.instance, generation: self.hold.generation, refused: self.refused }
+        let Hold { instance, generation, .. } = self.hold;
+        Held { instance, generation, refused: self.refused, refused_paths: self.refused_paths }
     }
 }
 

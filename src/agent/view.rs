@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::report::{
-    Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, Master, Pending,
-    Priority, Report, Role, Router, SCHEMA, Track, millis,
+    Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, Master, Path,
+    Pending, Priority, Report, Role, Router, SCHEMA, Track, millis,
 };
 use super::stamp::Clocks;
 use crate::engine::notice::{Discard, State};
@@ -98,6 +98,7 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
                 trouble: one.trouble.clone(),
             })
             .collect(),
+        paths: one.paths.iter().map(path).collect(),
         tracks: one.tracks.iter().map(|one| track(one, clocks)).collect(),
     }
 }
@@ -145,6 +146,10 @@ fn counters(counted: &status::Counters) -> Counters {
 
 fn discarded(counted: &BTreeMap<Discard, u64>) -> BTreeMap<String, u64> {
     counted.iter().map(|(reason, count)| (reason.as_str().to_owned(), *count)).collect()
+}
+
+fn path(one: &status::PathStatus) -> Path {
+    Path { path: one.path.clone(), installed: one.installed, trouble: one.trouble.clone() }
 }
 
 fn track(one: &status::TrackStatus, clocks: Clocks) -> Track {
@@ -264,6 +269,7 @@ mod tests {
             times_master: 1,
             routers: vec![router],
             addresses: Vec::new(),
+            paths: Vec::new(),
             tracks: Vec::new(),
             duplicate: None,
         };

@@ -2,7 +2,9 @@
 
 use super::output::{Colour, age, millis};
 use super::status::{Row, master, table, terms, tone, words};
-use crate::agent::report::{Address, Check, Counters, Effect, Group, Instance, Report, Role, Router, Track};
+use crate::agent::report::{
+    Address, Check, Counters, Effect, Group, Instance, Path, Report, Role, Router, Track,
+};
 
 /// The whole story of one instance.
 pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String {
@@ -32,6 +34,7 @@ pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String 
     );
     page.entry("lease", [lease(one)]);
     page.entry("addresses", one.addresses.iter().map(address));
+    page.entry("routes", one.paths.iter().map(path));
     for router in &one.routers {
         page.entry(&router.family, routing(router, report));
     }
@@ -114,6 +117,14 @@ fn lease(one: &Instance) -> String {
         );
     }
     "none: a dead agent's addresses go on answering".to_owned()
+}
+
+fn path(one: &Path) -> String {
+    match (&one.trouble, one.installed) {
+        (Some(trouble), _) => format!("{}  {trouble}", one.path),
+        (None, true) => format!("{}  installed", one.path),
+        (None, false) => format!("{}  not here", one.path),
+    }
 }
 
 fn address(one: &Address) -> String {

@@ -56,6 +56,7 @@ fn master() -> Instance {
         duplicate: None,
         routers: vec![router(Role::Master, "192.0.2.1", 100, "10:24:59.600")],
         addresses: vec![address("192.0.2.10/24", true)],
+        paths: Vec::new(),
         tracks: Vec::new(),
     }
 }

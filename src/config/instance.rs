@@ -10,6 +10,8 @@ use super::multicast::{self, Multicast};
 use super::priority_file::{PriorityFile, read_priority};
 use super::problem::At;
 use super::read::{Item, Table};
+use super::routes;
+use super::rules;
 use super::scalar;
 use super::track::{self, Tracks};
 use super::unicast::{self, Unicast};
@@ -23,6 +25,8 @@ pub(super) const KEYS: &[&str] = &[
     "interface",
     "virtual_router_id",
     "addresses",
+    "routes",
+    "rules",
     "priority",
     "priority_file",
     "advert_interval",
@@ -46,6 +50,8 @@ pub(super) struct Instance {
     pub(super) interface: Option<At<String>>,
     pub(super) vrid: Option<At<Vrid>>,
     pub(super) addresses: Addresses,
+    /// Routes, then rules; none of either if one was wrong.
+    pub(super) paths: Option<Vec<At<settings::Path>>>,
     pub(super) priority: Option<At<Priority>>,
     /// Absent as well if there is to be none; the other is what stood in it.
     pub(super) priority_file: Option<(At<PathBuf>, Result<Priority, String>)>,
@@ -88,6 +94,7 @@ impl Instance {
                 .required("addresses", "[192.0.2.10/24]")
                 .and_then(addresses::read)
                 .unwrap_or_default(),
+            paths: paths(&table),
             priority: table.or("priority", Priority::DEFAULT, |item| item.read("1 to 255", priority)),
             priority_file: table.optional("priority_file").and_then(priority_file),
             interval: table.or("advert_interval", Duration::from_secs(1), |item| {
@@ -133,6 +140,7 @@ impl Instance {
             missed_adverts: self.missed_adverts?.value,
             addresses: self.addresses.list.into_iter().map(|at| at.value).collect(),
             multicast: self.multicast.map(|at| at.value.settings()).unwrap_or_default(),
+            paths: self.paths?.into_iter().map(|at| at.value).collect(),
             unicast: self.unicast.map(|at| at.value.settings()),
             preempt: if self.preempt?.value { Preempt::After(delay) } else { Preempt::Never },
             tracks: self.tracks.list.into_iter().map(|at| at.value).collect(),
@@ -142,6 +150,15 @@ impl Instance {
             lease: self.lease?.value,
         })
     }
+}
+
+/// The routes and rules under `routes` and `rules`.
+pub(super) fn paths(table: &Table<'_>) -> Option<Vec<At<settings::Path>>> {
+    let routes = table.optional("routes").map_or(Some(Vec::new()), routes::read);
+    let rules = table.optional("rules").map_or(Some(Vec::new()), rules::read);
+    let mut paths = routes?;
+    paths.append(&mut rules?);
+    Some(paths)
 }
 
 fn vrid(text: &str) -> Result<Vrid, String> {

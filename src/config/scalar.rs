@@ -1,6 +1,8 @@
 //! The scalars that more than one topic reads. Each answers with a value, or with a whole sentence: what is
 //! wrong and what to write.
 
+use std::net::IpAddr;
+
 use super::problem::{At, Findings};
 
 /// A whole number from `least` to `most`, without sign, leading zeros, dots or underscores.
@@ -36,6 +38,15 @@ pub(super) fn judge_name(name: &At<String>, findings: &Findings) {
         );
         findings.error(&name.spot, what);
     }
+}
+
+/// An address of a host, without a prefix.
+pub(super) fn address(text: &str) -> Result<IpAddr, String> {
+    let address: Option<IpAddr> = text.parse().ok();
+    let of_a_host = |address: &IpAddr| !address.is_unspecified() && !address.is_multicast();
+    address
+        .filter(of_a_host)
+        .ok_or_else(|| format!("'{text}' is no address of a host; write one without a prefix, as 192.0.2.1"))
 }
 
 /// An interface's name as the kernel takes it (`dev_valid_name` in `net/core/dev.c`).

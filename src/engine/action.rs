@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::notice::Notice;
+use super::path::{Path, PathKey};
 use crate::net::{Family, IpNet, Label, LinkIndex, Mac, Vrid};
 use crate::time::{Duration, Instant};
 
@@ -89,6 +90,24 @@ pub struct Hold {
     pub remove: Vec<Place>,
     /// To be installed, and announced as soon as each batch is in.
     pub install: Vec<Placement>,
+    /// What goes before, and comes after.
+    pub paths: Paths,
+}
+
+/// Routes and rules that an instance wants and does not want.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Paths {
+    /// To be removed before any address is, if they carry our mark.
+    pub remove: Vec<PathKey>,
+    /// To be put in, in this order, when the addresses are.
+    pub install: Vec<Path>,
+}
+
+impl Paths {
+    /// Whether there is nothing to do.
+    pub const fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.install.is_empty()
+    }
 }
 
 /// An address on a link.

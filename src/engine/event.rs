@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::action::{Endpoint, Generation, InstanceId, Place, RouterId};
+use super::path::{PathKey, Route};
 use super::settings::Settings;
 use crate::net::{Family, IpNet, LinkIndex, Mac, Priority};
 use crate::proto::health::Verdict;
@@ -36,6 +37,8 @@ pub enum Event<'a> {
     },
     /// The complete picture of links and addresses; replaces whatever was known.
     Picture(Picture),
+    /// Every route and rule with our mark; follows each picture.
+    Paths(Vec<SeenPath>),
     /// One change of that picture.
     Change(Change),
     /// Addresses were installed and removed as far as the kernel allowed.
@@ -197,6 +200,8 @@ pub enum Change {
     AddressGone(Place),
     /// The local route of an address is gone, by which the kernel accepts what is sent to it; the address may be there.
     RouteGone(Place),
+    /// A route or rule with our mark is gone.
+    PathGone(PathKey),
 }
 
 /// The outcome of an [`Hold`](super::action::Hold): all of it is done but what is refused.
@@ -208,6 +213,17 @@ pub struct Held {
     pub generation: Generation,
     /// What could not be done.
     pub refused: Vec<(Place, Refusal)>,
+    /// Which routes and rules could not be put in or removed.
+    pub refused_paths: Vec<(PathKey, Refusal)>,
+}
+
+/// A route or rule with our mark, as the kernel says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenPath {
+    /// What it is known by.
+    pub key: PathKey,
+    /// What a route is like.
+    pub route: Option<Route>,
 }
 
 /// The outcome of a [`Listen`](super::action::Listen).

@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 
 use super::action::{Form, Generation, Hold, InstanceId, Place, Placement};
 use super::event::{Held, LinkAddress, Refusal};
-use crate::net::IpNet;
+use super::routing::Routing;
+use crate::net::{IpNet, LinkIndex};
 use crate::time::{Duration, Instant};
 
 /// The addresses of one instance.
@@ -24,6 +25,8 @@ pub(super) struct Holding {
     entries: BTreeMap<Place, Entry>,
     /// The earliest retry among the entries.
     retry_at: Option<Instant>,
+    /// The routes and rules that belong to the addresses.
+    pub(super) routing: Routing,
 }
 
 #[derive(Debug)]
@@ -51,26 +54,34 @@ enum Unrouted {
 
 /// What is known of an address in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kernel {
+pub(super) enum Kernel {
     Absent,
     Present,
     /// An order is under way.
     Asked,
 }
 
+/// Why something that is wanted is not there.
 #[derive(Debug)]
-struct Failure {
-    why: String,
+pub(super) struct Failure {
+    pub(super) why: String,
     pause: Duration,
-    retry_at: Option<Instant>,
+    pub(super) retry_at: Option<Instant>,
     /// It is left at that.
     for_good: bool,
 }
 
 /// When the last repairs were: the oldest first.
 #[derive(Debug, Default)]
-struct Repairs {
+pub(super) struct Repairs {
     at: [Option<Instant>; REPAIRS],
+}
+
+/// What the kernel refused of what is wanted.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    pub(super) addresses: Vec<(IpNet, Refusal)>,
+    pub(super) paths: Vec<(String, Refusal)>,
 }
 
 /// What came of an observation.
@@ -91,7 +102,14 @@ pub(super) enum Observed {
 impl Holding {
     /// Nothing wanted, nothing known.
     pub(super) fn new(instance: InstanceId) -> Self {
-        Self { instance, generation: Generation(0), dirty: false, entries: BTreeMap::new(), retry_at: None }
+        Self {
+            instance,
+            generation: Generation(0),
+            dirty: false,
+            entries: BTreeMap::new(),
+            retry_at: None,
+            routing: Routing::default(),
+        }
     }
 
     /// From now on exactly these addresses are wanted.
@@ -125,6 +143,7 @@ impl Holding {
             self.dirty |= entry.turn(false);
         }
         self.forget_settled();
+        self.routing.want_nothing();
     }
 
     /// These are there already, and wanted as long as nobody says otherwise.
@@ -155,9 +174,10 @@ impl Holding {
         self.entries.remove(&place);
     }
 
-    /// The address's link is gone: it is not there any more, and nothing need be removed.
-    pub(super) fn lost_link(&mut self, gone: impl Fn(Place) -> bool) {
-        self.entries.retain(|place, _| !gone(*place));
+    /// A link is gone: its addresses are not there any more, and nothing need be removed.
+    pub(super) fn lost_link(&mut self, gone: impl Fn(LinkIndex) -> bool) {
+        self.entries.retain(|place, _| !gone(place.link));
+        self.routing.lost_link(gone);
     }
 
     /// The kernel reports what is at a place: `None` says nothing is.
@@ -238,11 +258,16 @@ impl Holding {
         renewed
     }
 
-    /// Takes the answer to an order. Returns the refusals that concern wanted addresses.
-    pub(super) fn settle(&mut self, now: Instant, held: &Held) -> Vec<(IpNet, Refusal)> {
+    /// Takes the answer to an order. Returns what was refused of what is wanted: addresses, and routes and rules.
+    pub(super) fn settle(&mut self, now: Instant, held: &Held) -> Refused {
         if held.generation != self.generation {
-            return Vec::new();
+            return Refused::default();
         }
+        let paths = self.routing.settle(now, &held.refused_paths);
+        Refused { addresses: self.settle_addresses(now, held), paths }
+    }
+
+    fn settle_addresses(&mut self, now: Instant, held: &Held) -> Vec<(IpNet, Refusal)> {
         let mut refusals = Vec::new();
         for (place, entry) in self.entries.iter_mut().filter(|(_, e)| e.kernel == Kernel::Asked) {
             match held.refused.iter().find(|(refused, _)| refused == place) {
@@ -288,12 +313,12 @@ impl Holding {
 
     /// When the next retry is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.retry_at
+        [self.retry_at, self.routing.deadline()].into_iter().flatten().min()
     }
 
     /// Whether there may be an order to give.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.dirty || self.retry_at.is_some_and(|at| at <= now)
+        self.dirty || self.retry_at.is_some_and(|at| at <= now) || self.routing.is_due(now)
     }
 
     fn plan_retry(&mut self) {
@@ -311,12 +336,13 @@ impl Holding {
             generation: Generation(self.generation.0 + 1),
             install: Vec::new(),
             remove: Vec::new(),
+            paths: self.routing.order(now),
         };
         for entry in self.entries.values_mut().filter(|e| e.is_open(now)) {
             entry.kernel = Kernel::Asked;
             entry.gone = false;
             if let Some(failure) = &mut entry.failure {
-                failure.retry_at = None;
+                failure.is_being_retried();
             }
             if entry.is_to_be() {
                 order.install.push(entry.placement);
@@ -325,7 +351,7 @@ impl Holding {
             }
         }
         self.plan_retry();
-        if order.install.is_empty() && order.remove.is_empty() {
+        if order.install.is_empty() && order.remove.is_empty() && order.paths.is_empty() {
             return None;
         }
         self.generation = order.generation;
@@ -367,7 +393,7 @@ impl Holding {
 
     /// Whether nothing of ours is, or may still be, in the kernel.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.routing.is_empty()
     }
 
     /// Drops what is neither wanted nor there.
@@ -432,9 +458,7 @@ impl Entry {
     }
 
     fn fail(&mut self, now: Instant, refusal: &Refusal) {
-        let pause = self.failure.as_ref().map_or(FASTEST, |f| (f.pause * 2).min(SLOWEST));
-        let (why, retry_at) = (refusal.why.clone(), Some(now + pause));
-        self.failure = Some(Failure { why, pause, retry_at, for_good: false });
+        self.failure = Some(Failure::after(self.failure.as_ref(), now, refusal));
     }
 }
 
@@ -452,21 +476,42 @@ impl Unrouted {
 }
 
 impl Failure {
+    /// The kernel refuses it, perhaps once more.
+    pub(super) fn after(before: Option<&Self>, now: Instant, refusal: &Refusal) -> Self {
+        let pause = before.map_or(FASTEST, |failure| (failure.pause * 2).min(SLOWEST));
+        Self { why: refusal.why.clone(), pause, retry_at: Some(now + pause), for_good: false }
+    }
+
+    /// It is not waited for any longer. Says whether it was.
+    pub(super) fn retry_now(&mut self) -> bool {
+        self.retry_at.take().is_some()
+    }
+
+    /// An order for it is given.
+    pub(super) fn is_being_retried(&mut self) {
+        self.retry_at = None;
+    }
+
+    /// Whether it is not to be ordered yet.
+    pub(super) fn waits(&self, now: Instant) -> bool {
+        self.for_good || self.retry_at.is_some_and(|at| at > now)
+    }
+
     /// Somebody works against us.
-    fn fight(now: Instant, why: &str) -> Self {
+    pub(super) fn fight(now: Instant, why: &str) -> Self {
         let retry_at = Some(now + SLOWEST);
         Self { why: String::from(why), pause: SLOWEST, retry_at, for_good: false }
     }
 
     /// What is missing stays so.
-    fn for_good(why: &str) -> Self {
+    pub(super) fn for_good(why: &str) -> Self {
         Self { why: String::from(why), pause: SLOWEST, retry_at: None, for_good: true }
     }
 }
 
 impl Repairs {
     /// Notes one; says whether they have become too many.
-    fn note(&mut self, now: Instant) -> bool {
+    pub(super) fn note(&mut self, now: Instant) -> bool {
         let oldest = self.at[0];
         self.at.rotate_left(1);
         self.at[REPAIRS - 1] = Some(now);

@@ -1,6 +1,7 @@
 //! What the kernel is to hold for an instance: its addresses and their announcements.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -10,6 +11,7 @@ use super::event::{Held, LinkAddress};
 use super::holding::Observed;
 use super::instance::Instance;
 use super::notice::{State, What};
+use super::routing::{self, Wish};
 use super::settings::Address;
 use super::status::Duplicate;
 use super::world::World;
@@ -69,6 +71,7 @@ impl Instance {
             };
             let wanted: Vec<Placement> = self.placed().filter(|p| !own(p)).copied().collect();
             self.holding.want(&wanted);
+            self.holding.routing.want(self.wishes());
             self.announcing.start(now, &self.settings.announce);
             // What is there already is not installed again, which would announce it.
             if self.gates.are_open() {
@@ -129,10 +132,33 @@ impl Instance {
         addresses
     }
 
+    /// The routes and rules whose links are there.
+    pub(super) fn wishes(&self) -> Vec<Wish> {
+        let find = |name: &str| self.sites.find(name);
+        let wishes = self.settings.paths.iter().filter_map(|path| Wish::of(path, find));
+        wishes.collect()
+    }
+
+    /// Says what became of a route or rule.
+    pub(super) fn tell_of_path(&self, now: Instant, news: (String, Observed), out: &mut Vec<Action>) {
+        if let Some(what) = routing::told(news) {
+            self.tell(now, what, out);
+        }
+    }
+
     /// Takes the answer to an order.
     pub(super) fn held(&mut self, now: Instant, held: &Held, out: &mut Vec<Action>) {
-        for (net, refusal) in self.holding.settle(now, held) {
+        let refused = self.holding.settle(now, held);
+        for (net, refusal) in refused.addresses {
             self.tell(now, What::AddressRefused { net, why: refusal.why }, out);
+        }
+        for (path, refusal) in refused.paths {
+            self.tell(now, What::PathRefused { path, why: refusal.why }, out);
+        }
+        for key in self.holding.routing.vanished() {
+            if let Some(news) = self.holding.routing.lose(now, &key) {
+                self.tell_of_path(now, news, out);
+            }
         }
         for place in self.holding.vanished() {
             self.observe(now, place, None, out);
@@ -148,7 +174,14 @@ impl Instance {
         found: Option<&LinkAddress>,
         out: &mut Vec<Action>,
     ) -> bool {
-        match self.holding.observe(now, place, found) {
+        let observed = self.holding.observe(now, place, found);
+        match (observed, found) {
+            (Observed::Nothing, _) => {}
+            // Routes by it went without a word.
+            (_, None) => self.holding.routing.doubt(place.link, Some(place.net.address())),
+            (_, Some(_)) => self.holding.routing.hope(),
+        }
+        match observed {
             Observed::Nothing => return false,
             Observed::Turned => {}
             Observed::Lost => self.tell(now, What::AddressLost { net: place.net }, out),

@@ -65,7 +65,7 @@ impl Links {
                 self.known.remove(&index);
             }
             Change::Address(address) => self.put(address),
-            Change::RouteGone(_) => {}
+            Change::RouteGone(_) | Change::PathGone(_) => {}
             Change::AddressGone(place) => {
                 if let Some(known) = self.known.get_mut(&place.link) {
                     known.ours.remove(&place.net);

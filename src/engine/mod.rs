@@ -19,6 +19,7 @@
 //! | `hear` | from a datagram to an advert that counts |
 //! | `handover` | resigning without a gap |
 //! | `keep` `sites` `holding` `announcing` | what the kernel is to hold, where, and when to say so |
+//! | `path` `routing` | routes and rules: what they are, and what the kernel is to hold of them |
 //! | `gating` | what the addresses may answer, and for how long |
 //! | `world`: `links` `verdicts` `sockets` | what all instances look at |
 //! | `tracking` | what checks say reaches the instances |
@@ -41,10 +42,12 @@ mod keep;
 mod links;
 mod member;
 pub mod notice;
+pub mod path;
 mod reasons;
 mod reload;
 mod report;
 mod retreat;
+mod routing;
 pub mod settings;
 mod sites;
 mod sockets;
@@ -67,7 +70,7 @@ use self::instance::Instance;
 use self::notice::{Discard, Notice, What};
 use self::settings::Settings;
 use self::world::World;
-use crate::net::{Family, Priority, Vrid};
+use crate::net::{Family, LinkIndex, Priority, Vrid};
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
@@ -86,6 +89,8 @@ pub struct Engine {
     /// In which families those are kept from answering.
     strays_gated: BTreeSet<Family>,
     strays_generation: Generation,
+    /// Whether it is known which routes and rules an earlier agent left.
+    paths_seen: bool,
     /// What an earlier agent held for instances that are not configured any more.
     unclaimed: Vec<Inherited>,
     /// Datagrams that could not be attributed to an instance.
@@ -117,6 +122,7 @@ impl Engine {
             strays: Holding::new(STRAYS),
             strays_gated: BTreeSet::new(),
             strays_generation: Generation(0),
+            paths_seen: false,
             unclaimed: Vec::new(),
             discarded: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -163,6 +169,7 @@ impl Engine {
                 self.settle(now, out);
             }
             Event::Picture(picture) => self.picture(now, picture, out),
+            Event::Paths(seen) => self.paths(now, &seen, out),
             Event::Change(change) => self.change(now, change, out),
             Event::Held(held) => self.held(now, &held, out),
             Event::Gated(gated) => self.gated(now, &gated, out),
@@ -388,19 +395,22 @@ impl Engine {
     }
 
     fn change(&mut self, now: Instant, change: Change, out: &mut Vec<Action>) {
-        if let Change::RouteGone(route) = change {
-            return self.unroute(now, route);
+        match &change {
+            Change::RouteGone(route) => return self.unroute(now, *route),
+            Change::PathGone(key) => return self.path_gone(now, key, out),
+            Change::Link(_) | Change::LinkGone(_) | Change::Address(_) | Change::AddressGone(_) => {}
         }
+        self.doubt_paths(&change);
         let place = match &change {
             Change::Address(a) => Some(Place { link: a.link, net: a.net }),
             Change::AddressGone(place) => Some(*place),
-            Change::Link(_) | Change::LinkGone(_) | Change::RouteGone(_) => None,
+            Change::Link(_) | Change::LinkGone(_) | Change::RouteGone(_) | Change::PathGone(_) => None,
         };
         let was_ours = place.is_some_and(|place| self.world.links.ours_at(place).is_some());
         let foreign = match &change {
             Change::Address(a) => !a.ours,
             Change::AddressGone(_) => !was_ours,
-            Change::RouteGone(_) => false,
+            Change::RouteGone(_) | Change::PathGone(_) => false,
             Change::Link(_) | Change::LinkGone(_) => true,
         };
         self.world.links.apply(change);
@@ -434,7 +444,7 @@ impl Engine {
         self.look_at_interfaces(now, out);
         self.world.pace(out);
         let links = &self.world.links;
-        let gone = |place: Place| links.get(place.link).is_none();
+        let gone = |link: LinkIndex| links.get(link).is_none();
         self.strays.lost_link(gone);
         for instance in &mut self.instances {
             instance.leave_renamed(now, links, out);
@@ -528,6 +538,7 @@ impl Engine {
                     self.strays.give_away(place);
                 }
             }
+            self.keep_wanted_paths();
             let order = self.strays.order(now);
             out.extend(order.map(|order| Action::Kernel(KernelWork::Hold(order))));
         }

@@ -114,6 +114,28 @@ pub enum What {
         /// What it said.
         why: String,
     },
+    /// Somebody else removed a route or rule of ours; it goes back.
+    PathLost {
+        /// It, in words.
+        path: String,
+    },
+    /// Somebody else removed a route or rule of ours, which is configured to stay away then.
+    PathLeft {
+        /// It, in words.
+        path: String,
+    },
+    /// Somebody else keeps removing a route or rule; it goes back more slowly from now on.
+    PathFight {
+        /// It, in words.
+        path: String,
+    },
+    /// The kernel refused a route or rule.
+    PathRefused {
+        /// It, in words.
+        path: String,
+        /// What it said.
+        why: String,
+    },
     /// An advert could not be sent; told for the first in a row.
     SendFailed {
         /// What the kernel said.

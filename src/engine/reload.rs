@@ -103,7 +103,7 @@ impl Instance {
         }
         self.members.retain(|member| families.contains(&member.family));
         self.addresses = new.addresses.iter().map(settings::Address::address).collect();
-        if self.settings.addresses != new.addresses {
+        if self.settings.addresses != new.addresses || self.settings.paths != new.paths {
             self.placements.clear();
             self.sites = Sites::of(&new);
         }

@@ -1,6 +1,6 @@
 //! The engine's picture of itself, for everybody else.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::Engine;
@@ -8,8 +8,11 @@ use super::group::Group;
 use super::instance::Instance;
 use super::member::Sending;
 use super::notice::State;
-use super::settings::Track;
-use super::status::{AddressStatus, GroupStatus, InstanceStatus, LeaseStatus, Status, TrackStatus};
+use super::routing::Wish;
+use super::settings::{self, Track};
+use super::status::{
+    AddressStatus, GroupStatus, InstanceStatus, LeaseStatus, PathStatus, Status, TrackStatus,
+};
 use super::world::World;
 use crate::proto::health::Verdict;
 use crate::time::{Duration, Instant};
@@ -70,6 +73,7 @@ impl Instance {
             times_master: self.times_master,
             routers: self.members.iter().map(|member| member.status(now, faulty)).collect(),
             addresses: self.address_status(world),
+            paths: self.path_status(),
             tracks: track_status(&self.settings.tracks, world),
             duplicate: self.duplicate.clone(),
         }
@@ -105,8 +109,23 @@ impl Instance {
     /// Why an address is not there that is configured for another interface than that of the adverts.
     fn homeless(&self, interface: &str) -> Option<String> {
         let missing = self.sites.named(interface).is_none_or(|site| site.found.is_none());
+        // Without its own interface the instance is in FAULT.
         let matters = self.holds && interface != self.settings.interface && missing;
         matters.then(|| alloc::format!("interface {interface} does not exist"))
+    }
+}
+
+impl Instance {
+    fn path_status(&self) -> Vec<PathStatus> {
+        let status = |path: &settings::Path| {
+            let wish = Wish::of(path, |name| self.sites.find(name));
+            let (installed, trouble) = match &wish {
+                Some(wish) => self.holding.routing.describe(&wish.path.key()),
+                None => (false, path.path.links().find_map(|name| self.homeless(name))),
+            };
+            PathStatus { path: path.path.to_string(), installed, trouble }
+        };
+        self.settings.paths.iter().map(status).collect()
     }
 }
 
@@ -157,6 +176,11 @@ fn warnings(now: Instant, instance: &Instance) -> Vec<String> {
     for placement in instance.placed() {
         if let (_, Some(trouble)) = instance.holding.describe(placement.place) {
             warnings.push(alloc::format!("{name}: {} is not installed: {trouble}", placement.place.net));
+        }
+    }
+    for path in instance.path_status() {
+        if let Some(trouble) = path.trouble {
+            warnings.push(alloc::format!("{name}: the {} is not installed: {trouble}", path.path));
         }
     }
     for address in &instance.settings.addresses {

@@ -9,6 +9,7 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
 use super::action::Form;
+use super::path;
 use crate::net::{Family, IpNet, Priority, Vrid};
 use crate::proto::health::Verdict;
 use crate::time::Duration;
@@ -64,6 +65,8 @@ pub struct Instance {
     pub addresses: Vec<Address>,
     /// How it speaks by multicast.
     pub multicast: Multicast,
+    /// The routes and rules that a master has besides, in the order in which they go in.
+    pub paths: Vec<Path>,
     /// Unicast instead of multicast.
     pub unicast: Option<Unicast>,
     /// Whether, and how patiently, a lower master is replaced.
@@ -158,6 +161,15 @@ impl From<IpNet> for Address {
     fn from(net: IpNet) -> Self {
         Self { net, interface: None, advertised: true, form: Form::default() }
     }
+}
+
+/// A route or rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// It, with the names of its links.
+    pub path: path::Path<String>,
+    /// Once somebody else has removed it, it stays away.
+    pub left_alone: bool,
 }
 
 /// Adverts to named peers instead of the multicast group.

@@ -1,6 +1,6 @@
 //! Where an instance's addresses go: the interface that its adverts travel on, and others that some of them are
 //! configured for. The first decides what becomes of the instance; one of the others that is missing only keeps its
-//! own addresses away until it comes.
+//! own addresses, and the routes by it, away until it comes.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -29,6 +29,11 @@ impl Sites {
     pub(super) fn of(settings: &Settings) -> Self {
         let site = |name: &str| Site { name: name.into(), found: None, addresses: BTreeSet::new() };
         let mut sites = alloc::vec![site(&settings.interface)];
+        for name in settings.paths.iter().flat_map(|path| path.path.links()) {
+            if sites.iter().all(|site| site.name != name) {
+                sites.push(site(name));
+            }
+        }
         for address in &settings.addresses {
             let name = settings.interface_of(address);
             let at = sites.iter().position(|site| site.name == name).unwrap_or(sites.len());
@@ -38,6 +43,11 @@ impl Sites {
             sites[at].addresses.insert(address.address());
         }
         Self(sites)
+    }
+
+    /// Where the one with this name is.
+    pub(super) fn find(&self, name: &str) -> Option<LinkIndex> {
+        self.named(name)?.found.map(|(link, _)| link)
     }
 
     /// Looks where they are. Returns whether that is another picture than before.

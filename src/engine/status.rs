@@ -82,6 +82,8 @@ pub struct InstanceStatus {
     pub routers: Vec<RouterStatus>,
     /// The virtual addresses, in the configuration's order.
     pub addresses: Vec<AddressStatus>,
+    /// The routes and rules, in the configuration's order.
+    pub paths: Vec<PathStatus>,
     /// The checks that bear on it.
     pub tracks: Vec<TrackStatus>,
     /// Who else said last that it was master or had an address, while this instance was master.
@@ -176,6 +178,17 @@ pub struct AddressStatus {
     pub interface: Option<String>,
     /// Whether adverts list it.
     pub advertised: bool,
+    /// Whether it is in the kernel, ours.
+    pub installed: bool,
+    /// Why it is not although it should be.
+    pub trouble: Option<String>,
+}
+
+/// One route or rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathStatus {
+    /// It, in words.
+    pub path: String,
     /// Whether it is in the kernel, ours.
     pub installed: bool,
     /// Why it is not although it should be.

@@ -24,7 +24,7 @@ use socket2::{SockFilter, SockRef};
 use super::clock;
 use super::filter::{ACCEPT, DROP, if_equal, load_byte, load_half};
 use super::netlink::{Netlink, messages};
-use super::picture::{Undecodable, address_family};
+use super::picture::{PROTOCOL, Undecodable, address_family};
 use crate::engine::action::Place;
 use crate::net::{Family, IpNet, LinkIndex};
 use crate::time::Duration;
@@ -36,6 +36,8 @@ pub const RTM_DELROUTE: u16 = 25;
 pub(super) const IPV4_GROUP: u32 = 0x40;
 /// `RTMGRP_IPV6_ROUTE`.
 pub(super) const IPV6_GROUP: u32 = 0x400;
+/// `RTMGRP_IPV4_RULE`, and what it would be for IPv6 (`RTNLGRP_IPV6_RULE`).
+pub(super) const RULE_GROUPS: u32 = 0x80 | 1 << 18;
 
 const ROUTE_HEADER: usize = 12;
 const RTN_LOCAL: u8 = 2;
@@ -45,20 +47,23 @@ const RTA_OIF: u16 = 4;
 /// Where the message's kind and, in a route's, the route's own kind are.
 const KIND: u32 = 4;
 const ROUTE_KIND: u32 = 16 + 7;
+const ROUTE_PROTOCOL: u32 = 16 + 5;
 
 const DATAGRAM: usize = 16 << 10;
 
 /// How long routes may take: RTNL may be held by somebody else, but not for so long without everybody noticing.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Of the messages about routes, lets only those through that a local one is gone.
-pub(super) fn gone_filter() -> [SockFilter; 7] {
+/// Of the messages about routes, lets only those through that a local one or one of ours is gone.
+pub(super) fn gone_filter() -> [SockFilter; 9] {
     [
         load_half(KIND),
-        if_equal(in_filter(RTM_NEWROUTE), 4, 0),
-        if_equal(in_filter(RTM_DELROUTE), 0, 2),
+        if_equal(in_filter(RTM_NEWROUTE), 6, 0),
+        if_equal(in_filter(RTM_DELROUTE), 0, 4),
         load_byte(ROUTE_KIND),
-        if_equal(u32::from(RTN_LOCAL), 0, 1),
+        if_equal(u32::from(RTN_LOCAL), 2, 0),
+        load_byte(ROUTE_PROTOCOL),
+        if_equal(u32::from(PROTOCOL), 0, 1),
         ACCEPT,
         DROP,
     ]
@@ -126,7 +131,7 @@ fn all(netlink: &mut Netlink, family: Family) -> io::Result<Vec<Place>> {
     Ok(found)
 }
 
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn ip(bytes: &[u8]) -> Option<IpAddr> {
     let four = || <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into());
     let six = || <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into());
     four().or_else(six)

@@ -29,6 +29,7 @@ pub mod local_routes;
 pub mod monitor;
 pub mod netlink;
 pub mod nftables;
+pub mod paths;
 pub mod picture;
 pub mod realtime;
 mod secondaries;

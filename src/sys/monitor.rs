@@ -38,8 +38,9 @@ const HELD: usize = 65_536;
 
 const DATAGRAM: usize = 32 << 10;
 
-/// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR`, and routes, of which few pass the filter.
-const GROUPS: u32 = 0x1 | 0x10 | 0x100 | local_routes::IPV4_GROUP | local_routes::IPV6_GROUP;
+/// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR`, rules, and routes, of which few pass the filter.
+const GROUPS: u32 =
+    0x1 | 0x10 | 0x100 | local_routes::IPV4_GROUP | local_routes::IPV6_GROUP | local_routes::RULE_GROUPS;
 
 /// Listens to the kernel's reports about links and addresses.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::local_routes::{RTM_DELROUTE, local_route};
 use super::netlink::{Netlink, RawMessage};
+use super::paths;
 use crate::engine::action::Place;
 use crate::engine::event::{Change, Link, LinkAddress, Picture};
 use crate::net::{Family, IpNet, LinkIndex, Mac};
@@ -37,6 +38,7 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
+const RTM_DELRULE: u16 = 33;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -55,9 +57,18 @@ pub fn change(message: RawMessage<'_>) -> Result<Option<Change>, Undecodable> {
         RTM_NEWADDR => Ok(address(message.payload)?.map(Change::Address)),
         RTM_DELADDR => Ok(address(message.payload)?
             .map(|gone| Change::AddressGone(Place { link: gone.link, net: gone.net }))),
-        RTM_DELROUTE => Ok(local_route(message.payload)?.map(Change::RouteGone)),
+        RTM_DELROUTE => route_gone(message.payload),
+        RTM_DELRULE => Ok(paths::rule_gone(message.payload)?.map(Change::PathGone)),
         _ => Ok(None),
     }
+}
+
+/// A route of ours may be a local one, too.
+fn route_gone(payload: &[u8]) -> Result<Option<Change>, Undecodable> {
+    if let Some(key) = paths::route_gone(payload)? {
+        return Ok(Some(Change::PathGone(key)));
+    }
+    Ok(local_route(payload)?.map(Change::RouteGone))
 }
 
 /// Everything, in the kernel's order.
@@ -192,7 +203,7 @@ fn is_mark(attribute: &AddressAttribute) -> bool {
 }
 
 /// A string as the kernel ends it, with a zero.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

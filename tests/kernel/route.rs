@@ -20,7 +20,7 @@ use vipd::agent::mail::{Answer, Answers, Mailbox, answers};
 use vipd::agent::route;
 use vipd::agent::sole::Sole;
 use vipd::engine::action::{
-    Announcement, Endpoint, Form, Generation, Hold, InstanceId, Listen, Place, Placement,
+    Announcement, Endpoint, Form, Generation, Hold, InstanceId, Listen, Paths, Place, Placement,
 };
 use vipd::engine::event::{Held, Opened, Picture};
 use vipd::net::{Family, LinkIndex, Mac};
@@ -74,7 +74,13 @@ impl Route {
     fn hold(&self, instance: InstanceId, generation: u64, remove: &[Place], install: &[Place]) {
         let install = self.placements(install);
         let generation = Generation(generation);
-        self.mailbox.hold(Hold { instance, generation, remove: remove.to_vec(), install });
+        self.mailbox.hold(Hold {
+            instance,
+            generation,
+            remove: remove.to_vec(),
+            install,
+            paths: Paths::default(),
+        });
     }
 
     fn placements(&self, places: &[Place]) -> Vec<Placement> {
@@ -147,7 +153,10 @@ fn a_take_of_a_thousand() {
     route.hold(WEB, 1, &[], &places);
     let held = route.held();
     let answered = clock::now().since(asked);
-    assert_eq!(held, Held { instance: WEB, generation: Generation(1), refused: Vec::new() });
+    assert_eq!(
+        held,
+        Held { instance: WEB, generation: Generation(1), refused: Vec::new(), refused_paths: Vec::new() }
+    );
     let (mut first, mut last) = (Duration::MAX, Duration::ZERO);
     while !waiting.is_empty() {
         let (address, at) = sniffer.find(|seen| Some((announced(seen)?, seen.at)));

@@ -46,6 +46,11 @@ impl World {
                     self.nodes[*node].kernel.delete(place);
                     self.kernel_changed(*node);
                 }
+                // And a route or rule, if there is one.
+                if let Some(seen) = self.nodes[*node].kernel.paths().first() {
+                    self.nodes[*node].kernel.remove_path(&seen.key);
+                    self.kernel_changed(*node);
+                }
             }
             Fault::Squat(node, address, present) => {
                 self.nodes[*node].kernel.squat(*address, *present);

@@ -4,11 +4,12 @@
 //! secondaries of its prefix with it, an interface that is set down loses its IPv6 addresses, one that vanishes
 //! comes back under another number.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use vipd::engine::action::{Place, Placement};
-use vipd::engine::event::{Change, Link, LinkAddress, Picture, Refusal};
+use vipd::engine::event::{Change, Link, LinkAddress, Picture, Refusal, SeenPath};
+use vipd::engine::path::{Path, PathKey};
 use vipd::net::{Family, IpNet, LinkIndex, Mac};
 
 use crate::gates::Gates;
@@ -24,6 +25,8 @@ pub(crate) struct Kernel {
     links: Vec<Link>,
     addresses: Vec<LinkAddress>,
     pub(crate) gates: Gates,
+    /// Routes and rules with our mark.
+    paths: BTreeMap<PathKey, Path>,
     /// Interfaces that are set down, and those without carrier.
     down: BTreeSet<(String, &'static str)>,
     /// What the operator configured on the LAN: it comes back with the interface.
@@ -45,6 +48,7 @@ impl Kernel {
             links: Vec::new(),
             addresses: Vec::new(),
             gates: Gates::default(),
+            paths: BTreeMap::new(),
             down: BTreeSet::new(),
             own,
             mac,
@@ -99,6 +103,7 @@ impl Kernel {
     pub(crate) fn vanish(&mut self, name: &str) {
         let Some(index) = self.link(name).map(|link| link.index) else { return };
         self.drop_addresses(index, |_| true);
+        self.drop_routes(index);
         self.links.retain(|link| link.index != index);
         self.down.retain(|(link, _)| link != name);
         self.reports.push(Change::LinkGone(index));
@@ -114,6 +119,7 @@ impl Kernel {
         let Some(index) = self.link(name).map(|link| link.index) else { return };
         if !up {
             self.drop_addresses(index, |a| a.net.family() == Family::Ipv6);
+            self.drop_routes(index);
         }
         self.set(name, "admin", up);
         if up {
@@ -231,6 +237,52 @@ impl Kernel {
             Some(at) if !present && !self.addresses[at].ours => self.delete(place),
             Some(_) | None => {}
         }
+    }
+
+    /// The kernel says nothing of routes that go with their link.
+    fn drop_routes(&mut self, link: LinkIndex) {
+        self.paths.retain(|_, path| match path {
+            Path::Route(route) => route.hops.iter().all(|hop| hop.link != Some(link)),
+            Path::Rule(_) => true,
+        });
+    }
+
+    /// Puts a route or rule in. A route needs its link up.
+    pub(crate) fn put_path(&mut self, path: &Path) -> Result<(), Refusal> {
+        let hops = match path {
+            Path::Route(route) => route.hops.as_slice(),
+            Path::Rule(_) => &[],
+        };
+        let up = |index: LinkIndex| self.link_at(index).is_some_and(|link| self.is_set_up(&link.name));
+        if !hops.iter().filter_map(|hop| hop.link).all(up) {
+            return Err(Refusal { errno: ENODEV, why: format!("add {path}: errno {ENODEV}") });
+        }
+        self.paths.entry(path.key()).or_insert_with(|| path.clone());
+        Ok(())
+    }
+
+    /// Whether an interface is there and set up, with a carrier or without.
+    pub(crate) fn is_set_up(&self, name: &str) -> bool {
+        self.link(name).is_some() && !self.down.contains(&(name.to_owned(), "admin"))
+    }
+
+    /// Takes a route or rule out, whoever does it.
+    pub(crate) fn remove_path(&mut self, key: &PathKey) {
+        if self.paths.remove(key).is_some() {
+            self.reports.push(Change::PathGone(key.clone()));
+        }
+    }
+
+    /// Every route and rule with our mark.
+    pub(crate) fn paths(&self) -> Vec<SeenPath> {
+        let seen = |(key, path): (&PathKey, &Path)| {
+            let route = match path {
+                Path::Route(route) => Some(route.clone()),
+                Path::Rule(_) => None,
+            };
+            SeenPath { key: key.clone(), route }
+        };
+        self.paths.iter().map(seen).collect()
     }
 
     /// Where an address with our mark is on the LAN.

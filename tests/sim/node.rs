@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use vipd::engine::Engine;
 use vipd::engine::action::{Endpoint, Generation, RouterId};
-use vipd::engine::event::{Change, Claim, Gated, Held, Opened, Picture, Target};
+use vipd::engine::event::{Change, Claim, Gated, Held, Opened, Picture, SeenPath, Target};
 use vipd::engine::inheritance::Inheritance;
 use vipd::engine::notice::State;
 use vipd::engine::settings::{Instance, Settings};
@@ -151,6 +151,7 @@ pub(crate) enum Answer {
     Gated(Gated),
     Opened(Opened),
     Picture(Picture),
+    Paths(Vec<SeenPath>),
 }
 
 /// What the service side asks for.

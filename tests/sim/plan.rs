@@ -279,6 +279,7 @@ struct Spec {
     interval: Duration,
     mixed_intervals: bool,
     addresses: Vec<IpNet>,
+    paths: bool,
     unicast: bool,
     preempt: Preempt,
     equal_priorities: bool,
@@ -316,6 +317,7 @@ impl Spec {
             interval,
             mixed_intervals: version == Version::V3 && random.chance(100),
             addresses,
+            paths: number % 2 == 0,
             unicast: random.chance(250),
             preempt,
             equal_priorities: random.chance(150),
@@ -333,6 +335,7 @@ impl Spec {
         instance.version = self.version;
         instance.interval = self.interval * if self.mixed_intervals && random.chance(500) { 2 } else { 1 };
         instance.addresses = self.addresses.iter().copied().map(Into::into).collect();
+        instance.paths = if self.paths { topology::paths(self.number) } else { Vec::new() };
         instance.unicast = self.unicast.then(|| topology::unicast(node, ranks));
         instance.preempt = self.preempt;
         let drawn = random.pick(&[10, 50, 100, 101, 150, 200, 254]);

@@ -32,6 +32,10 @@ pub(crate) enum Bug {
     NoLease,
     /// Addresses are never removed, and no gate is ever shut.
     Clinging,
+    /// Routes and rules are never removed.
+    PathsStay,
+    /// Routes and rules that somebody deletes, or the kernel, are not missed.
+    PathsUnobserved,
     /// What an earlier process left in the kernel stays there.
     StraysStay,
     /// `Silence` is said before what waits in the sockets was read.
@@ -88,6 +92,8 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::DeafToBetter, &[UNIQUE, EARLY]),
     (Bug::NoLease, &[UNIQUE]),
     (Bug::Clinging, &[UNIQUE, ONLY_MASTERS, "a stop leaves nothing"]),
+    (Bug::PathsStay, &[PATHS, "a stop leaves nothing"]),
+    (Bug::PathsUnobserved, &[PATHS]),
     (Bug::StraysStay, &[UNIQUE, ONLY_MASTERS]),
     (Bug::SilenceFirst, &[EARLY]),
     (Bug::SilenceEarly, &[EARLY]),
@@ -120,6 +126,7 @@ const FOLLOWED: &str = "a resignation is followed within Skew_Time";
 const UNIQUE: &str = "at most one node answers for an address";
 const EARLY: &str = "nobody takes over early";
 const ONLY_MASTERS: &str = "a node that is not master holds nothing";
+const PATHS: &str = "in the end a master has its routes and rules, and nobody else any";
 const FAULTY: &str = "a node whose check is down holds nothing";
 const DARK: &str = "an address is dark no longer than Master_Down_Interval";
 const BEST: &str = "the best router holds in the end";
@@ -204,6 +211,7 @@ impl Bug {
             }
             (Self::Optimist, Event::Verdict { verdict, .. }) => *verdict == Verdict::Down,
             (Self::Unobservant, Event::Change(Change::AddressGone(_)))
+            | (Self::PathsUnobserved, Event::Change(Change::PathGone(_)) | Event::Paths(_))
             | (Self::DeafToKernel, Event::Held(_))
             | (Self::Deaf, Event::StepDown(_) | Event::Shutdown) => true,
             _ => false,
@@ -223,10 +231,11 @@ impl Bug {
                 None
             }
             (
-                Self::Clinging | Self::OneFamily | Self::NoGenerations,
+                Self::Clinging | Self::OneFamily | Self::NoGenerations | Self::PathsStay,
                 Action::Kernel(KernelWork::Hold(mut hold)),
             ) => {
                 match self {
+                    Self::PathsStay => hold.paths.remove.clear(),
                     Self::Clinging => hold.remove.clear(),
                     Self::OneFamily => hold.install.retain(|p| p.place.net.family() == Family::Ipv4),
                     _ => hold.generation = Generation(1),

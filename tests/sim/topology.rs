@@ -1,9 +1,12 @@
 //! Who lives where: the names, numbers and addresses of a simulated network, and the settings of its nodes.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use vipd::engine::path::{self, Hop, Route, RouteKind, Rule, RuleVerdict};
 use vipd::engine::settings::{
-    Announce, Check, CheckSource, Effect, Group, Instance, Multicast, Peer, Preempt, Settings, Track, Unicast,
+    Announce, Check, CheckSource, Effect, Group, Instance, Multicast, Path, Peer, Preempt, Settings, Track,
+    Unicast,
 };
 use vipd::net::{Family, IpNet, Mac, Priority, Vrid};
 use vipd::time::Duration;
@@ -74,6 +77,7 @@ pub(crate) fn instance(number: usize) -> Instance {
         interval: Duration::from_millis(100),
         addresses: vec![net(vip(Family::Ipv4, number, 0), true).into()],
         multicast: Multicast::default(),
+        paths: Vec::new(),
         unicast: None,
         preempt: Preempt::After(Duration::ZERO),
         tracks: Vec::new(),
@@ -82,6 +86,47 @@ pub(crate) fn instance(number: usize) -> Instance {
         announce: Announce { again_after: Some(Duration::from_secs(5)), ..Announce::default() },
         lease: true,
     }
+}
+
+/// A route by the LAN, one by the uplink, and a rule that leads to them.
+pub(crate) fn paths(number: usize) -> Vec<Path> {
+    let table = 100 + u32::from(small(number));
+    let route = |prefix: u8, interface: &str| Route {
+        to: net(Ipv4Addr::new(10, prefix, 0, 0).into(), false),
+        kind: RouteKind::Unicast,
+        hops: vec![Hop { via: None, link: Some(interface.to_owned()), weight: 1, onlink: false }],
+        source: None,
+        table,
+        metric: 0,
+        scope: None,
+        tos: 0,
+        preference: None,
+        metrics: BTreeMap::new(),
+        congestion_control: None,
+    };
+    let rule = Rule {
+        family: Family::Ipv4,
+        priority: table,
+        verdict: RuleVerdict::Table(table),
+        inverted: false,
+        from: Some(IpNet::host(vip(Family::Ipv4, number, 0))),
+        to: None,
+        mark: None,
+        input: None,
+        output: None,
+        tos: 0,
+        suppress_prefix_length: None,
+        suppress_group: None,
+        users: None,
+        vrf: false,
+        protocol: None,
+        source_ports: None,
+        destination_ports: None,
+        tunnel: None,
+    };
+    let routes = [path::Path::Route(route(1, LAN)), path::Path::Route(route(2, UPLINK))];
+    let all = routes.into_iter().chain([path::Path::Rule(rule)]);
+    all.map(|path| Path { path, left_alone: false }).collect()
 }
 
 /// Unicast between all nodes, IPv6 by global addresses.

@@ -102,6 +102,7 @@ impl World {
                 }
                 self.feed(node, Event::Opened(opened));
             }
+            Answer::Paths(paths) => self.feed(node, Event::Paths(paths)),
             Answer::Picture(picture) => {
                 self.feed(node, Event::Picture(picture));
                 if let Some(process) = &mut self.nodes[node].process {

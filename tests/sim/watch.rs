@@ -266,6 +266,7 @@ impl Watch {
                 self.upset(now, node);
             }
             Event::Picture(_)
+            | Event::Paths(_)
             | Event::Change(_)
             | Event::Opened(_)
             | Event::Verdict { .. }

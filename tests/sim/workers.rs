@@ -8,6 +8,7 @@ use vipd::engine::action::{
     Announcement, Endpoint, Gate, Hold, InstanceId, KernelWork, Listen, Place, Placement, RouterId,
 };
 use vipd::engine::event::{Gated, Gating, Held, Opened, Refusal};
+use vipd::engine::path::PathKey;
 use vipd::time::{Duration, Instant};
 
 use crate::kernel::Kernel;
@@ -43,6 +44,7 @@ struct Job {
     installed: usize,
     removed: usize,
     refused: Vec<(Place, Refusal)>,
+    refused_paths: Vec<(PathKey, Refusal)>,
 }
 
 #[derive(Debug)]
@@ -116,19 +118,35 @@ impl Route {
             waiting.addresses.retain(|placement| !hold.remove.contains(&placement.place));
         }
         self.jobs.retain(|job| job.hold.instance != hold.instance);
-        self.jobs.push_back(Job { hold, installed: 0, removed: 0, refused: Vec::new() });
+        self.jobs.push_back(Job {
+            hold,
+            installed: 0,
+            removed: 0,
+            refused: Vec::new(),
+            refused_paths: Vec::new(),
+        });
     }
 
     fn work(&mut self, kernel: &mut Kernel, done: &mut Done) {
         let Some(mut job) = self.jobs.pop_front() else { return };
-        if job.removed < job.hold.remove.len() {
+        if !job.hold.paths.remove.is_empty() {
+            for key in std::mem::take(&mut job.hold.paths.remove) {
+                kernel.remove_path(&key);
+            }
+        } else if job.removed < job.hold.remove.len() {
             job.remove_batch(kernel);
         } else {
             job.install_batch(kernel, done);
         }
         if job.installed == job.hold.install.len() && job.removed == job.hold.remove.len() {
+            job.install_paths(kernel);
             let (instance, generation) = (job.hold.instance, job.hold.generation);
-            done.held.push(Held { instance, generation, refused: job.refused });
+            done.held.push(Held {
+                instance,
+                generation,
+                refused: job.refused,
+                refused_paths: job.refused_paths,
+            });
         } else {
             self.jobs.push_back(job);
         }
@@ -158,6 +176,14 @@ impl Job {
                 Err(refusal) => self.refused.push((placement.place, refusal)),
             }
             self.installed += 1;
+        }
+    }
+
+    fn install_paths(&mut self, kernel: &mut Kernel) {
+        for path in std::mem::take(&mut self.hold.paths.install) {
+            if let Err(refusal) = kernel.put_path(&path) {
+                self.refused_paths.push((path.key(), refusal));
+            }
         }
     }
 

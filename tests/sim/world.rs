@@ -157,7 +157,9 @@ impl World {
             Happening::Mail(node, serial, mail) if self.lives(node, serial) => self.deliver(node, mail),
             Happening::Dump(node, serial) if self.lives(node, serial) => {
                 let picture = self.nodes[node].kernel.picture();
+                let paths = self.nodes[node].kernel.paths();
                 self.mail(node, Mail::Answer(Answer::Picture(picture)));
+                self.mail(node, Mail::Answer(Answer::Paths(paths)));
             }
             Happening::Wake(node, serial) if self.lives(node, serial) => self.wake(node),
             Happening::Route(node, serial) if self.lives(node, serial) => self.route_step(node),

@@ -5,13 +5,36 @@ use std::net::IpAddr;
 
 use crate::config::addresses::is_link_local;
 use crate::config::instance::Instance;
-use crate::config::problem::Findings;
+use crate::config::problem::{At, Findings};
+use crate::engine::path::{Path, PathKey};
+use crate::engine::settings;
 use crate::net::{Family, Vrid};
 
 /// Notes what two instances cannot both have.
 pub(super) fn agree(instances: &[Instance], findings: &Findings) {
     identities(instances, findings);
     addresses(instances, findings);
+    paths(
+        instances.iter().map(|i| (i.name.value.as_str(), i.paths.as_deref().unwrap_or_default())),
+        findings,
+    );
+}
+
+/// Two with one key would be one to the kernel, and go with the first that goes.
+pub(super) fn paths<'i>(all: impl Iterator<Item = (&'i str, &'i [At<settings::Path>])>, findings: &Findings) {
+    let mut seen: BTreeMap<PathKey, &str> = BTreeMap::new();
+    for (name, list) in all {
+        for at in list {
+            let Some(other) = seen.insert(at.value.path.key(), name) else { continue };
+            let what = match &at.value.path {
+                Path::Route(_) => format!(
+                    "'{other}' has a route to this network in this table already; write another 'metric', or remove one"
+                ),
+                Path::Rule(_) => format!("'{other}' has this rule already; remove one"),
+            };
+            findings.error(&at.spot, what);
+        }
+    }
 }
 
 /// What tells one virtual router from another on this host.

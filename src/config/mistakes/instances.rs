@@ -2,7 +2,7 @@
 
 use super::*;
 
-const KEYS: &str = "interface, virtual_router_id, addresses, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \
+const KEYS: &str = "interface, virtual_router_id, addresses, routes, rules, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \
                     preempt_delay, track, authentication, checksum, announce, lease";
 
 #[test]

@@ -65,6 +65,7 @@ pub(super) fn instance(priority: u8) -> Instance {
         interval: SECOND,
         addresses: nets(&["192.0.2.10/24"]),
         multicast: Multicast::default(),
+        paths: Vec::new(),
         unicast: None,
         preempt: Preempt::After(Duration::ZERO),
         tracks: Vec::new(),
@@ -381,7 +382,12 @@ pub(super) fn refusal(why: &str) -> Refusal {
 }
 
 pub(super) fn done(hold: &Hold) -> Held {
-    Held { instance: hold.instance, generation: hold.generation, refused: Vec::new() }
+    Held {
+        instance: hold.instance,
+        generation: hold.generation,
+        refused: Vec::new(),
+        refused_paths: Vec::new(),
+    }
 }
 
 /// The answer of a gate that does as it is told.

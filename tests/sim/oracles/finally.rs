@@ -1,10 +1,12 @@
 //! Promises about the end: everything has been quiet for long enough, and the outcome can be worked out from the
 //! configuration and the nodes' health alone.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use vipd::engine::notice::State;
-use vipd::engine::settings::{Instance, Preempt};
+use vipd::engine::path::PathKey;
+use vipd::engine::settings::{Instance, Path, Preempt};
 
 use super::World;
 use crate::patience;
@@ -24,6 +26,7 @@ const PROMISES: &[(&str, Promise)] = &[
     ("the best router holds in the end", the_best_router_holds),
     ("status tells the truth", status_tells_the_truth),
     ("what has stood for its time counts", patience::in_the_end),
+    ("in the end a master has its routes and rules, and nobody else any", paths_follow_the_master),
     ("in the end clients reach the holder", clients_reach_the_holder),
 ];
 
@@ -93,6 +96,24 @@ fn status_tells_the_truth(world: &World) -> Option<String> {
             if instance.effective != due {
                 return Some(format!("n{node}: {} has priority {}", instance.name, instance.effective));
             }
+        }
+    }
+    None
+}
+
+/// What is in the kernel besides addresses is what the masters of a node are configured with, and nothing else.
+fn paths_follow_the_master(world: &World) -> Option<String> {
+    for (node, machine) in world.nodes.iter().enumerate().filter(|(_, machine)| machine.is_awake()) {
+        let status = machine.process.as_ref()?.engine.status(world.clock(node));
+        let there: BTreeSet<PathKey> = machine.kernel.paths().into_iter().map(|seen| seen.key).collect();
+        let mut wanted = BTreeSet::new();
+        for instance in status.instances.iter().filter(|instance| instance.state == State::Master) {
+            let settings = machine.instance(instance.vrid.get())?;
+            let up = |path: &&Path| path.path.links().all(|name| machine.kernel.is_set_up(name));
+            wanted.extend(settings.paths.iter().filter(up).map(|path| path.path.key()));
+        }
+        if there != wanted {
+            return Some(format!("n{node} has {there:?} and not {wanted:?}"));
         }
     }
     None

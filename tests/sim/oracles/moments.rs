@@ -326,9 +326,11 @@ pub(crate) fn turn(world: &mut World, node: usize) {
 
 /// An agent that was told to end says that it is done.
 pub(crate) fn end(world: &mut World, node: usize) {
-    let left = world.nodes[node].kernel.all_ours().next().map(|a| a.net);
-    if let Some(net) = left {
-        let what = format!("n{node} ended and left {net}");
+    let kernel = &world.nodes[node].kernel;
+    let left = kernel.all_ours().next().map(|a| a.net.to_string());
+    let left = left.or_else(|| kernel.paths().first().map(|seen| seen.key.to_string()));
+    if let Some(left) = left {
+        let what = format!("n{node} ended and left {left}");
         world.breaks("a stop leaves nothing", what);
     }
 }
