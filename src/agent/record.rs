@@ -72,6 +72,8 @@ pub enum Record {
     Value { check: String, before: Option<i32>, value: i32 },
     /// A successor has the addresses.
     HandedOver { to: IpAddr, after_ms: f64 },
+    /// An instance lost the role too often.
+    Damped { hold_ms: f64 },
     /// A step-down found no successor.
     NobodyTookOver,
     /// A master's lease ran out.
@@ -145,6 +147,7 @@ impl From<What> for Record {
             What::Check { check, up, why } => Self::Check { check, up, why },
             What::Value { check, before, value } => Self::Value { check, before, value },
             What::HandedOver { to, after } => Self::HandedOver { to, after_ms: millis(after) },
+            What::Damped { hold } => Self::Damped { hold_ms: millis(hold) },
             What::NobodyTookOver => Self::NobodyTookOver,
             What::LeaseOver => Self::LeaseOver,
             What::NotAdopted { why } => Self::NotAdopted { why: why.to_owned() },
@@ -197,6 +200,7 @@ impl Record {
             | Self::Stalled { .. }
             | Self::Check { up: false, .. }
             | Self::NobodyTookOver
+            | Self::Damped { .. }
             | Self::LeaseOver
             | Self::GateLost { .. }
             | Self::ReloadRefused { .. }
@@ -219,6 +223,38 @@ impl Record {
                 | Self::Value { .. }
                 | Self::Asked { .. }
         )
+    }
+}
+
+impl Record {
+    /// The sentence about an address, a route or a rule that is held, if it is about one.
+    fn of_what_is_held(&self) -> Option<String> {
+        Some(match self {
+            Self::AddressLost { address } => format!("somebody removed {address}; it goes back"),
+            Self::AddressLeft { address } => {
+                format!("somebody removed {address}; it stays away, for it is not to be restored")
+            }
+            Self::RouteLost { address } => {
+                format!(
+                    "somebody removed the local route of {address}, which answered nobody; it is put back anew"
+                )
+            }
+            Self::AddressFight { address } => {
+                format!(
+                    "somebody keeps removing {address} or its local route; it goes back more slowly from now on"
+                )
+            }
+            Self::AddressRefused { address, why } => format!("the kernel refused {address}: {why}"),
+            Self::PathLost { path } => format!("somebody removed the {path}; it goes back"),
+            Self::PathLeft { path } => {
+                format!("somebody removed the {path}; it stays away, for it is not to be restored")
+            }
+            Self::PathFight { path } => {
+                format!("somebody keeps removing the {path}; it goes back more slowly from now on")
+            }
+            Self::PathRefused { path, why } => format!("the kernel refused the {path}: {why}"),
+            _ => return None,
+        })
     }
 }
 
@@ -247,25 +283,15 @@ impl fmt::Display for Record {
                 write!(f, "adverts from {source} are discarded: {reason}")
             }
             Self::Discarded { reason, source: None } => write!(f, "adverts are discarded: {reason}"),
-            Self::AddressLost { address } => write!(f, "somebody removed {address}; it goes back"),
-            Self::AddressLeft { address } => {
-                write!(f, "somebody removed {address}; it stays away, for it is not to be restored")
-            }
-            Self::RouteLost { address } => {
-                write!(f, "somebody removed the local route of {address}, which answered nobody; it is put back anew")
-            }
-            Self::AddressFight { address } => {
-                write!(f, "somebody keeps removing {address} or its local route; it goes back more slowly from now on")
-            }
-            Self::AddressRefused { address, why } => write!(f, "the kernel refused {address}: {why}"),
-            Self::PathLost { path } => write!(f, "somebody removed the {path}; it goes back"),
-            Self::PathLeft { path } => {
-                write!(f, "somebody removed the {path}; it stays away, for it is not to be restored")
-            }
-            Self::PathFight { path } => {
-                write!(f, "somebody keeps removing the {path}; it goes back more slowly from now on")
-            }
-            Self::PathRefused { path, why } => write!(f, "the kernel refused the {path}: {why}"),
+            Self::AddressLost { .. }
+            | Self::AddressLeft { .. }
+            | Self::RouteLost { .. }
+            | Self::AddressFight { .. }
+            | Self::AddressRefused { .. }
+            | Self::PathLost { .. }
+            | Self::PathLeft { .. }
+            | Self::PathFight { .. }
+            | Self::PathRefused { .. } => f.write_str(&self.of_what_is_held().unwrap_or_default()),
             Self::SendFailed { why } => write!(f, "adverts cannot be sent: {why}"),
             Self::SendRecovered => f.write_str("adverts can be sent again"),
             Self::Overrun => f.write_str(
@@ -279,6 +305,9 @@ impl fmt::Display for Record {
             }
             Self::Value { check, before: None, value } => write!(f, "the value of check {check} is {value}"),
             Self::HandedOver { to, after_ms } => write!(f, "{to} took over after {after_ms:.1} ms"),
+            Self::Damped { hold_ms } => {
+                write!(f, "lost too often: for {:.0} s it is master only if nobody else is", hold_ms / 1000.0)
+            }
             Self::NobodyTookOver => f.write_str("nobody took over; still master"),
             Self::LeaseOver => f.write_str(
                 "its lease is over, because adverts came too late or somebody took it away: \

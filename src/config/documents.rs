@@ -26,6 +26,7 @@ pub(crate) fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("INSTANCES", announce::KEYS.to_vec()),
         ("INSTANCES", track::KEYS.to_vec()),
         ("TOP", announce::LIMIT_KEYS.to_vec()),
+        ("INSTANCES", damping::KEYS.to_vec()),
         ("GROUPS", groups::KEYS.to_vec()),
         ("CHECKS", checks),
     ]
@@ -87,6 +88,7 @@ fn what_is_not_written_has_the_default_that_the_manual_names() {
     let written = with(
         "startup_delay: 0s, boot_delay: 0s",
         "priority: 100, advert_interval: 1s, missed_adverts: 3, version: 3, preempt: true, preempt_delay: 0s, \
+         last_resort: false, \
          checksum: pseudo_header, announce: { again_after: 5s, repeat: 1, \
          refresh: 60s, refresh_repeat: 1, after_lower: { again_after: off, repeat: 1 } }, lease: true",
         "method: GET, interval: 1s, timeout: 500ms, rise: 2, fall: 2, up_delay: 0s, down_delay: 0s",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::addresses::{self, Addresses};
 use super::announce;
 use super::authentication::{self, Authentication};
+use super::damping;
 use super::duration;
 use super::multicast::{self, Multicast};
 use super::priority_file::{PriorityFile, read_priority};
@@ -15,7 +16,7 @@ use super::rules;
 use super::scalar;
 use super::track::{self, Tracks};
 use super::unicast::{self, Unicast};
-use crate::engine::settings::{self, Announce, Preempt};
+use crate::engine::settings::{self, Announce, Damping, Preempt};
 use crate::net::{Family, Priority, Vrid};
 use crate::time::Duration;
 use crate::wire::vrrp::{self, ChecksumForm, Version};
@@ -36,6 +37,8 @@ pub(super) const KEYS: &[&str] = &[
     "multicast",
     "preempt",
     "preempt_delay",
+    "last_resort",
+    "damping",
     "track",
     "authentication",
     "checksum",
@@ -65,6 +68,9 @@ pub(super) struct Instance {
     pub(super) preempt: Option<At<bool>>,
     /// Absent as well if there is to be none.
     pub(super) preempt_delay: Option<At<Duration>>,
+    pub(super) last_resort: Option<At<bool>>,
+    /// Absent as well if there is to be none.
+    pub(super) damping: Option<At<Damping>>,
     pub(super) tracks: Tracks,
     /// Absent as well if there is to be none.
     pub(super) authentication: Option<At<Authentication>>,
@@ -106,6 +112,8 @@ impl Instance {
             multicast: table.optional("multicast").and_then(multicast::read),
             preempt: table.or("preempt", true, Item::truth),
             preempt_delay: preempt_delay(&table),
+            last_resort: table.or("last_resort", false, Item::truth),
+            damping: table.optional("damping").and_then(damping::read),
             tracks: table.optional("track").map_or(Tracks::NONE, track::read),
             authentication,
             checksum: checksum.map(|form| (form, table.optional("checksum").is_some())),
@@ -143,6 +151,8 @@ impl Instance {
             paths: self.paths?.into_iter().map(|at| at.value).collect(),
             unicast: self.unicast.map(|at| at.value.settings()),
             preempt: if self.preempt?.value { Preempt::After(delay) } else { Preempt::Never },
+            last_resort: self.last_resort?.value,
+            damping: self.damping.map(|at| at.value),
             tracks: self.tracks.list.into_iter().map(|at| at.value).collect(),
             authentication: self.authentication.map_or(vrrp::Authentication::None, |at| at.value.value),
             checksum: self.checksum?.0.value,

@@ -174,6 +174,7 @@ pub(super) fn settle(
 ) {
     let weight = weight(together, tracks, world);
     let runs = together.iter().any(|i| matches!(i.state, State::Master | State::Backup));
+    reserve(now, together, tracks, world, out);
     for instance in together.iter_mut() {
         instance.prepare(now, world, (weight, runs), out);
     }
@@ -211,11 +212,42 @@ fn weight(together: &[&mut Instance], tracks: &[Track], world: &World) -> i32 {
     checks.values().sum()
 }
 
+/// Who had better not be master although nothing is in the way: a check is down, or the role was lost too often. One
+/// that is master when its check fails asks whether there is somebody better.
+fn reserve(
+    now: Instant,
+    together: &mut [&mut Instance],
+    tracks: &[Track],
+    world: &World,
+    out: &mut Vec<Action>,
+) {
+    let fault = |i: &&mut Instance| world.verdicts.fault(&i.settings.tracks);
+    let resorts = together.iter().all(|i| i.settings.last_resort);
+    let down =
+        if resorts { together.iter().find_map(fault).or_else(|| world.verdicts.fault(tracks)) } else { None };
+    let damped = together.iter_mut().filter_map(|i| i.damped(now)).min_by_key(|_| 0);
+    let why = down.map(|why| Reason::LastResort { why: Box::new(why) }).or(damped);
+    let fails = matches!(why, Some(Reason::LastResort { .. }))
+        && !together.iter().any(|i| matches!(i.reserve, Some(Reason::LastResort { .. })));
+    let longest = longest_skew(together.iter().map(|i| &**i));
+    for instance in together.iter_mut() {
+        instance.reserve.clone_from(&why);
+        if fails {
+            instance.hand_over(now, longest, Otherwise::Stay, out);
+        }
+    }
+}
+
 /// What is in the way of each: of its own, or of another one. Who only joins is in nobody's way until it is known to
 /// be at fault.
 fn obstacles(together: &mut [&mut Instance], tracks: &[Track], world: &World) -> Vec<Option<Reason>> {
-    let common = world.verdicts.fault(tracks);
-    let own = |i: &&mut Instance| i.obstacle(world).or_else(|| common.clone());
+    // With a last resort a check is in nobody's way.
+    let judged = !together.iter().all(|i| i.settings.last_resort);
+    let fault = |tracks: &[Track]| world.verdicts.fault(tracks).filter(|_| judged);
+    let common = fault(tracks);
+    let own = |i: &&mut Instance| {
+        i.obstacle(world).or_else(|| fault(&i.settings.tracks)).or_else(|| common.clone())
+    };
     let mut obstacles: Vec<Option<Reason>> = together.iter().map(own).collect();
     if together.len() == 1 {
         return obstacles;

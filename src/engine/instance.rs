@@ -18,6 +18,7 @@ use super::is_news;
 use super::links::Links;
 use super::member::{Member, Voice, listed};
 use super::notice::{Discard, Notice, Reason, State, What};
+use super::reserve::Damper;
 use super::settings::{self, Instance as Settings};
 use super::sites::Sites;
 use super::sockets;
@@ -41,6 +42,9 @@ pub(super) struct Instance {
     /// Not before this, because of the startup delay; `None` once it has passed.
     pub(super) start_at: Option<Instant>,
     pub(super) stepped_down: bool,
+    /// Why it is the last that ought to be master, if not because of the operator.
+    pub(super) reserve: Option<Reason>,
+    pub(super) damper: Damper,
     /// Its sync group, if it is in one.
     pub(super) membership: Option<Membership>,
     /// To be gone as soon as its addresses are.
@@ -89,6 +93,8 @@ impl Instance {
             effective: settings.priority,
             start_at: Some(start_at),
             stepped_down: false,
+            reserve: None,
+            damper: Damper::default(),
             membership: None,
             retiring: false,
             handover: None,
@@ -157,7 +163,8 @@ impl Instance {
         let handover = self.handover.as_ref().map(|h| h.deadline(self.members.len()));
         let announcing = self.announcing.deadline();
         let (estate, gates) = (self.estate_deadline(), self.gates_deadline());
-        let due = [routers, handover, self.start_at, announcing, self.holding.deadline(), estate, gates];
+        let (holding, damper) = (self.holding.deadline(), self.damper.deadline());
+        let due = [routers, handover, self.start_at, announcing, holding, estate, gates, damper];
         due.into_iter().flatten().min()
     }
 
@@ -355,14 +362,15 @@ impl Instance {
     /// Works out the priority and hands it to the routers.
     fn weigh(&mut self, now: Instant, weight: i32, out: &mut Vec<Action>) {
         let weighted = self.settings.priority.weighted(weight);
-        let effective = if self.stepped_down { Priority::LAST } else { weighted };
+        let effective = if self.is_reserve() { Priority::LAST } else { weighted };
         let from = core::mem::replace(&mut self.effective, effective);
         // In INIT no advert has carried it: what checks that have not spoken yet weigh is no news.
         if from != effective && self.state != State::Init {
             self.tell(now, What::Priority { from, to: effective }, out);
         }
         for at in 0..self.members.len() {
-            let changed = self.members[at].configure(now, &self.settings, effective);
+            let last = self.last();
+            let changed = self.members[at].configure(now, &self.settings, effective, last);
             // A master that was to be replaced may be the better one now: then its last advert counts after all.
             if let Some(heard) = self.members[at].lower.take_if(|_| changed) {
                 self.feed(now, at, Input::Advert(heard), out);
@@ -487,8 +495,11 @@ impl Instance {
         match (ending, otherwise) {
             (Ending::Succeeded, Otherwise::Stay) => self.handover = None,
             (Ending::Nobody, Otherwise::Stay) => {
-                self.tell(now, What::NobodyTookOver, out);
-                self.reason = Reason::NobodyTookOver;
+                let resort = self.reserve.clone().filter(|_| !self.stepped_down);
+                if resort.is_none() {
+                    self.tell(now, What::NobodyTookOver, out);
+                }
+                self.reason = resort.unwrap_or(Reason::NobodyTookOver);
                 self.promote(now, out);
             }
             (Ending::Succeeded | Ending::Nobody, Otherwise::Release) => self.stop(now, out),

@@ -12,7 +12,7 @@ use super::retreat::Retreat;
 use super::settings::{Address, Instance as Settings, Preempt};
 use super::status::{Counters, MasterStatus, RouterStatus};
 use crate::net::{Family, LinkIndex, Priority};
-use crate::proto::vrrp::{self, Heard, Input, Output, Router};
+use crate::proto::vrrp::{self, Heard, Input, Last, Output, Router};
 use crate::time::{Duration, Instant};
 use crate::wire::vrrp::{Advert, most_addresses};
 
@@ -110,9 +110,15 @@ impl Member {
     }
 
     /// Brings the machine's settings up to date. Returns whether they changed.
-    pub(super) fn configure(&mut self, now: Instant, settings: &Settings, priority: Priority) -> bool {
+    pub(super) fn configure(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        priority: Priority,
+        last: Last,
+    ) -> bool {
         let source = self.voice.map_or(self.router.settings().source, |voice| voice.source);
-        let wanted = machine_settings(settings, priority, source);
+        let wanted = vrrp::Settings { last, ..machine_settings(settings, priority, source) };
         let changed = *self.router.settings() != wanted;
         if changed {
             self.router.configure(now, wanted);
@@ -322,6 +328,7 @@ fn machine_settings(settings: &Settings, priority: Priority, source: IpAddr) -> 
             Preempt::Never => None,
             Preempt::After(delay) => Some(delay),
         },
+        last: Last::Ordinary,
         source,
     }
 }

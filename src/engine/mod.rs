@@ -15,6 +15,7 @@
 //! | `group` | instances, and an instance's virtual routers, moving together |
 //! | `instance` `reasons` | virtual routers of one name: priority and state; obstacles and reasons |
 //! | `member` | one virtual router: the machine, its voice, its counters |
+//! | `reserve` | who had better not be master, and is better than nobody |
 //! | `retreat` | how long who took the role in vain stays out of the race |
 //! | `hear` | from a datagram to an advert that counts |
 //! | `handover` | resigning without a gap |
@@ -46,6 +47,7 @@ pub mod path;
 mod reasons;
 mod reload;
 mod report;
+mod reserve;
 mod retreat;
 mod routing;
 pub mod settings;

@@ -175,6 +175,11 @@ pub enum What {
         /// How long after the resignation its first advert was heard.
         after: Duration,
     },
+    /// An instance has lost the role too often: for a while it takes it only if nobody else does.
+    Damped {
+        /// For how long.
+        hold: Duration,
+    },
     /// A step-down found nobody who takes over; the instance stays master.
     NobodyTookOver,
     /// The advert came too late: the lease of a master ran out.
@@ -325,6 +330,13 @@ pub enum Reason {
         /// How long it was waited for.
         after: Duration,
     },
+    /// A check is down, but it is better than nobody.
+    LastResort {
+        /// What would be in its way.
+        why: Box<Reason>,
+    },
+    /// It lost the role too often, and takes it only if nobody else does.
+    Damped,
     /// Another member of its sync group cannot be master.
     MemberFault {
         /// Which.
@@ -413,6 +425,8 @@ impl fmt::Display for Reason {
             Self::GateStuck { after } => {
                 write!(f, "as master it answered nobody: nftables took longer than {}", Millis(*after))
             }
+            Self::LastResort { why } => write!(f, "as a last resort: {why}"),
+            Self::Damped => f.write_str("it lost the role too often and lets others have it for a while"),
             Self::MemberFault { member, why } => write!(f, "member {member} is in fault: {why}"),
             Self::Member { member, why } => write!(f, "member {member}: {why}"),
             Self::CheckDown { check } => write!(f, "check {check} is down"),

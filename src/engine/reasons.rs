@@ -62,11 +62,14 @@ impl Instance {
         {
             return Some(Reason::AddressTaken { net });
         }
-        world.verdicts.fault(&self.settings.tracks)
+        None
     }
 
     /// Why it becomes master.
     pub(super) fn grounds(&self, now: Instant, claim: Claim) -> Reason {
+        if let Some(why) = self.reserve.clone().filter(|_| !self.stepped_down) {
+            return why;
+        }
         let replaced = self.members.iter().find_map(|m| m.replaces(now, m.router.master_down()));
         match (claim, replaced) {
             (Claim::Owner, _) => Reason::Owner,
@@ -120,6 +123,13 @@ impl Instance {
         }
         let from = core::mem::replace(&mut self.state, to);
         self.since = now;
+        let asked = self.handover.is_some() || self.stepped_down || self.retiring;
+        if from == State::Master
+            && !asked
+            && let Some(hold) = self.lose(now)
+        {
+            self.tell(now, What::Damped { hold }, out);
+        }
         if to == State::Master {
             self.times_master += 1;
             self.duplicate = None;
@@ -134,6 +144,9 @@ impl Instance {
         }
         if self.stepped_down {
             return Reason::SteppedDown;
+        }
+        if let Some(why) = &self.reserve {
+            return why.clone();
         }
         let Some((member, master)) = self.members.iter().find_map(|m| Some((m, m.master?))) else {
             return self.listening.clone();

@@ -7,7 +7,7 @@ use super::Engine;
 use super::group::Group;
 use super::instance::Instance;
 use super::member::Sending;
-use super::notice::State;
+use super::notice::{Reason, State};
 use super::routing::Wish;
 use super::settings::{self, Track};
 use super::status::{
@@ -154,6 +154,11 @@ const DISAGREEMENT: Duration = Duration::from_secs(3);
 fn warnings(now: Instant, instance: &Instance) -> Vec<String> {
     let name = &instance.settings.name;
     let mut warnings = Vec::new();
+    if let Some(Reason::LastResort { why }) = &instance.reserve
+        && instance.state == State::Master
+    {
+        warnings.push(alloc::format!("{name} is served from here as a last resort: {why}"));
+    }
     for member in &instance.members {
         if member.mismatched && !member.router.is_master() {
             warnings.push(alloc::format!(

@@ -71,6 +71,10 @@ pub struct Instance {
     pub unicast: Option<Unicast>,
     /// Whether, and how patiently, a lower master is replaced.
     pub preempt: Preempt,
+    /// Whether checks that are down make it the last to be master, and not one that cannot be.
+    pub last_resort: bool,
+    /// When it has lost the role so often that others had better have it for a while.
+    pub damping: Option<Damping>,
     /// The checks that bear on this instance.
     pub tracks: Vec<Track>,
     /// What version 2 adverts carry and must carry; version 3 has none.
@@ -206,6 +210,17 @@ pub enum Preempt {
     Never,
     /// Replaces it once it has been seen for this long.
     After(Duration),
+}
+
+/// A bound to how often the role may be taken only to be lost again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damping {
+    /// So many losses,
+    pub changes: u32,
+    /// within so long,
+    pub within: Duration,
+    /// and for so long it takes the role only if nobody else does.
+    pub hold: Duration,
 }
 
 /// A check's bearing on an instance.

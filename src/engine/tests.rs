@@ -12,6 +12,7 @@ mod keeping;
 mod noise;
 mod obstacles;
 mod reloading;
+mod reserve;
 mod routing;
 mod sending;
 mod taking;

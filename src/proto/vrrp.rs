@@ -44,8 +44,21 @@ pub struct Settings {
     pub missed_adverts: u32,
     /// How long a lower master has to be seen before it is replaced; `None` lets it stay.
     pub preempt: Option<Duration>,
+    /// What the lowest priority of all stands for.
+    pub last: Last,
     /// The source address of our adverts, which decides between equal priorities.
     pub source: IpAddr,
+}
+
+/// What the lowest priority of all, 1, stands for: a master that had better not be one may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// It is a priority like any other.
+    Ordinary,
+    /// A last resort: a better router replaces it at once, whatever its `Preempt_Mode`.
+    Resort,
+    /// The same, and this router is one itself: it does not follow another one that resigns, which may be no better.
+    Itself,
 }
 
 /// One virtual router.
@@ -328,6 +341,11 @@ impl Router {
             Wait::Advert(from) | Wait::Resigned(from) | Wait::Woken(from) => from.max(heard.at),
             Wait::Over(_) => heard.at,
         };
+        let is_resort = self.settings.last == Last::Itself;
+        if heard.priority == Priority::RESIGN && is_resort && !matches!(wait, Wait::Over(_)) {
+            self.state = State::Backup { wait: Wait::Advert(from), preempt_at };
+            return;
+        }
         if heard.priority == Priority::RESIGN {
             // Whoever is ready stays ready: the master that was in the way is leaving.
             if !matches!(wait, Wait::Over(_)) {
@@ -341,7 +359,9 @@ impl Router {
             Some(_) | None => None,
         };
         // An owner always preempts (RFC 9568, 6.1, Preempt_Mode); only another owner is not lower.
-        let impatient = preempt_at.is_some_and(|at| at <= heard.at) || self.settings.priority.is_owner();
+        let is_last = heard.priority == Priority::LAST && self.settings.last == Last::Resort;
+        let impatient =
+            preempt_at.is_some_and(|at| at <= heard.at) || self.settings.priority.is_owner() || is_last;
         if lower && impatient {
             // A lower master that is to be replaced does not restart the timer: it runs out in spite of it.
             self.state = State::Backup { wait, preempt_at };

@@ -108,7 +108,10 @@ impl Draw<'_> {
             11 => {
                 let (at, _) = self.span();
                 let vip = self.vip();
-                self.at(at, Fault::Delete(node, vip));
+                // On whichever node it is.
+                for node in 0..self.nodes.len() {
+                    self.at(at, Fault::Delete(node, vip));
+                }
             }
             12 => {
                 let vip = self.vip();

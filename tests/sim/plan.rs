@@ -284,6 +284,7 @@ struct Spec {
     preempt: Preempt,
     equal_priorities: bool,
     refresh: Option<Duration>,
+    last_resort: bool,
     password: Authentication,
 }
 
@@ -322,6 +323,7 @@ impl Spec {
             preempt,
             equal_priorities: random.chance(150),
             refresh: random.chance(300).then_some(Duration::from_secs(3)),
+            last_resort: random.chance(150),
             password: if version == Version::V2 && random.chance(500) {
                 Authentication::Simple(*b"secret\0\0")
             } else {
@@ -342,6 +344,7 @@ impl Spec {
         instance.priority = Priority::new(if self.equal_priorities { 100 } else { drawn });
         instance.announce.refresh = self.refresh;
         instance.authentication = self.password;
+        instance.last_resort = self.last_resort;
         if random.chance(500) {
             let effect = if random.chance(500) { Effect::Fault } else { Effect::Weight(-60) };
             instance.tracks.push(topology::track(PROBE, effect));

@@ -426,6 +426,22 @@ fn a_master_whose_gate_does_not_open_leaves_the_addresses_to_its_peer() {
     assert!(world.take_after(5000, 0) < ms(1000) && world.holds(0));
 }
 
+#[test]
+fn when_the_check_of_every_node_fails_one_serves_all_the_while_and_the_first_to_recover_takes_over() {
+    let last = |priority| Instance {
+        last_resort: true,
+        preempt: Preempt::Never,
+        tracks: vec![topology::track(PROBE, Effect::Fault)],
+        ..instance(priority)
+    };
+    let story = between(last(150), last(100)).then(5000, Fault::Probe(1, Verdict::Down));
+    let story = story.then(6000, Fault::Probe(0, Verdict::Down)).then(10_000, Fault::Probe(1, Verdict::Up));
+    let world = story.told();
+    assert_eq!(world.masters_after(1000), [0, 1]);
+    assert!(world.outage_after(1000) < PREEMPTED, "{:?}", world.outage_after(1000));
+    assert!(world.holds(1) && !world.holds(0));
+}
+
 // Checks and reloads.
 
 /// A check of the better router fails, and recovers.

@@ -80,6 +80,8 @@ pub(crate) fn instance(number: usize) -> Instance {
         paths: Vec::new(),
         unicast: None,
         preempt: Preempt::After(Duration::ZERO),
+        last_resort: false,
+        damping: None,
         tracks: Vec::new(),
         authentication: Authentication::None,
         checksum: ChecksumForm::PseudoHeader,

@@ -164,6 +164,11 @@ impl World {
     /// Hands one event to the engine and performs what it wants.
     fn feed(&mut self, node: usize, event: Event<'_>) {
         self.watch.fed(self.now, node, &event);
+        let tells = matches!(event, Event::Verdict { .. } | Event::Change(_) | Event::Picture(_));
+        if tells && self.nodes[node].settings.instances.iter().any(|instance| instance.last_resort) {
+            // What becomes a last resort hands over as if it had been asked to.
+            self.watch.command[node] = self.now;
+        }
         if self.bug.is_some_and(|bug| bug.swallows(&event, &self.context(node))) {
             return;
         }

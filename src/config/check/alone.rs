@@ -20,6 +20,7 @@ pub(super) fn agree(instance: &Instance, findings: &Findings) {
     }
     priority_file(instance, findings);
     preempt(instance, findings);
+    last_resort(instance, findings);
     multicast(instance, findings);
     unicast(instance, findings);
 }
@@ -108,6 +109,19 @@ fn places(instance: &Instance, list: &[At<IpAddr>], what: &str, findings: &Findi
                 format!("{} is a virtual address; write the address that always stays on the host", at.value);
             findings.error(&at.spot, what);
         }
+    }
+}
+
+/// The lowest priority is what tells a last resort from everybody else.
+fn last_resort(instance: &Instance, findings: &Findings) {
+    let Some(at) = instance.last_resort.as_ref().filter(|at| at.value) else { return };
+    let Some(priority) = instance.priority.as_ref() else { return };
+    if priority.value.is_owner() {
+        findings.error(&at.spot, "an owner's priority is 255 and does not change; remove one of the two");
+    } else if priority.value.get() == 1 {
+        let what =
+            "priority 1 is a last resort's, which a healthy node could not be told from; write 2 or more";
+        findings.error(&priority.spot, what);
     }
 }
 

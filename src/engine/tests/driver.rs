@@ -68,6 +68,8 @@ pub(super) fn instance(priority: u8) -> Instance {
         paths: Vec::new(),
         unicast: None,
         preempt: Preempt::After(Duration::ZERO),
+        last_resort: false,
+        damping: None,
         tracks: Vec::new(),
         authentication: Authentication::None,
         checksum: ChecksumForm::PseudoHeader,

@@ -34,6 +34,7 @@ fn with(priority: u8) -> Settings {
         interval: SECOND,
         missed_adverts: 3,
         preempt: Some(Duration::ZERO),
+        last: Last::Ordinary,
         source: v4(5),
     }
 }

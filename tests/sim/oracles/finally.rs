@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use vipd::engine::notice::State;
 use vipd::engine::path::PathKey;
 use vipd::engine::settings::{Instance, Path, Preempt};
+use vipd::net::Priority;
 
 use super::World;
 use crate::patience;
@@ -73,7 +74,8 @@ fn the_best_router_holds(world: &World) -> Option<String> {
 fn preempts(world: &World, one: usize, holder: usize, vrid: u8) -> bool {
     let instances = (world.nodes[one].instance(vrid), world.nodes[holder].instance(vrid));
     let (Some(ours), Some(theirs)) = instances else { return false };
-    ours.preempt != Preempt::Never && world.effective(one, ours) > world.effective(holder, theirs)
+    let resort = ours.last_resort && world.effective(holder, theirs) == Priority::LAST;
+    (resort || ours.preempt != Preempt::Never) && world.effective(one, ours) > world.effective(holder, theirs)
 }
 
 /// Status says master where the addresses are, and says of each address whether it is there.

@@ -146,13 +146,21 @@ impl World {
             && (self.watch.stuck[node] <= self.now || holds)
             && !together.is_empty()
             && !together.iter().flat_map(|instance| &instance.addresses).any(squatted)
-            && !together.iter().any(|instance| self.is_faulty_itself(node, instance))
+            && !together.first().is_some_and(|instance| self.is_faulty(node, instance))
     }
 
     /// Whether a check that an instance, or what moves with it, tracks with `fault` is down.
     pub(crate) fn is_faulty(&self, node: usize, instance: &Instance) -> bool {
         let together = self.nodes[node].together(instance.vrid.get());
-        together.into_iter().any(|instance| self.is_faulty_itself(node, instance))
+        let resorts = together.iter().all(|instance| instance.last_resort);
+        !resorts && together.into_iter().any(|instance| self.is_faulty_itself(node, instance))
+    }
+
+    /// Whether it would be a fault, but is a last resort.
+    pub(crate) fn is_resort(&self, node: usize, instance: &Instance) -> bool {
+        let together = self.nodes[node].together(instance.vrid.get());
+        let resorts = together.iter().all(|instance| instance.last_resort);
+        resorts && together.into_iter().any(|instance| self.is_faulty_itself(node, instance))
     }
 
     fn is_faulty_itself(&self, node: usize, instance: &Instance) -> bool {
@@ -172,7 +180,9 @@ impl World {
     /// The priority that an instance of a node ought to have.
     pub(crate) fn effective(&self, node: usize, instance: &Instance) -> Priority {
         let process = self.nodes[node].process.as_ref();
-        if process.is_some_and(|p| p.stepped_down.contains(&instance.vrid.get())) {
+        if process.is_some_and(|p| p.stepped_down.contains(&instance.vrid.get()))
+            || self.is_resort(node, instance)
+        {
             return Priority::LAST;
         }
         let weight = |effect: Effect, up: bool| match effect {

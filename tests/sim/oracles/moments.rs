@@ -255,7 +255,8 @@ fn nobody_takes_over_early(
     }
     let heard = world.watch.heard.get(&voice)?;
     let heard = heard.values().max_by_key(|said| said.at)?;
-    let preempts = instance.preempt != Preempt::Never && heard.priority < own.priority;
+    let resort = instance.last_resort && heard.priority == 1;
+    let preempts = (resort || instance.preempt != Preempt::Never) && heard.priority < own.priority;
     let resigned = world.watch.heard_resignation.get(&voice).is_some_and(|at| *at >= heard.at);
     // A node that slept may have been told only a part of what it missed.
     let slept = world.watch.stall[node].is_some_and(|at| at >= heard.at);

@@ -172,7 +172,10 @@ fn a_resignation_is_followed(world: &mut World) -> Option<String> {
 fn is_listening(world: &World, node: usize, vrid: u8, at: Instant) -> bool {
     let machine = &world.nodes[node];
     let standing = machine.process.as_ref().and_then(|p| p.standing.get(&vrid));
+    // One last resort does not follow another.
+    let resort = machine.instance(vrid).is_some_and(|instance| world.is_resort(node, instance));
     world.is_eligible(node, vrid)
+        && !resort
         && standing.is_some_and(|s| match s.state {
             State::Backup => machine.moment(s.since) < at,
             State::Master => true,

@@ -22,6 +22,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
             interval: if two { SECOND * units } else { Duration::from_millis(10) * units },
             missed_adverts: 2 + units % 9,
             preempt,
+            last: [Last::Ordinary, Last::Resort, Last::Itself][usize::from(last % 3)],
             source: v4(last),
         },
     )
