@@ -109,6 +109,7 @@ fn picture(left: &Inheritance) -> Picture {
         mac: Some(Mac([2, 0, 0, 0, 0, 5])),
         mtu: 1500,
         up: true,
+        virtual_on: None,
     };
     let eth0 = LinkIndex(2);
     let own = ["192.0.2.5/24", "fe80::5/64"].map(|net| net.parse().expect("it is right"));

@@ -1,5 +1,5 @@
-//! Taking away what a dead agent left in the kernel: every rule, route and address with our mark, then the nftables
-//! table.
+//! Taking away what a dead agent left in the kernel: every rule, route and address with our mark, every virtual router's
+//! own link, then the nftables table.
 //!
 //! In this order, for the table keeps the addresses from answering until they are gone. It needs no configuration: what
 //! is ours carries a mark, wherever it is. Where the agent's lease still lives, its backups wait for it; they are told
@@ -22,6 +22,7 @@ use crate::sys::address::{Addresses, Known};
 use crate::sys::netlink::{BATCH, Failure};
 use crate::sys::nftables::Table;
 use crate::sys::paths::Paths;
+use crate::sys::virtual_link::VirtualLinks;
 use crate::sys::vrrp_socket::VrrpSocket;
 use crate::sys::{capabilities, name_of};
 
@@ -63,6 +64,8 @@ pub struct Flushed {
     pub paths: Vec<String>,
     /// Addresses, each with the name of its link.
     pub addresses: Vec<(IpNet, String)>,
+    /// Links of virtual routers' own, by name.
+    pub links: Vec<String>,
     /// Whether there was a table.
     pub table: bool,
 }
@@ -87,9 +90,9 @@ pub enum Trouble {
         /// What came of it.
         why: io::Error,
     },
-    /// Addresses are left.
+    /// Addresses or links are left.
     #[error("{}", .0.iter().map(|refusal| refusal.why.as_str()).collect::<Vec<_>>().join("\n"))]
-    Addresses(Vec<Refusal>),
+    Left(Vec<Refusal>),
     /// The table is left.
     #[error("cannot delete the nftables table 'netdev vipd': {0}")]
     Table(Failure),
@@ -119,8 +122,9 @@ pub fn run(options: &Options) -> Result<Done, Trouble> {
     let resigned = resign(&found);
     let paths = remove_paths()?;
     let addresses = remove_addresses()?;
+    let links = remove_links()?;
     let table = delete_table()?;
-    Ok(Done::Flushed(Flushed { resigned, paths, addresses, table }))
+    Ok(Done::Flushed(Flushed { resigned, paths, addresses, links, table }))
 }
 
 impl After {
@@ -163,7 +167,7 @@ fn remove_paths() -> Result<Vec<String>, Trouble> {
             }
         }
     }
-    if refusals.is_empty() { Ok(removed) } else { Err(Trouble::Addresses(refusals)) }
+    if refusals.is_empty() { Ok(removed) } else { Err(Trouble::Left(refusals)) }
 }
 
 fn remove_addresses() -> Result<Vec<(IpNet, String)>, Trouble> {
@@ -179,7 +183,13 @@ fn remove_addresses() -> Result<Vec<(IpNet, String)>, Trouble> {
         }
     }
     // With addresses left, the table is what keeps them from answering.
-    if refusals.is_empty() { Ok(removed) } else { Err(Trouble::Addresses(refusals)) }
+    if refusals.is_empty() { Ok(removed) } else { Err(Trouble::Left(refusals)) }
+}
+
+/// Before the table, which keeps them from saying anything.
+fn remove_links() -> Result<Vec<String>, Trouble> {
+    let mut links = VirtualLinks::open().map_err(refused("open a netlink socket"))?;
+    links.remove_all().map_err(Trouble::Left)
 }
 
 /// Where nftables is not to be had, there is no table.
@@ -208,7 +218,8 @@ impl fmt::Display for Flushed {
         let table = self.table.then(|| "removed the nftables table 'netdev vipd'".to_owned());
         let resigned = self.resigned.iter().map(|to| format!("resigned to {to} with priority 0"));
         let paths = self.paths.iter().map(|path| format!("removed the {path}"));
-        let lines: Vec<String> = resigned.chain(paths).chain(addresses).chain(table).collect();
+        let links = self.links.iter().map(|link| format!("removed {link}"));
+        let lines: Vec<String> = resigned.chain(paths).chain(addresses).chain(links).chain(table).collect();
         f.write_str(if lines.is_empty() { "nothing of an agent's is left" } else { "" })?;
         f.write_str(&lines.join("\n"))
     }
@@ -244,6 +255,7 @@ mod tests {
                 version: Version::V3,
                 sources: None,
                 families: vec![Family::Ipv4],
+                virtual_mac: false,
             };
             let (name, id) = ("web".to_owned(), InstanceId(1));
             let adoptions = Vec::new();
@@ -292,9 +304,10 @@ mod tests {
             resigned,
             paths: vec!["route default in table 100 metric 0".to_owned()],
             addresses,
+            links: vec!["vrrp.51".to_owned()],
             table: true,
         };
-        let text = "resigned to 224.0.0.18 with priority 0\nremoved the route default in table 100 metric 0\nremoved 192.0.2.10/24 from eth0\nremoved the nftables table 'netdev vipd'";
+        let text = "resigned to 224.0.0.18 with priority 0\nremoved the route default in table 100 metric 0\nremoved 192.0.2.10/24 from eth0\nremoved vrrp.51\nremoved the nftables table 'netdev vipd'";
         assert_eq!(Done::Flushed(flushed).to_string(), text);
     }
 }

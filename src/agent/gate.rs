@@ -198,6 +198,7 @@ impl Keeper {
             let lit = table.is_lit(*router);
             if fresh.contains(router) {
                 let state = match (lit, &gate.lease) {
+                    _ if gate.virtual_link.is_some() && !has_leases => Gating::Unavailable(NO_VIRTUAL.into()),
                     (false, _) => Gating::Dark,
                     (true, Some(_)) if !has_leases => Gating::Unavailable(NO_EGRESS.into()),
                     (true, _) => Gating::Open,
@@ -305,6 +306,9 @@ fn stuck(failure: &Failure) -> String {
 }
 
 const FAILED: &str = "a change of the nftables table 'netdev vipd' failed";
+
+const NO_VIRTUAL: &str = "a virtual MAC needs nftables with an egress hook, which came with Linux 5.16: without, the interface below \
+     answers for the addresses, too";
 
 const NO_EGRESS: &str = "without a lease: if the agent dies, its addresses go on answering: \
     nftables has no egress hook, which came with Linux 5.16";

@@ -13,8 +13,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::engine::action::{Endpoint, Gate, Generation, Hold, InstanceId, Listen, Place, RouterId};
-use crate::engine::event::{Gated, Held, Opened, Picture, SeenPath};
+use crate::engine::action::{
+    Endpoint, Gate, Generation, Hold, InstanceId, Listen, Place, RouterId, VirtualLink, VirtualLinkId,
+};
+use crate::engine::event::{Gated, Held, Linked, Opened, Picture, SeenPath};
 use crate::sys::vrrp_socket::VrrpSocket;
 
 /// How many answers may wait for the protocol thread.
@@ -27,6 +29,8 @@ pub struct Slots {
     pub hold: BTreeMap<InstanceId, Hold>,
     /// What addresses may answer.
     pub gate: BTreeMap<RouterId, Gate>,
+    /// Links of virtual routers' own to have and not to have.
+    pub links: BTreeMap<VirtualLinkId, VirtualLink>,
     /// Sockets to open.
     pub listen: BTreeMap<Endpoint, Listen>,
     /// Sockets to close: leaving their groups may wait for RTNL.
@@ -43,6 +47,7 @@ impl Slots {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.hold.is_empty()
+            && self.links.is_empty()
             && self.gate.is_empty()
             && self.listen.is_empty()
             && self.closing.is_empty()
@@ -73,6 +78,11 @@ impl Mailbox {
     /// Says what addresses may answer, in place of what was said before. The worker takes all of these or none.
     pub fn gate(&self, gates: impl IntoIterator<Item = Gate>) {
         self.change(|slots| slots.gate.extend(gates.into_iter().map(|gate| (gate.router, gate))));
+    }
+
+    /// Says how a virtual router's own link is to be, in place of what was said before.
+    pub fn link(&self, link: VirtualLink) {
+        self.change(|slots| drop(slots.links.insert(link.id, link)));
     }
 
     /// Asks for a socket, in place of what was asked for before at its endpoint.
@@ -142,6 +152,8 @@ pub enum Answer {
     },
     /// How a gate stands.
     Gated(Gated),
+    /// What came of an order for a virtual router's own link.
+    Linked(Linked),
     /// All links and addresses.
     Picture(Picture),
     /// All routes and rules with our mark; follows a picture.

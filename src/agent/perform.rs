@@ -30,6 +30,7 @@ impl Protocol {
                     self.announcer.forget(&hold.remove);
                     self.route.hold(hold);
                 }
+                Action::Kernel(KernelWork::Link(link)) => self.route.link(link),
                 Action::Kernel(KernelWork::Announce(announcement)) => self.announcer.announce(announcement),
                 Action::Kernel(KernelWork::Pace(paces)) => self.announcer.pace(paces),
                 // Ordered above.

@@ -264,6 +264,7 @@ impl Protocol {
         match answer {
             Answer::Held(held) => self.feed(now, Event::Held(held)),
             Answer::Gated(gated) => self.feed(now, Event::Gated(gated)),
+            Answer::Linked(linked) => self.feed(now, Event::Linked(linked)),
             Answer::Excluded(why) => self.feed(now, Event::Excluded { why }),
             Answer::Paths(paths) => self.feed(now, Event::Paths(paths)),
             Answer::Unrouted(places) => {

@@ -44,6 +44,8 @@ pub enum Record {
     AddressLost { address: String },
     /// Somebody removed one of our addresses, which is not restored.
     AddressLeft { address: String },
+    /// Somebody removed the link of a virtual router's own.
+    VirtualLinkLost { name: String },
     /// Somebody removed the route of one of our addresses.
     RouteLost { address: String },
     /// Somebody keeps removing one of our addresses.
@@ -133,6 +135,7 @@ impl From<What> for Record {
             }
             What::AddressLost { net } => Self::AddressLost { address: net.to_string() },
             What::AddressLeft { net } => Self::AddressLeft { address: net.to_string() },
+            What::VirtualLinkLost { name } => Self::VirtualLinkLost { name: name.clone() },
             What::RouteLost { net } => Self::RouteLost { address: net.to_string() },
             What::AddressFight { net } => Self::AddressFight { address: net.to_string() },
             What::AddressRefused { net, why } => Self::AddressRefused { address: net.to_string(), why },
@@ -189,6 +192,7 @@ impl Record {
             | Self::Discarded { .. }
             | Self::AddressLost { .. }
             | Self::AddressLeft { .. }
+            | Self::VirtualLinkLost { .. }
             | Self::RouteLost { .. }
             | Self::AddressFight { .. }
             | Self::AddressRefused { .. }
@@ -231,6 +235,7 @@ impl Record {
     fn of_what_is_held(&self) -> Option<String> {
         Some(match self {
             Self::AddressLost { address } => format!("somebody removed {address}; it goes back"),
+            Self::VirtualLinkLost { name } => format!("somebody removed {name}; it is made again"),
             Self::AddressLeft { address } => {
                 format!("somebody removed {address}; it stays away, for it is not to be restored")
             }
@@ -288,6 +293,7 @@ impl fmt::Display for Record {
             | Self::RouteLost { .. }
             | Self::AddressFight { .. }
             | Self::AddressRefused { .. }
+            | Self::VirtualLinkLost { .. }
             | Self::PathLost { .. }
             | Self::PathLeft { .. }
             | Self::PathFight { .. }

@@ -1,6 +1,6 @@
-//! The route thread: everything that may wait for RTNL. It installs and removes addresses, routes and rules, opens and closes the
-//! sockets of protocol 112 and takes pictures of links and addresses. Each batch is handed over to be announced as
-//! soon as it is in.
+//! The route thread: everything that may wait for RTNL. It makes and removes the virtual routers' own links, installs and
+//! removes addresses, routes and rules, opens and closes the sockets of protocol 112 and takes pictures of links and
+//! addresses. Each batch is handed over to be announced as soon as it is in.
 //!
 //! A turn takes what is new from the mailbox and does one batch of one instance's work, so that nobody waits for
 //! anybody else's thousand addresses, and a step-down overtakes a take that is not finished.
@@ -19,12 +19,13 @@ use super::announce::Announcer;
 use super::mail::{Answer, AnswerSender, Mailbox, Slots};
 use super::sole::Sole;
 use crate::engine::action::{Endpoint, Hold, Listen, Place, Placement};
-use crate::engine::event::{Held, Opened, Refusal};
+use crate::engine::event::{Held, Linked, Opened, Refusal};
 use crate::engine::path::PathKey;
 use crate::net::Family;
 use crate::sys::address::{Addresses, Known};
 use crate::sys::netlink::BATCH;
 use crate::sys::paths::Paths;
+use crate::sys::virtual_link::VirtualLinks;
 use crate::sys::vrrp_socket::VrrpSocket;
 use crate::sys::{clock, name_of};
 use crate::time::Instant;
@@ -35,6 +36,9 @@ const IDLE: Duration = Duration::from_millis(500);
 /// How many addresses the first batch of a job has: the first of them is announced in a fraction of a millisecond.
 /// Each further batch is twice the one before.
 const FIRST_BATCH: usize = 16;
+
+/// How often the settings of links of virtual routers' own are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Within this time a socket that is there already has been asked for, or nobody needs it any more.
 const CLAIMED: Duration = Duration::from_secs(10);
@@ -60,6 +64,8 @@ pub fn spawn(
     let mut route = Route {
         addresses: Addresses::open()?,
         paths: Paths::open()?,
+        links: VirtualLinks::open()?,
+        look_at: clock::now(),
         answers,
         announcer,
         jobs: VecDeque::new(),
@@ -85,6 +91,9 @@ pub fn spawn(
 struct Route {
     addresses: Addresses,
     paths: Paths,
+    links: VirtualLinks,
+    /// When to look at their settings again.
+    look_at: Instant,
     answers: AnswerSender,
     announcer: Announcer,
     jobs: VecDeque<Job>,
@@ -127,10 +136,17 @@ impl Route {
 
     fn turn(&mut self, slots: Slots) {
         let idle = slots.is_empty() && self.jobs.is_empty();
+        // Before the addresses that go there.
+        for link in slots.links.into_values() {
+            let refused = self.links.bring(&link).err();
+            let linked = Linked { id: link.id, generation: link.generation, refused };
+            self.answers.send(Answer::Linked(linked));
+        }
         for hold in slots.hold.into_values() {
             self.take_on(hold);
         }
         self.work();
+        self.look_after_links();
         for listen in slots.listen.into_values() {
             self.listen(&listen);
         }
@@ -193,6 +209,14 @@ impl Route {
             self.answers.send(Answer::Held(job.into_answer()));
         } else {
             self.jobs.push_back(job);
+        }
+    }
+
+    fn look_after_links(&mut self) {
+        let now = clock::now();
+        if now >= self.look_at {
+            self.look_at = now + LOOK;
+            self.links.repair();
         }
     }
 

@@ -125,6 +125,8 @@ struct WrittenInstance {
     version: u8,
     families: Vec<WrittenFamily>,
     sources: Option<Vec<IpAddr>>,
+    #[serde(default)]
+    virtual_mac: bool,
     stepped_down: bool,
     adoptions_ns: Vec<u64>,
     estate: Option<WrittenEstate>,
@@ -199,6 +201,7 @@ impl WrittenInstance {
             version: identity.version.number(),
             families: identity.families.iter().map(|family| WrittenFamily::from(*family)).collect(),
             sources: identity.sources.clone(),
+            virtual_mac: identity.virtual_mac,
             stepped_down: inherited.stepped_down,
             adoptions_ns: inherited.adoptions.iter().map(|at| at.as_nanos()).collect(),
             estate: inherited.estate.as_ref().map(WrittenEstate::from_estate),
@@ -225,6 +228,7 @@ impl WrittenInstance {
             version,
             sources: self.sources,
             families: families.into_iter().collect(),
+            virtual_mac: self.virtual_mac,
         };
         Ok(Inherited {
             identity,

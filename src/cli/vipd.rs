@@ -102,7 +102,7 @@ fn flush(runtime_dir: PathBuf, after: Option<String>) -> Exit {
                 flush::Trouble::Directory(trouble) => denied(trouble),
                 flush::Trouble::Excluded(_) => Exit::TryAgain,
                 flush::Trouble::System { why, .. } => refused(why),
-                flush::Trouble::Addresses(_) | flush::Trouble::Table(_) => Exit::Os,
+                flush::Trouble::Left(_) | flush::Trouble::Table(_) => Exit::Os,
             }
         }
     }

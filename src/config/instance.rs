@@ -16,6 +16,7 @@ use super::rules;
 use super::scalar;
 use super::track::{self, Tracks};
 use super::unicast::{self, Unicast};
+use super::virtual_mac::{self, VirtualMac};
 use crate::engine::settings::{self, Announce, Damping, Preempt};
 use crate::net::{Family, Priority, Vrid};
 use crate::time::Duration;
@@ -44,6 +45,7 @@ pub(super) const KEYS: &[&str] = &[
     "checksum",
     "announce",
     "lease",
+    "virtual_mac",
 ];
 
 /// An instance as written. What is `None` was missing or wrong, and has been noted.
@@ -78,6 +80,8 @@ pub(super) struct Instance {
     pub(super) checksum: Option<(At<ChecksumForm>, bool)>,
     pub(super) announce: Option<At<Announce>>,
     pub(super) lease: Option<At<bool>>,
+    /// None inside if there is to be none.
+    pub(super) virtual_mac: Option<At<Option<VirtualMac>>>,
 }
 
 impl Instance {
@@ -119,6 +123,7 @@ impl Instance {
             checksum: checksum.map(|form| (form, table.optional("checksum").is_some())),
             announce: table.or("announce", announce::DEFAULT, announce::read),
             lease: table.or("lease", true, Item::truth),
+            virtual_mac: table.or("virtual_mac", None, virtual_mac::read),
         })
     }
 
@@ -132,6 +137,20 @@ impl Instance {
         let (path, read) = self.priority_file.as_ref()?;
         let (instance, path) = (self.name.value.clone(), path.value.clone());
         Some(PriorityFile { instance, path, trouble: read.as_ref().err().cloned() })
+    }
+
+    /// The names of the links of its own.
+    pub(super) fn virtual_links(&self) -> Vec<(Family, String)> {
+        let (Some(At { value: Some(virtual_mac), .. }), Some(vrid)) = (&self.virtual_mac, &self.vrid) else {
+            return Vec::new();
+        };
+        let name = virtual_mac.name.as_ref().map(|at| at.value.as_str());
+        let named = |(at, family)| (family, settings::virtual_link_name(name, vrid.value, family, at == 0));
+        let here =
+            |at: &At<settings::Address>, family| at.value.interface.is_none() && at.value.family() == family;
+        let housed = |family: &Family| self.addresses.list.iter().any(|at| here(at, *family));
+        let families = [Family::Ipv4, Family::Ipv6].into_iter().filter(housed);
+        families.enumerate().map(named).collect()
     }
 
     /// What is true, if everything is there.
@@ -158,6 +177,7 @@ impl Instance {
             checksum: self.checksum?.0.value,
             announce: self.announce?.value,
             lease: self.lease?.value,
+            virtual_mac: self.virtual_mac?.value.map(VirtualMac::settings),
         })
     }
 }

@@ -9,7 +9,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
-//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `announce`, `groups`, `checks`, `probes`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
+//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
 
@@ -42,6 +42,7 @@ mod tables;
 mod track;
 mod tree;
 mod unicast;
+mod virtual_mac;
 
 use std::fs::OpenOptions;
 use std::io::Read;

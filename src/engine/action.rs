@@ -4,6 +4,7 @@
 //! replaces an older one that has not begun, and answers of older generations are ignored.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -77,6 +78,8 @@ pub enum KernelWork {
     Listen(Listen),
     /// How fast announcements may go out, by link; as fast as they do on links that are not among these.
     Pace(BTreeMap<LinkIndex, Pace>),
+    /// Which link of a virtual router's own to have.
+    Link(VirtualLink),
 }
 
 /// Addresses that an instance wants and does not want. Lists everything not yet known to be so.
@@ -200,6 +203,20 @@ pub struct Gate {
     pub lease: Option<Lease>,
     /// All its addresses, each with its link; empty: there is nothing to gate any more.
     pub places: Vec<Place>,
+    /// Where its link is the router's own: then that is gated as a whole.
+    pub virtual_link: Option<VirtualGate>,
+}
+
+/// What more there is to gate if a virtual router has a link of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VirtualGate {
+    /// The link: nothing passes there but what the lease lets pass.
+    pub link: LinkIndex,
+    /// The interface below and the virtual router's Ethernet address: with no other, that one speaks ARP for the
+    /// addresses.
+    pub id: VirtualLinkId,
+    /// The address by which it asks for neighbours instead, if it has one.
+    pub source: Option<IpAddr>,
 }
 
 /// Permission to answer that ends by itself unless adverts go out.
@@ -234,6 +251,37 @@ pub enum Passage {
     FramesOnly,
     /// Nothing.
     Shut,
+}
+
+/// What a virtual router's own link is known by, whatever its number and name: the link below it, and its Ethernet address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VirtualLinkId {
+    /// The interface that it stands on.
+    pub below: LinkIndex,
+    /// The virtual router's Ethernet address.
+    pub mac: Mac,
+}
+
+/// A link of a virtual router's own: one to have, as far as nobody else has its name, or not to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualLink {
+    /// Which.
+    pub id: VirtualLinkId,
+    /// The order's number.
+    pub generation: Generation,
+    /// Its number, if it is there.
+    pub there: Option<LinkIndex>,
+    /// How it is to be; none: gone.
+    pub wanted: Option<VirtualLinkState>,
+}
+
+/// How a virtual router's own link is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualLinkState {
+    /// What it is called, at most 15 bytes.
+    pub name: String,
+    /// Whether it is set up: down, it sends nothing at all, not even for the kernel.
+    pub up: bool,
 }
 
 /// A socket to have, or, without groups, not to have.

@@ -163,7 +163,7 @@ impl Instance {
     /// Looks whether everything is as it was left. Then it stays so until the sockets are there, and otherwise not.
     fn claim_estate(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
         let Some(estate) = self.heritage.estate.take() else { return };
-        self.sites.locate(&world.links);
+        self.locate_sites(world);
         let found = match self.judge_estate(now, &estate, world) {
             Ok(found) => found,
             Err(why) => {
@@ -220,7 +220,7 @@ impl Instance {
         let forms: BTreeMap<IpAddr, Form> =
             self.settings.addresses.iter().map(|address| (address.address(), address.form)).collect();
         let placement = |place: Place| {
-            let mac = self.sites.on(place.link).and_then(|site| site.found).and_then(|(_, mac)| mac);
+            let mac = self.sites.mac_on(place.link);
             // What it was like before is not known, and no reason to take it away.
             let form = forms.get(&place.net.address()).copied().unwrap_or_default();
             Placement { place, mac, form }

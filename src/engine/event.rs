@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::action::{Endpoint, Generation, InstanceId, Place, RouterId};
+use super::action::{Endpoint, Generation, InstanceId, Place, RouterId, VirtualLinkId};
 use super::path::{PathKey, Route};
 use super::settings::Settings;
 use crate::net::{Family, IpNet, LinkIndex, Mac, Priority};
@@ -45,6 +45,8 @@ pub enum Event<'a> {
     Held(Held),
     /// A socket was opened, or could not be.
     Opened(Opened),
+    /// A virtual router's own link is as it was ordered, or cannot be.
+    Linked(Linked),
     /// What a gate lets pass, after an order or because that is no longer what the order was.
     Gated(Gated),
     /// An advert could not be sent.
@@ -153,6 +155,8 @@ pub struct Link {
     pub mtu: u32,
     /// Administratively up and with carrier (`IFF_UP` and `IFF_LOWER_UP`).
     pub up: bool,
+    /// The link below it, if it is a virtual router's and carries this agent's mark.
+    pub virtual_on: Option<LinkIndex>,
 }
 
 /// An address on a link.
@@ -234,6 +238,17 @@ pub struct Opened {
     /// Of which order; an older one is ignored.
     pub generation: Generation,
     /// Why it could not be opened.
+    pub refused: Option<Refusal>,
+}
+
+/// The outcome of a [`VirtualLink`](super::action::VirtualLink). Where it is, the kernel has reported by then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linked {
+    /// Which.
+    pub id: VirtualLinkId,
+    /// Of which order; an older one is ignored.
+    pub generation: Generation,
+    /// Why it could not be done.
     pub refused: Option<Refusal>,
 }
 

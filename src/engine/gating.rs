@@ -18,7 +18,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::action::{Action, Gate, Generation, KernelWork, Lease, Passage, Place, RouterId};
+use super::action::{Action, Gate, Generation, KernelWork, Lease, Passage, Place, RouterId, VirtualGate};
 use super::event::{Gated, Gating};
 use super::instance::Instance;
 use super::member::Member;
@@ -45,6 +45,8 @@ pub(super) struct Gates {
     retreat: Retreat,
     /// Until when there is no point in being master, because they do not open.
     stuck_until: Option<Instant>,
+    /// When to ask again for a gate that was not to be had, if nothing can be done without.
+    retry_at: Option<Instant>,
 }
 
 /// One gate.
@@ -69,6 +71,8 @@ struct Wanted {
     /// The lease's end comes nearer.
     leaving: bool,
     lease: Option<(Duration, Vrid, IpAddr, LinkIndex)>,
+    /// By which address the interface below asks.
+    source: Option<IpAddr>,
     term: u64,
 }
 
@@ -82,6 +86,7 @@ impl Gates {
             stale: true,
             retreat: Retreat::default(),
             stuck_until: None,
+            retry_at: None,
         }
     }
 
@@ -104,6 +109,13 @@ impl Gates {
     /// The addresses to gate are worked out again.
     pub(super) fn look_again(&mut self) {
         self.stale = true;
+    }
+
+    /// Asks again, if it is time.
+    pub(super) fn retry(&mut self, now: Instant) {
+        if self.retry_at.take_if(|at| *at <= now).is_some() {
+            self.ask_again();
+        }
     }
 
     /// The gates are asked how they stand.
@@ -138,6 +150,22 @@ impl Gates {
         self.stuck_until.is_some()
     }
 
+    /// Whether the gate of a family is open, as far as is known.
+    pub(super) fn is_open(&self, family: Family) -> bool {
+        self.standing.get(&family).is_some_and(|gate| {
+            gate.asked.is_some_and(|asked| asked.passage == Passage::Open)
+                && gate.answer == Some(Gating::Open)
+        })
+    }
+
+    /// Why there is no gate although there should be.
+    pub(super) fn missing(&self) -> Option<&str> {
+        self.standing.values().find_map(|gate| match &gate.answer {
+            Some(Gating::Unavailable(why)) => Some(why.as_str()),
+            Some(Gating::Open | Gating::Dark | Gating::Lost(_)) | None => None,
+        })
+    }
+
     /// Whether there is no gate although there should be.
     pub(super) fn are_missing(&self) -> bool {
         self.standing.values().any(|gate| matches!(gate.answer, Some(Gating::Unavailable(_))))
@@ -164,7 +192,8 @@ impl Instance {
 
     /// When a master whose gates do not open has to give up, or may try again.
     pub(super) fn gates_deadline(&self) -> Option<Instant> {
-        self.gates_stuck_at().or(self.gates.stuck_until)
+        let stuck = self.gates_stuck_at().or(self.gates.stuck_until);
+        [stuck, self.gates.retry_at].into_iter().flatten().min()
     }
 
     fn gates_stuck_at(&self) -> Option<Instant> {
@@ -182,7 +211,8 @@ impl Instance {
     pub(super) fn gate(&mut self, now: Instant, world: &World, out: &mut Vec<Action>) {
         let stale = core::mem::take(&mut self.gates.stale);
         for family in [Family::Ipv4, Family::Ipv6] {
-            let wanted = self.wanted(family, self.future_source(family, world));
+            let mut wanted = self.wanted(family, self.future_source(family, world));
+            wanted.source = self.source_below(family, world);
             let known = self.gates.standing.get(&family);
             let asked = known.is_some_and(|gate| gate.asked == Some(wanted));
             let places = match known {
@@ -194,7 +224,11 @@ impl Instance {
             if known.map_or(places.is_empty(), |gate| asked && gate.places == places) {
                 continue;
             }
-            self.order_gate(now, family, wanted, places, out);
+            let id = self.virtual_link_id(family, world);
+            let virtual_link = id.zip(self.sites.own(family));
+            let source = wanted.source;
+            let virtual_link = virtual_link.map(|(id, link)| VirtualGate { link, id, source });
+            self.order_gate(now, family, wanted, places, virtual_link, out);
         }
     }
 
@@ -203,7 +237,7 @@ impl Instance {
         let families: Vec<Family> = self.gates.standing.keys().copied().collect();
         for family in families {
             let wanted = self.wanted(family, self.last_source(family));
-            self.order_gate(now, family, wanted, Vec::new(), out);
+            self.order_gate(now, family, wanted, Vec::new(), None, out);
         }
     }
 
@@ -217,6 +251,12 @@ impl Instance {
         let speaks = carrier.is_some_and(|member| member.router.is_master());
         let carried = carrier.map_or(family, |member| member.family);
         let passage = match &self.handover {
+            // Frames follow the successor's adverts, and what we say would bring them back.
+            Some(handover)
+                if handover.succeeded().contains(&carried) && self.settings.virtual_mac.is_some() =>
+            {
+                Passage::Shut
+            }
             Some(handover) if handover.succeeded().contains(&carried) => Passage::FramesOnly,
             Some(_) => Passage::Open,
             None if self.state == State::Master && speaks => Passage::Open,
@@ -227,7 +267,7 @@ impl Instance {
         // Without a link nothing is open.
         let link = self.link.unwrap_or(LinkIndex(0));
         let lease = self.is_leased().then(|| (self.lease_extension(), self.settings.vrid, source, link));
-        Wanted { passage, leaving: self.handover.is_some(), lease, term: self.gates.term }
+        Wanted { passage, leaving: self.handover.is_some(), lease, source: None, term: self.gates.term }
     }
 
     /// Where its adverts will come from: known before the socket is there, so that nothing is left to change at the gate
@@ -237,6 +277,13 @@ impl Instance {
         let carried = self.carrier(family).map_or(family, |member| member.family);
         let source = link.and_then(|link| world.links.source(link.index, carried, &self.settings));
         source.unwrap_or_else(|| self.last_source(family))
+    }
+
+    /// By which address the interface below the link of its own asks for neighbours.
+    fn source_below(&self, family: Family, world: &World) -> Option<IpAddr> {
+        self.settings.virtual_mac.as_ref()?;
+        let link = world.links.named(&self.settings.interface)?;
+        world.links.source(link.index, family, &self.settings)
     }
 
     fn last_source(&self, family: Family) -> IpAddr {
@@ -261,6 +308,7 @@ impl Instance {
         family: Family,
         wanted: Wanted,
         places: Vec<Place>,
+        virtual_link: Option<VirtualGate>,
         out: &mut Vec<Action>,
     ) {
         let alive_until = self.carrier(family).map(|member| member.alive_until).unwrap_or_default();
@@ -292,7 +340,7 @@ impl Instance {
             |(extension, vrid, source, link)| Lease { until, cut, extension, vrid, source, link, term };
         let lease = wanted.lease.map(lease);
         let router = RouterId { instance: self.id, family };
-        let gate = Gate { router, generation, passage: wanted.passage, lease, places };
+        let gate = Gate { router, generation, passage: wanted.passage, lease, places, virtual_link };
         out.push(Action::Kernel(KernelWork::Gate(gate)));
     }
 
@@ -304,6 +352,9 @@ impl Instance {
         let had = gate.asked.is_some() && !matches!(gate.answer, Some(Gating::Unavailable(_)));
         gate.answer = Some(gated.state.clone());
         gate.awaited = None;
+        if self.settings.virtual_mac.is_some() && matches!(gated.state, Gating::Unavailable(_)) {
+            self.gates.retry_at = Some(now + RETRY);
+        }
         match &gated.state {
             Gating::Open | Gating::Unavailable(_) => self.confirm(now, out),
             Gating::Dark if self.is_heir() => {
@@ -328,6 +379,9 @@ impl Instance {
         }
     }
 }
+
+/// How often a gate is asked for that was not to be had, if nothing can be done without.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Kernels count a lease in ticks of up to 10 ms, and end it up to a tick early.
 const GRAIN: Duration = Duration::from_millis(10);

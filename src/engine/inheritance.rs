@@ -58,6 +58,8 @@ pub struct Identity {
     pub sources: Option<Vec<IpAddr>>,
     /// The families of its addresses, IPv4 first.
     pub families: Vec<Family>,
+    /// Whether its addresses are on links of its own.
+    pub virtual_mac: bool,
 }
 
 /// What a master held.
@@ -82,6 +84,7 @@ impl Identity {
             version: settings.version,
             sources: settings.unicast.as_ref().map(|unicast| unicast.sources.clone()),
             families: settings.families().collect(),
+            virtual_mac: settings.virtual_mac.is_some(),
         }
     }
 
@@ -91,6 +94,7 @@ impl Identity {
             && self.vrid == other.vrid
             && self.version == other.version
             && self.sources == other.sources
+            && self.virtual_mac == other.virtual_mac
             && self.families.iter().any(|family| other.families.contains(family))
     }
 }

@@ -19,7 +19,7 @@ use super::links::Links;
 use super::member::{Member, Voice, listed};
 use super::notice::{Discard, Notice, Reason, State, What};
 use super::reserve::Damper;
-use super::settings::{self, Instance as Settings};
+use super::settings::{self, Adverts, Instance as Settings};
 use super::sites::Sites;
 use super::sockets;
 use super::status::{Duplicate, MasterStatus};
@@ -141,10 +141,31 @@ impl Instance {
     }
 
     /// Where it speaks, if its interface is there: the sockets it needs.
-    pub(super) fn endpoints<'a>(&'a self, world: &World) -> impl Iterator<Item = Endpoint> + 'a {
+    pub(super) fn endpoints<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Endpoint> + 'a {
         let link = world.links.named(&self.settings.interface).map(|link| link.index);
-        link.into_iter()
-            .flat_map(|link| self.members.iter().map(move |m| Endpoint { link, family: m.family }))
+        let of_interface = move |family| link.map(|link| Endpoint { link, family });
+        let of_its_own = |family| Some(Endpoint { link: self.virtual_voice(family, world)?, family });
+        let families = self.members.iter().map(|m| m.family);
+        families.flat_map(move |f| [of_interface(f), of_its_own(f)]).flatten()
+    }
+
+    /// The link of its own by which it is to advertise as a master.
+    fn virtual_voice(&self, family: Family, world: &World) -> Option<LinkIndex> {
+        let adverts = self.settings.virtual_mac.as_ref()?.adverts;
+        // Who knows the sender's peers only would have to ask for them with the Ethernet address of the virtual router.
+        if adverts == Adverts::Interface || self.settings.unicast.is_some() {
+            return None;
+        }
+        let id = self.virtual_link_id(family, world)?;
+        world.links.virtual_link(id).map(|link| link.index)
+    }
+
+    /// The same, if an advert would leave by it now.
+    fn voice_through(&self, family: Family, world: &World) -> Option<LinkIndex> {
+        let link = self.virtual_voice(family, world)?;
+        let stands = world.sockets.standing(Endpoint { link, family }) == sockets::Standing::Open;
+        let up = world.links.get(link).is_some_and(|link| link.up);
+        (stands && up && self.handover.is_none() && self.gates.is_open(family)).then_some(link)
     }
 
     /// When something is due.
@@ -333,7 +354,8 @@ impl Instance {
         if world.seen && self.start_at.is_some_and(|at| at <= now) {
             self.start_at = None;
         }
-        self.locate(world);
+        self.gates.retry(now);
+        self.locate(now, world);
         self.weigh(now, weight, out);
         for member in &mut self.members {
             member.weigh_silence(now);
@@ -344,17 +366,20 @@ impl Instance {
     }
 
     /// Finds out where each router speaks and as whom.
-    fn locate(&mut self, world: &World) {
+    fn locate(&mut self, now: Instant, world: &World) {
         let link = world.links.named(&self.settings.interface);
         self.place_addresses(world);
-        for member in &mut self.members {
+        let families: Vec<Family> = self.members.iter().map(|member| member.family).collect();
+        let through = families.into_iter().map(|family| self.voice_through(family, world));
+        for (through, member) in through.collect::<Vec<_>>().into_iter().zip(&mut self.members) {
             member.voice = link.filter(|link| link.up).and_then(|link| {
                 let endpoint = Endpoint { link: link.index, family: member.family };
                 if world.sockets.standing(endpoint) != sockets::Standing::Open {
                     return None;
                 }
                 let source = world.links.source(link.index, member.family, &self.settings)?;
-                Some(Voice { link: link.index, mtu: link.mtu, source })
+                let through = through.filter(|_| now >= member.hoarse_until);
+                Some(Voice { link: link.index, through, mtu: link.mtu, source })
             });
         }
     }
@@ -508,8 +533,11 @@ impl Instance {
 
     /// The kernel refused an advert.
     pub(super) fn send_failed(&mut self, now: Instant, family: Family, why: &str, out: &mut Vec<Action>) {
-        let Some(member) = self.members.iter_mut().find(|m| m.family == family) else { return };
-        if member.refused(why, &self.settings) {
+        let Some(at) = self.members.iter().position(|m| m.family == family) else { return };
+        if self.members[at].falls_silent_through(now) {
+            return self.feed(now, at, Input::Repeat, out);
+        }
+        if self.members[at].refused(why, &self.settings) {
             self.tell(now, What::SendFailed { why: String::from(why) }, out);
         }
     }

@@ -19,9 +19,21 @@ use crate::net::{LinkIndex, Mac};
 use crate::time::{Duration, Instant};
 
 impl Instance {
+    /// Looks where addresses are to go. Returns whether that is another picture than before.
+    pub(super) fn locate_sites(&mut self, world: &World) -> bool {
+        let own = self.settings.housed_families().filter_map(|f| Some((f, self.virtual_link_id(f, world)?)));
+        let own = own.collect();
+        self.sites.locate(&world.links, &own)
+    }
+
     /// Works out where each virtual address goes, and in which form.
     pub(super) fn place_addresses(&mut self, world: &World) {
-        let moved = self.sites.locate(&world.links);
+        let moved = self.locate_sites(world);
+        if self.sites.are_awaited() {
+            // One that is being made, or made again: until then, what is known stays.
+            self.link = self.sites.link();
+            return;
+        }
         if !moved && self.placements.len() == self.settings.addresses.len() {
             return;
         }
@@ -36,7 +48,7 @@ impl Instance {
             earlier.entry(*link).or_default().insert(*address);
         }
         let place = |address: &Address| {
-            let (link, mac) = self.sites.named(self.settings.interface_of(address))?.found?;
+            let (link, mac) = self.sites.of_address(address, &self.settings)?;
             let earlier = earlier.entry(link).or_default();
             let net = match known.get(&(link, address.address())) {
                 Some(kept) => *kept,

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
-use super::action::Place;
+use super::action::{Place, VirtualLinkId};
 use super::event::{Change, Link, LinkAddress, Picture};
 use super::settings::Instance;
 use crate::net::{Family, IpNet, LinkIndex, Mac};
@@ -13,6 +13,8 @@ use crate::net::{Family, IpNet, LinkIndex, Mac};
 #[derive(Debug, Default)]
 pub(super) struct Links {
     known: BTreeMap<LinkIndex, Known>,
+    /// The virtual routers' own among them.
+    virtual_links: BTreeMap<VirtualLinkId, LinkIndex>,
 }
 
 #[derive(Debug)]
@@ -47,22 +49,24 @@ impl Links {
     /// Replaces everything by what a dump found.
     pub(super) fn replace(&mut self, picture: Picture) {
         self.known = picture.links.into_iter().map(|link| (link.index, Known::new(link))).collect();
+        self.look_for_virtual_links();
         for address in picture.addresses {
             self.put(address);
         }
     }
 
+    fn look_for_virtual_links(&mut self) {
+        let links = self.known.values().map(|known| &known.link);
+        self.virtual_links = links.filter_map(|link| Some((virtual_link_id(link)?, link.index))).collect();
+    }
+
     /// Applies one change.
     pub(super) fn apply(&mut self, change: Change) {
         match change {
-            Change::Link(link) => match self.known.get_mut(&link.index) {
-                Some(known) => known.link = link,
-                None => {
-                    self.known.insert(link.index, Known::new(link));
-                }
-            },
+            Change::Link(link) => self.apply_link(link),
             Change::LinkGone(index) => {
                 self.known.remove(&index);
+                self.virtual_links.retain(|_, link| *link != index);
             }
             Change::Address(address) => self.put(address),
             Change::RouteGone(_) | Change::PathGone(_) => {}
@@ -73,6 +77,27 @@ impl Links {
                 }
             }
         }
+    }
+
+    fn apply_link(&mut self, link: Link) {
+        let (before, now) = (self.get(link.index).and_then(virtual_link_id), virtual_link_id(&link));
+        match self.known.get_mut(&link.index) {
+            Some(known) => known.link = link,
+            None => drop(self.known.insert(link.index, Known::new(link))),
+        }
+        if before.is_some() || now.is_some() {
+            self.look_for_virtual_links();
+        }
+    }
+
+    /// The virtual routers' own links, whosever.
+    pub(super) fn virtual_links(&self) -> impl Iterator<Item = VirtualLinkId> + '_ {
+        self.virtual_links.keys().copied()
+    }
+
+    /// A virtual router's own link, if it is there.
+    pub(super) fn virtual_link(&self, id: VirtualLinkId) -> Option<&Link> {
+        self.get(*self.virtual_links.get(&id)?)
     }
 
     fn put(&mut self, address: LinkAddress) {
@@ -96,9 +121,10 @@ impl Links {
         self.known.get(&index).map(|known| &known.link)
     }
 
-    /// Whether one of this machine's own links has this Ethernet address.
+    /// Whether one of this machine's own links has this Ethernet address, and nobody else's: a virtual router's is where
+    /// its master is.
     pub(super) fn is_own_mac(&self, mac: Mac) -> bool {
-        self.known.values().any(|known| known.link.mac == Some(mac))
+        self.known.values().any(|known| known.link.mac == Some(mac) && known.link.virtual_on.is_none())
     }
 
     /// The address at a place, if the kernel has it and it carries our mark.
@@ -156,12 +182,25 @@ impl Links {
     /// The form in which a virtual address goes in. One that shares its prefix with another address of the link, or
     /// with one that is installed `earlier`, goes in alone (/32, /128): otherwise, when removed, an IPv4 primary takes
     /// its secondaries with it, and the prefix's route may follow the virtual address's life instead of the host's.
+    ///
+    /// A virtual router's own link shares the prefixes of the one below it, but for link-local ones, which each link has
+    /// for itself.
     pub(super) fn installed_form(&self, link: LinkIndex, net: IpNet, earlier: &BTreeSet<IpAddr>) -> IpNet {
         let (first, last) = net.range();
-        let shared = self.foreign_on(link).iter().any(|a| net.contains(a.net.address()) && a.net != net)
+        let below = self.get(link).and_then(|link| link.virtual_on);
+        let on = match (below, net.address()) {
+            (Some(_), IpAddr::V6(address)) if is_link_local(address) => link,
+            (below, _) => below.unwrap_or(link),
+        };
+        let shared = self.foreign_on(on).iter().any(|a| net.contains(a.net.address()) && a.net != net)
             || earlier.range(first..=last).any(|a| *a != net.address());
         if shared { IpNet::host(net.address()) } else { net }
     }
+}
+
+/// What a link is known by as a virtual router's own, if it is one.
+fn virtual_link_id(link: &Link) -> Option<VirtualLinkId> {
+    Some(VirtualLinkId { below: link.virtual_on?, mac: link.mac? })
 }
 
 /// Whether it lies in `fe80::/10`.

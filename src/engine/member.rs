@@ -23,6 +23,8 @@ pub(super) struct Member {
     pub(super) router: Router,
     /// Where and as whom it speaks; none while it cannot.
     pub(super) voice: Option<Voice>,
+    /// Until when it does not speak by the link of its own, because it could not.
+    pub(super) hoarse_until: Instant,
     /// Who was last heard as master and counted.
     pub(super) master: Option<MasterStatus>,
     /// The last advert that did not count because its sender is to be replaced.
@@ -58,6 +60,8 @@ pub(super) struct Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Voice {
     pub(super) link: LinkIndex,
+    /// The link of the virtual router's own by which those leave that say it is master; none: the interface, too.
+    pub(super) through: Option<LinkIndex>,
     pub(super) mtu: u32,
     pub(super) source: IpAddr,
 }
@@ -84,6 +88,7 @@ impl Member {
             family,
             router: Router::new(machine_settings(settings, settings.priority, unspoken)),
             voice: None,
+            hoarse_until: Instant::BOOT,
             master: None,
             lower: None,
             contested: None,
@@ -140,7 +145,8 @@ impl Member {
         for output in &said {
             match *output {
                 Output::Advert(priority) => {
-                    self.advertise(priority, settings, instance, out);
+                    let through = self.voice.and_then(|voice| voice.through);
+                    self.advertise(priority, through, settings, instance, out);
                     self.sent_before = self.sent.replace(now);
                     self.refusals = 0;
                     if priority != Priority::RESIGN {
@@ -152,7 +158,8 @@ impl Member {
                         self.sent_before = Some(now);
                     }
                 }
-                Output::Farewell(priority) => self.advertise(priority, settings, instance, out),
+                // Switches know by now where the better master is.
+                Output::Farewell(priority) => self.advertise(priority, None, settings, instance, out),
                 Output::Followed | Output::Deposed(_) | Output::Rival(_) => {}
             }
         }
@@ -162,11 +169,14 @@ impl Member {
     fn advertise(
         &mut self,
         priority: Priority,
+        through: Option<LinkIndex>,
         settings: &Settings,
         instance: InstanceId,
         out: &mut Vec<Action>,
     ) {
-        let datagrams = self.datagrams(priority, settings, instance);
+        // Who resigns leaves it to the successor to show where the virtual router is.
+        let through = through.filter(|_| priority != Priority::RESIGN);
+        let datagrams = self.datagrams(priority, through, settings, instance);
         self.counters.sent += datagrams.len() as u64;
         if priority == Priority::RESIGN {
             self.counters.resigned += datagrams.len() as u64;
@@ -176,10 +186,16 @@ impl Member {
 
     /// The adverts that resign in its name, if it could speak now.
     pub(super) fn resignation(&self, settings: &Settings, instance: InstanceId) -> Vec<Datagram> {
-        self.datagrams(Priority::RESIGN, settings, instance)
+        self.datagrams(Priority::RESIGN, None, settings, instance)
     }
 
-    fn datagrams(&self, priority: Priority, settings: &Settings, instance: InstanceId) -> Vec<Datagram> {
+    fn datagrams(
+        &self,
+        priority: Priority,
+        through: Option<LinkIndex>,
+        settings: &Settings,
+        instance: InstanceId,
+    ) -> Vec<Datagram> {
         let Some(voice) = self.voice else { return Vec::new() };
         let advert = Advert {
             version: settings.version,
@@ -192,12 +208,22 @@ impl Member {
         };
         let datagram = |destination| Datagram {
             instance,
-            endpoint: Endpoint { link: voice.link, family: self.family },
+            endpoint: Endpoint { link: through.unwrap_or(voice.link), family: self.family },
             source: voice.source,
             destination,
             payload: advert.encode(voice.source, destination),
         };
         settings.destinations(self.family).into_iter().map(datagram).collect()
+    }
+
+    /// The kernel refused an advert: if it was by the link of its own, the interface below may still do, for a while.
+    pub(super) fn falls_silent_through(&mut self, now: Instant) -> bool {
+        let through = self.voice.as_mut().and_then(|voice| voice.through.take());
+        if through.is_some() {
+            self.hoarse_until = now + HOARSE;
+            self.counters.send_failures += 1;
+        }
+        through.is_some()
     }
 
     /// The kernel refused an advert to one destination; one that got out to any is a sign of life. Returns whether
@@ -342,3 +368,6 @@ pub(super) fn listed(settings: &Settings, family: Family, mtu: u32) -> Vec<IpAdd
     addresses.truncate(most_addresses(family, settings.version, mtu));
     addresses
 }
+
+/// How long a router does not try again to speak by the link of its own.
+const HOARSE: Duration = Duration::from_secs(10);

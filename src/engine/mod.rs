@@ -22,7 +22,7 @@
 //! | `keep` `sites` `holding` `announcing` | what the kernel is to hold, where, and when to say so |
 //! | `path` `routing` | routes and rules: what they are, and what the kernel is to hold of them |
 //! | `gating` | what the addresses may answer, and for how long |
-//! | `world`: `links` `verdicts` `sockets` | what all instances look at |
+//! | `world`: `links` `verdicts` `sockets` `virtual_links` | what all instances look at |
 //! | `tracking` | what checks say reaches the instances |
 //! | `inheritance` `adopting` | one agent after another, without a gap |
 //! | `reload` | one configuration after another |
@@ -56,13 +56,13 @@ mod sockets;
 pub mod status;
 mod tracking;
 mod verdicts;
+mod virtual_links;
 mod world;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
-use self::action::{Action, Endpoint, Gate, Generation, InstanceId, KernelWork, Passage, Place, RouterId};
+use self::action::{Action, Gate, Generation, InstanceId, KernelWork, Passage, Place, RouterId};
 use self::event::{Change, Claim, Event, Gated, Held, Picture, Received, Refusal};
 use self::group::Group;
 use self::hear::Message;
@@ -179,6 +179,10 @@ impl Engine {
                 self.world.sockets.settle(now, opened);
                 self.settle(now, out);
             }
+            Event::Linked(linked) => {
+                self.world.virtual_links.settle(now, linked);
+                self.settle(now, out);
+            }
             Event::SendFailed { instance, family, refusal } => {
                 self.send_failed(now, instance, family, &refusal, out);
             }
@@ -210,15 +214,16 @@ impl Engine {
             return None;
         }
         let instances = self.instances.iter().filter_map(Instance::deadline);
-        let checks = self.world.verdicts.deadline();
-        let others =
-            [checks, self.world.sockets.deadline(), self.strays.deadline(), self.unclaimed_deadline()];
-        instances.chain(others.into_iter().flatten()).min()
+        let World { verdicts, sockets, virtual_links, .. } = &self.world;
+        let world = [verdicts.deadline(), sockets.deadline(), virtual_links.deadline()];
+        let others = world.into_iter().chain([self.strays.deadline(), self.unclaimed_deadline()]);
+        instances.chain(others.flatten()).min()
     }
 
     /// Whether, after a shutdown, nothing is left to do.
     pub fn is_idle(&self) -> bool {
-        self.stopping && self.instances.is_empty() && self.strays.is_empty()
+        let links = self.world.virtual_links.is_empty();
+        self.stopping && self.instances.is_empty() && self.strays.is_empty() && links
     }
 
     /// How many instances are master, of how many.
@@ -254,6 +259,9 @@ impl Engine {
     }
 
     fn hear(&mut self, now: Instant, received: &Received<'_>, out: &mut Vec<Action>) {
+        if self.is_heard_below(received.link) {
+            return;
+        }
         let message = match Message::read(received) {
             Ok(message) => message,
             Err(reason) => return self.discard(now, reason, None, out),
@@ -331,7 +339,7 @@ impl Engine {
     }
 
     fn claim(&mut self, now: Instant, claim: Claim, out: &mut Vec<Action>) {
-        if self.world.links.is_own_mac(claim.mac) {
+        if self.world.links.is_own_mac(claim.mac) || self.is_heard_below(claim.link) {
             return;
         }
         for at in 0..self.instances.len() {
@@ -392,6 +400,7 @@ impl Engine {
                 passage: Passage::Shut,
                 lease: None,
                 places,
+                virtual_link: None,
             })));
         }
     }
@@ -510,21 +519,10 @@ impl Engine {
         self.settle(now, out);
     }
 
-    fn need_sockets(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let mut needed: BTreeMap<Endpoint, BTreeSet<IpAddr>> = BTreeMap::new();
-        for instance in &self.instances {
-            for endpoint in instance.endpoints(&self.world) {
-                needed.entry(endpoint).or_default().insert(instance.settings.group(endpoint.family));
-            }
-        }
-        for endpoint in self.unclaimed_endpoints() {
-            needed.entry(endpoint).or_default().insert(endpoint.family.group());
-        }
-        self.world.sockets.need(now, &needed, out);
-    }
-
     /// Gives the orders that are due; instances whose work is done go.
     fn order(&mut self, now: Instant, out: &mut Vec<Action>) {
+        // First: addresses go in where they answer only if the link is up.
+        self.need_links(now, out);
         for at in 0..self.instances.len() {
             if self.instances[at].holding.is_due(now) {
                 self.pass_on(at);
@@ -557,6 +555,7 @@ impl Engine {
         });
         if self.instances.len() < before {
             self.need_sockets(now, out);
+            self.need_links(now, out);
         }
     }
 

@@ -97,6 +97,11 @@ pub enum What {
         /// The address.
         net: IpNet,
     },
+    /// Somebody else removed the link of a virtual router's own; it is made again.
+    VirtualLinkLost {
+        /// What it was called.
+        name: String,
+    },
     /// Somebody else removed the local route of an address of ours; both go and come back.
     RouteLost {
         /// The address.
@@ -351,6 +356,11 @@ pub enum Reason {
         /// Why that one is where it is.
         why: Box<Reason>,
     },
+    /// The link of the virtual router's own cannot be had.
+    NoVirtualLink {
+        /// What the kernel said, or what is missing.
+        why: String,
+    },
     /// A check tracked with `fault` is down.
     CheckDown {
         /// Its name.
@@ -421,7 +431,7 @@ impl fmt::Display for Reason {
             Self::SourceMissing { source } => {
                 write!(f, "{source}, the source of its adverts, is on no interface of this host")
             }
-            Self::Excluded { why } | Self::NoSocket { why } => f.write_str(why),
+            Self::Excluded { why } | Self::NoSocket { why } | Self::NoVirtualLink { why } => f.write_str(why),
             Self::GateStuck { after } => {
                 write!(f, "as master it answered nobody: nftables took longer than {}", Millis(*after))
             }

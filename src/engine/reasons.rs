@@ -8,6 +8,7 @@ use super::action::{Action, Endpoint};
 use super::instance::Instance;
 use super::notice::{Reason, State, What};
 use super::sockets;
+use super::virtual_links;
 use super::world::World;
 use crate::proto::vrrp::Claim;
 use crate::time::Instant;
@@ -56,6 +57,9 @@ impl Instance {
                 });
             }
         }
+        if let Some(why) = self.virtual_obstacle(world) {
+            return Some(why);
+        }
         if !self.settings.priority.is_owner()
             && let Some(net) =
                 self.sites.there().find_map(|(link, site)| world.links.foreign_among(link, &site.addresses))
@@ -63,6 +67,23 @@ impl Instance {
             return Some(Reason::AddressTaken { net });
         }
         None
+    }
+
+    /// What keeps it from having links of its own, if it is to have them.
+    fn virtual_obstacle(&self, world: &World) -> Option<Reason> {
+        for family in self.settings.housed_families() {
+            let id = self.virtual_link_id(family, world)?;
+            match world.virtual_links.standing(id, &world.links) {
+                virtual_links::Standing::There => {}
+                virtual_links::Standing::Making => return Some(Reason::Opening),
+                virtual_links::Standing::Refused(why) => {
+                    return Some(Reason::NoVirtualLink { why: String::from(why) });
+                }
+            }
+        }
+        // Without one, the interface below answers for the addresses, too, with another Ethernet address.
+        let why = self.gates.missing().filter(|_| self.settings.virtual_mac.is_some());
+        why.map(|why| Reason::NoVirtualLink { why: String::from(why) })
     }
 
     /// Why it becomes master.

@@ -80,7 +80,7 @@ impl Engine {
     fn claim_paths(&mut self, seen: &[SeenPath]) {
         let mut wishes: BTreeMap<PathKey, (usize, Wish)> = BTreeMap::new();
         for (at, instance) in self.instances.iter_mut().enumerate() {
-            instance.sites.locate(&self.world.links);
+            instance.locate_sites(&self.world);
             wishes.extend(instance.wishes().into_iter().map(|wish| (wish.path.key(), (at, wish))));
         }
         for seen in seen {

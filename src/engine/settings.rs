@@ -85,9 +85,25 @@ pub struct Instance {
     pub announce: Announce,
     /// Whether the addresses answer only as long as adverts go out, whatever becomes of the agent.
     pub lease: bool,
+    /// Whether the addresses are on links with the virtual router's own Ethernet address.
+    pub virtual_mac: Option<VirtualMac>,
 }
 
 impl Instance {
+    /// What the link of the virtual router's own of a family is called, if there is one.
+    pub fn virtual_link_name(&self, family: Family) -> Option<String> {
+        let virtual_mac = self.virtual_mac.as_ref()?;
+        let first = self.housed_families().next() == Some(family);
+        Some(virtual_link_name(virtual_mac.name.as_deref(), self.vrid, family, first))
+    }
+
+    /// The families of the addresses on the instance's own interface, advertised or not, IPv4 first.
+    pub fn housed_families(&self) -> impl Iterator<Item = Family> + '_ {
+        let here = |a: &Address, family| a.interface.is_none() && a.family() == family;
+        let housed = move |family: &Family| self.addresses.iter().any(|a| here(a, *family));
+        [Family::Ipv4, Family::Ipv6].into_iter().filter(housed)
+    }
+
     /// The families that the advertised addresses need, IPv4 first: a virtual router each.
     pub fn families(&self) -> impl Iterator<Item = Family> + '_ {
         let needs = |family: &Family| self.addresses.iter().any(|a| a.advertised && a.family() == *family);
@@ -174,6 +190,35 @@ pub struct Path {
     pub path: path::Path<String>,
     /// Once somebody else has removed it, it stays away.
     pub left_alone: bool,
+}
+
+/// What the link of a virtual router's own is called, by the name that the operator wrote, if there is one; that of the
+/// second family of an instance ends in `-6` then.
+pub fn virtual_link_name(name: Option<&str>, vrid: Vrid, family: Family, first: bool) -> String {
+    match (name, family) {
+        (Some(name), _) if first => String::from(name),
+        (Some(name), _) => alloc::format!("{name}-6"),
+        (None, Family::Ipv4) => alloc::format!("vrrp.{vrid}"),
+        (None, Family::Ipv6) => alloc::format!("vrrp6.{vrid}"),
+    }
+}
+
+/// Links of the virtual router's own, one a family: `00-00-5E-00-01-{VRID}` and `00-00-5E-00-02-{VRID}` (RFC 9568, 7.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualMac {
+    /// What the first one is called, if the operator says so.
+    pub name: Option<String>,
+    /// Where a master's adverts come from.
+    pub adverts: Adverts,
+}
+
+/// Where a master's adverts come from if the virtual router has a link of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adverts {
+    /// The virtual router's own link: its Ethernet address shows every switch where the master is.
+    Virtual,
+    /// The interface below it.
+    Interface,
 }
 
 /// Adverts to named peers instead of the multicast group.

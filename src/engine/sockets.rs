@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::Engine;
 use super::action::{Action, Endpoint, Generation, KernelWork, Listen};
 use super::event::Opened;
 use crate::time::{Duration, Instant};
@@ -136,6 +137,27 @@ impl Sockets {
                 State::Opening | State::Open | State::Retrying { .. } => None,
             })
             .min()
+    }
+}
+
+impl Engine {
+    /// Orders the sockets that instances need.
+    pub(super) fn need_sockets(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let mut needed: BTreeMap<Endpoint, BTreeSet<IpAddr>> = BTreeMap::new();
+        for instance in &self.instances {
+            for endpoint in instance.endpoints(&self.world) {
+                let groups = needed.entry(endpoint).or_default();
+                // By a link of the virtual router's own it only speaks: what is said to everybody is heard below.
+                let link = self.world.links.get(endpoint.link);
+                if link.is_some_and(|link| link.virtual_on.is_none()) {
+                    groups.insert(instance.settings.group(endpoint.family));
+                }
+            }
+        }
+        for endpoint in self.unclaimed_endpoints() {
+            needed.entry(endpoint).or_default().insert(endpoint.family.group());
+        }
+        self.world.sockets.need(now, &needed, out);
     }
 }
 

@@ -18,3 +18,4 @@ mod sending;
 mod taking;
 mod together;
 mod tracks;
+mod virtual_mac;

@@ -1,4 +1,4 @@
-//! What all instances look at: links, verdicts, sockets.
+//! What all instances look at: links, verdicts, sockets, the virtual routers' own links.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -11,6 +11,7 @@ use super::links::Links;
 use super::settings::AnnounceLimit;
 use super::sockets::Sockets;
 use super::verdicts::Verdicts;
+use super::virtual_links::VirtualLinks;
 use crate::net::LinkIndex;
 
 /// The engine's view of everything but its own instances.
@@ -23,6 +24,7 @@ pub(super) struct World {
     pub(super) links: Links,
     pub(super) verdicts: Verdicts,
     pub(super) sockets: Sockets,
+    pub(super) virtual_links: VirtualLinks,
     /// Addresses that a reload or a restart moved from one instance to another.
     pub(super) moved: BTreeSet<IpAddr>,
     /// How fast announcements may go out, as configured.
@@ -43,6 +45,8 @@ impl World {
     }
 
     fn pace_of(&self, link: &Link) -> Option<Pace> {
+        // What a virtual router's own link says leaves by the one below it.
+        let link = link.virtual_on.and_then(|below| self.links.get(below)).unwrap_or(link);
         let names =
             |limit: &AnnounceLimit| limit.interfaces.as_ref().is_some_and(|all| all.contains(&link.name));
         let named = self.limits.iter().position(names).map(|at| (at, Share::Limit(at)));

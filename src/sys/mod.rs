@@ -11,6 +11,8 @@
 //! | [`netlink`] | requests to the kernel and its answers | route |
 //! | [`nftables`] | what addresses may answer, and for how long | gate |
 //! | [`address`] | installing and removing addresses, and knowing ours from others' | route |
+//! | [`virtual_link`] | links with a virtual router's own Ethernet address | route |
+//! | `devconf` | a link's own settings | route |
 //! | `secondaries` | the operator's addresses in the network of one of ours | route |
 //! | [`picture`] | links and addresses, read from netlink messages | both |
 //! | `filter` | which packets a socket does not even queue | both |
@@ -22,6 +24,7 @@ pub mod address;
 pub mod capabilities;
 pub mod claims;
 pub mod clock;
+mod devconf;
 mod filter;
 pub mod frames;
 pub mod handed;
@@ -33,6 +36,7 @@ pub mod paths;
 pub mod picture;
 pub mod realtime;
 mod secondaries;
+pub mod virtual_link;
 pub mod vrrp_socket;
 
 use nix::net::if_::if_indextoname;

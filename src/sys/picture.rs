@@ -43,6 +43,17 @@ const RTM_DELRULE: u16 = 33;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+pub(super) const IFLA_LINKINFO: u16 = 18;
+const IFLA_GROUP: u16 = 27;
+const IFLA_INFO_KIND: u16 = 1;
+
+/// The group that marks a link as a virtual router's and ours, if it is a macvlan with such a router's Ethernet address:
+/// the one thing that is said of a link in the moment in which it is made.
+pub const GROUP: u32 = 112;
+
+/// How the Ethernet addresses of virtual routers begin (RFC 9568, 7.3).
+const VIRTUAL_MAC: [u8; 4] = [0x00, 0x00, 0x5e, 0x00];
 
 /// A message that contradicts itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,13 +84,7 @@ fn route_gone(payload: &[u8]) -> Result<Option<Change>, Undecodable> {
 
 /// Everything, in the kernel's order.
 pub fn dump(netlink: &mut Netlink) -> io::Result<Picture> {
-    let mut picture = Picture::default();
-    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    netlink.dump(&request, &mut picture.links, |links, message| {
-        if let Ok(Some(Change::Link(link))) = change(message) {
-            links.push(link);
-        }
-    })?;
+    let mut picture = Picture { links: links(netlink)?, ..Picture::default() };
     for family in [Family::Ipv4, Family::Ipv6] {
         picture.addresses.extend(addresses(netlink, family, None)?);
     }
@@ -87,6 +92,18 @@ pub fn dump(netlink: &mut Netlink) -> io::Result<Picture> {
     let known: BTreeSet<_> = picture.links.iter().map(|link| link.index).collect();
     picture.addresses.retain(|address| known.contains(&address.link));
     Ok(picture)
+}
+
+/// All links.
+pub fn links(netlink: &mut Netlink) -> io::Result<Vec<Link>> {
+    let mut found = Vec::new();
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    netlink.dump(&request, &mut found, |links, message| {
+        if let Ok(Some(Change::Link(link))) = change(message) {
+            links.push(link);
+        }
+    })?;
+    Ok(found)
 }
 
 /// All addresses of a family, or those of one link; a link that is gone has none.
@@ -130,25 +147,46 @@ fn link(payload: &[u8]) -> Result<Option<Link>, Undecodable> {
         return Ok(None);
     }
     let (mut name, mut mac, mut mtu) = (None, None, None);
+    let (mut below, mut group, mut is_macvlan) = (None, None, false);
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute.map_err(|_| Undecodable)?;
         let value = attribute.value();
         match attribute.kind() {
             IFLA_IFNAME => name = Some(text(value)),
             IFLA_ADDRESS => mac = <[u8; 6]>::try_from(value).ok().map(Mac),
-            IFLA_MTU => mtu = <[u8; 4]>::try_from(value).ok().map(u32::from_ne_bytes),
+            IFLA_MTU => mtu = number(value),
+            IFLA_LINK => below = number(value).map(LinkIndex),
+            IFLA_GROUP => group = number(value),
+            IFLA_LINKINFO => is_macvlan = kind_of(value).as_deref() == Some(MACVLAN),
             _ => {}
         }
     }
     let (Some(name), Some(mtu)) = (name, mtu) else { return Ok(None) };
+    let ours =
+        is_macvlan && group == Some(GROUP) && mac.is_some_and(|Mac(mac)| mac.starts_with(&VIRTUAL_MAC));
     Ok(Some(Link {
         index: LinkIndex(header.index),
         name,
         mac: mac.filter(|_| header.link_layer_type == LinkLayerType::Ether),
         mtu,
         up: header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        virtual_on: below.filter(|_| ours),
     }))
 }
+
+/// What kind of link it is, in the kernel's word; none for one that nobody made.
+pub(super) fn kind_of(info: &[u8]) -> Option<String> {
+    let mut attributes = NlasIterator::new(info).map_while(Result::ok);
+    let kind = attributes.find(|attribute| attribute.kind() == IFLA_INFO_KIND);
+    kind.map(|attribute| text(attribute.value()))
+}
+
+pub(super) fn number(value: &[u8]) -> Option<u32> {
+    <[u8; 4]>::try_from(value).ok().map(u32::from_ne_bytes)
+}
+
+/// The kind of link that a virtual router's own is.
+pub(super) const MACVLAN: &str = "macvlan";
 
 /// A link's end, unless it merely left a bridge (`AF_BRIDGE`).
 fn link_gone(payload: &[u8]) -> Result<Option<Change>, Undecodable> {
@@ -157,7 +195,7 @@ fn link_gone(payload: &[u8]) -> Result<Option<Change>, Undecodable> {
     Ok(gone.then_some(Change::LinkGone(LinkIndex(header.index))))
 }
 
-fn link_header(payload: &[u8]) -> Result<(LinkHeader, &[u8]), Undecodable> {
+pub(super) fn link_header(payload: &[u8]) -> Result<(LinkHeader, &[u8]), Undecodable> {
     let (_, attributes) = payload.split_at_checked(LINK_HEADER).ok_or(Undecodable)?;
     Ok((LinkHeader::parse(payload).map_err(|_| Undecodable)?, attributes))
 }
@@ -271,6 +309,7 @@ mod tests {
             mac: Some(Mac([2, 0, 0, 0, 0, 1])),
             mtu: 1500,
             up: true,
+            virtual_on: None,
         };
         assert_eq!(read(RTM_NEWLINK, &bytes(&eth0())), Ok(Some(Change::Link(link))));
         assert_eq!(read(RTM_DELLINK, &bytes(&eth0())), Ok(Some(Change::LinkGone(LinkIndex(2)))));

@@ -1,22 +1,17 @@
 //! The operator's addresses in the network of one of ours. The kernel calls the first address of a network primary and
 //! the others secondary, and who removes the primary one removes all of them, unless `promote_secondaries` is set, as
-//! systemd sets it on most hosts. Where it is not, it is set for the moment of the removal, by netlink: the agent's
-//! sandbox cannot write to `/proc/sys`, but reads it.
+//! systemd sets it on most hosts. Where it is not, it is set for the moment of the removal.
 
 use std::collections::BTreeSet;
-use std::fs;
 
-use netlink_packet_core::{DefaultNla, Emitable as _, NLA_F_NESTED};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 
+use super::devconf::{self, Setting};
 use super::name_of;
 use super::netlink::Netlink;
 use crate::engine::action::Place;
 use crate::net::{Family, IpNet, LinkIndex};
-
-const IFLA_INET_CONF: u16 = 1;
-const IPV4_DEVCONF_PROMOTE_SECONDARIES: u16 = 20;
 
 /// Links on which secondaries are promoted for the moment.
 #[derive(Debug)]
@@ -46,22 +41,15 @@ impl Promoting {
 }
 
 fn promotes(link: LinkIndex) -> bool {
-    let is_set = |name: &str| {
-        let key = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
-        fs::read_to_string(key).is_ok_and(|value| value.trim() != "0")
-    };
-    is_set("all") || is_set(&name_of(link))
+    let setting = Setting::PromoteSecondaries;
+    [setting.read_all(), setting.read(link)].into_iter().flatten().any(|value| value != 0)
 }
 
 fn set(netlink: &mut Netlink, links: &[LinkIndex], value: u32) {
-    let setting = DefaultNla::new(IPV4_DEVCONF_PROMOTE_SECONDARIES, value.to_ne_bytes().to_vec());
-    let mut bytes = vec![0; setting.buffer_len()];
-    setting.emit(&mut bytes);
-    let settings = AfSpecInet::Other(DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, bytes));
     let message = |link: &LinkIndex| {
         let mut message = LinkMessage::default();
         message.header.index = link.0;
-        let spec = vec![AfSpecUnspec::Inet(vec![settings.clone()])];
+        let spec = vec![devconf::attribute(&[(Setting::PromoteSecondaries, value)])];
         message.attributes.push(LinkAttribute::AfSpecUnspec(spec));
         RouteNetlinkMessage::SetLink(message)
     };

@@ -59,7 +59,7 @@ pub struct Arrived<'a> {
 }
 
 impl VrrpSocket {
-    /// Opens a socket on `endpoint` and joins `groups`. May wait for RTNL; needs `CAP_NET_RAW`.
+    /// Opens a socket on `endpoint` and joins `groups`; without any, it speaks only. May wait for RTNL; needs `CAP_NET_RAW`.
     ///
     /// An IPv6 socket hears whatever groups anybody on this host is in: the kernel asks raw sockets for their
     /// groups only when they are bound to an address (net/ipv6/raw.c). Look at the destination.
@@ -97,6 +97,10 @@ impl VrrpSocket {
             Family::Ipv6 => self.prepare_ipv6()?,
         }
         self.prepare_queues()?;
+        if groups.is_empty() && self.endpoint.family == Family::Ipv6 {
+            // It speaks for another link, whose link-local address is none of this one's.
+            self.socket.set_freebind_v6(true)?;
+        }
         for group in groups {
             match self.join(*group) {
                 Err(error) if error.raw_os_error() != Some(libc::EADDRINUSE) => return Err(error),

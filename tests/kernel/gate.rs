@@ -79,6 +79,7 @@ impl Gate {
             passage,
             lease,
             places: nets.iter().map(|net| place(net)).collect(),
+            virtual_link: None,
         }]);
     }
 

@@ -243,7 +243,8 @@ impl Orders {
             if places.is_empty() {
                 self.gates.remove(&router);
             } else {
-                let gate = Gate { router, generation: Generation(1), passage, lease, places };
+                let gate =
+                    Gate { router, generation: Generation(1), passage, lease, places, virtual_link: None };
                 self.gates.insert(router, gate);
             }
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use vipd::engine::action::{Gate, Passage, RouterId};
 use vipd::engine::event::Gating;
-use vipd::net::Family;
+use vipd::net::{Family, LinkIndex};
 use vipd::time::Instant;
 
 /// All gates of a machine.
@@ -142,6 +142,12 @@ impl Gates {
                 *end = self.now + lease.extension;
             }
         }
+    }
+
+    /// Whether anything passes on a virtual router's own link.
+    pub(crate) fn pass_own(&self, link: LinkIndex) -> bool {
+        let own = |fitted: &&Fitted| fitted.gate.virtual_link.is_some_and(|own| own.link == link);
+        self.fitted.values().filter(own).any(|fitted| self.state(fitted.gate.router) == Gating::Open)
     }
 
     /// Whether IP (and, if asked, ARP and ND) passes for an address.

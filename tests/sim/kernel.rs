@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use vipd::engine::action::{Place, Placement};
+use vipd::engine::action::{Place, Placement, VirtualLink, VirtualLinkId};
 use vipd::engine::event::{Change, Link, LinkAddress, Picture, Refusal, SeenPath};
 use vipd::engine::path::{Path, PathKey};
 use vipd::net::{Family, IpNet, LinkIndex, Mac};
@@ -39,6 +39,8 @@ pub(crate) struct Kernel {
     pub(crate) refusals: u32,
     /// Whether adverts are refused, as by a packet filter.
     pub(crate) mute: bool,
+    /// The virtual routers' own links that are set up.
+    set_up: BTreeSet<LinkIndex>,
 }
 
 impl Kernel {
@@ -56,6 +58,7 @@ impl Kernel {
             reports: Vec::new(),
             refusals: 0,
             mute: false,
+            set_up: BTreeSet::new(),
         };
         kernel.appear(LAN);
         kernel.appear(UPLINK);
@@ -93,7 +96,8 @@ impl Kernel {
         }
         let index = LinkIndex(self.next_index);
         self.next_index += 1;
-        let link = Link { index, name: name.to_owned(), mac: Some(self.mac), mtu: 1500, up: true };
+        let link =
+            Link { index, name: name.to_owned(), mac: Some(self.mac), mtu: 1500, up: true, virtual_on: None };
         self.reports.push(Change::Link(link.clone()));
         self.links.push(link);
         self.configure_own(index, name, |_| true);
@@ -102,11 +106,82 @@ impl Kernel {
     /// An interface vanishes, and with it its addresses.
     pub(crate) fn vanish(&mut self, name: &str) {
         let Some(index) = self.link(name).map(|link| link.index) else { return };
+        let above: Vec<String> =
+            self.links.iter().filter(|l| l.virtual_on == Some(index)).map(|l| l.name.clone()).collect();
+        above.iter().for_each(|link| self.vanish(link));
         self.drop_addresses(index, |_| true);
         self.drop_routes(index);
         self.links.retain(|link| link.index != index);
+        self.set_up.remove(&index);
         self.down.retain(|(link, _)| link != name);
         self.reports.push(Change::LinkGone(index));
+    }
+
+    /// A virtual router's own link, as it is wanted.
+    pub(crate) fn bring(&mut self, order: &VirtualLink) -> Result<(), Refusal> {
+        let there = self.links.iter().find(|link| is(link, order.id)).map(|link| link.index);
+        let Some(state) = &order.wanted else {
+            let name = there.and_then(|index| self.link_at(index)).map(|link| link.name.clone());
+            name.iter().for_each(|name| self.vanish(name));
+            return Ok(());
+        };
+        if self.link_at(order.id.below).is_none() {
+            return Err(Refusal { errno: ENODEV, why: format!("make {}: No such device", state.name) });
+        }
+        let index = there.unwrap_or_else(|| self.make(order.id, &state.name));
+        if state.up {
+            self.set_up.insert(index);
+        } else if self.set_up.remove(&index) {
+            self.drop_addresses(index, |a| a.net.family() == Family::Ipv6);
+        }
+        self.follow_below();
+        Ok(())
+    }
+
+    fn make(&mut self, id: VirtualLinkId, name: &str) -> LinkIndex {
+        let index = LinkIndex(self.next_index);
+        self.next_index += 1;
+        let virtual_on = Some(id.below);
+        let link = Link { index, name: name.to_owned(), mac: Some(id.mac), mtu: 1500, up: false, virtual_on };
+        self.reports.push(Change::Link(link.clone()));
+        self.links.push(link);
+        index
+    }
+
+    /// A virtual router's own link has a carrier if the one below it is up.
+    fn follow_below(&mut self) {
+        let up: BTreeSet<LinkIndex> =
+            self.links.iter().filter(|link| link.up).map(|link| link.index).collect();
+        for link in &mut self.links {
+            let Some(below) = link.virtual_on else { continue };
+            let is_up = self.set_up.contains(&link.index) && up.contains(&below);
+            if link.up != is_up {
+                link.up = is_up;
+                self.reports.push(Change::Link(link.clone()));
+            }
+        }
+    }
+
+    /// Whether what is sent on a link leaves the machine.
+    pub(crate) fn sends(&self, link: LinkIndex) -> bool {
+        self.is_connected(link) && (!self.is_virtual(link) || self.gates.pass_own(link))
+    }
+
+    /// Whether a link is the LAN's, or a virtual router's own on it, and up.
+    pub(crate) fn is_connected(&self, link: LinkIndex) -> bool {
+        let Some(lan) = self.lan() else { return false };
+        lan.index == link || self.link_at(link).is_some_and(|l| l.up && l.virtual_on == Some(lan.index))
+    }
+
+    /// Virtual routers' own links, and whether each is set up.
+    pub(crate) fn virtual_links(&self) -> impl Iterator<Item = (&Link, bool)> {
+        let own = self.links.iter().filter(|link| link.virtual_on.is_some());
+        own.map(|link| (link, self.set_up.contains(&link.index)))
+    }
+
+    /// Whether a link is a virtual router's own.
+    pub(crate) fn is_virtual(&self, link: LinkIndex) -> bool {
+        self.link_at(link).is_some_and(|link| link.virtual_on.is_some())
     }
 
     /// The carrier comes or goes; addresses stay.
@@ -139,6 +214,7 @@ impl Kernel {
             link.up = up;
             self.reports.push(Change::Link(link.clone()));
         }
+        self.follow_below();
     }
 
     fn configure_own(&mut self, index: LinkIndex, name: &str, which: impl Fn(&IpNet) -> bool) {
@@ -285,11 +361,18 @@ impl Kernel {
         self.paths.iter().map(seen).collect()
     }
 
-    /// Where an address with our mark is on the LAN.
+    /// Where an address with our mark is on the LAN, or on a virtual router's own link there.
     pub(crate) fn ours(&self, address: IpAddr) -> Option<Place> {
         let lan = self.link(LAN)?.index;
-        let found = self.addresses.iter().find(|a| a.ours && a.link == lan && a.net.address() == address)?;
-        Some(Place { link: lan, net: found.net })
+        let there = |link| link == lan || self.link_at(link).is_some_and(|l| l.virtual_on == Some(lan));
+        let found = self.addresses.iter().find(|a| a.ours && there(a.link) && a.net.address() == address)?;
+        Some(Place { link: found.link, net: found.net })
+    }
+
+    /// Whether an address of ours is there, on a link that is up.
+    fn is_up(&self, address: IpAddr) -> bool {
+        let link = self.ours(address).and_then(|place| self.link_at(place.link));
+        link.is_some_and(|link| link.up) && self.lan().is_some()
     }
 
     /// Every address with our mark.
@@ -316,13 +399,17 @@ impl Kernel {
 
     /// Whether the machine answers ARP or ND for an address of ours.
     pub(crate) fn answers(&self, address: IpAddr) -> bool {
-        self.ours(address).is_some() && self.lan().is_some() && self.gates.pass(address, true)
+        self.is_up(address) && self.gates.pass(address, true)
     }
 
     /// Whether the machine serves what is sent to it for an address of ours.
     pub(crate) fn serves(&self, address: IpAddr) -> bool {
-        self.ours(address).is_some() && self.lan().is_some() && self.gates.pass(address, false)
+        self.is_up(address) && self.gates.pass(address, false)
     }
+}
+
+fn is(link: &Link, id: VirtualLinkId) -> bool {
+    link.virtual_on == Some(id.below) && link.mac == Some(id.mac)
 }
 
 const EIO: i32 = 5;

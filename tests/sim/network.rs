@@ -29,8 +29,8 @@ pub(crate) struct Quality {
 pub(crate) enum Frame {
     /// Protocol 112: for IPv4 with the IP header, for IPv6 the payload.
     Vrrp { source: IpAddr, destination: IpAddr, bytes: Vec<u8> },
-    /// A gratuitous ARP or an unsolicited Neighbor Advertisement, as Ethernet frames.
-    Announcement(Vec<u8>),
+    /// A gratuitous ARP or an unsolicited Neighbor Advertisement, as Ethernet frames; and from which port of the switch.
+    Announcement { from: usize, bytes: Vec<u8> },
 }
 
 impl Frame {
@@ -57,14 +57,14 @@ impl Frame {
     fn family(&self) -> Family {
         match self {
             Self::Vrrp { source, .. } => Family::of(*source),
-            Self::Announcement(bytes) if bytes.len() == ndp::FRAME_LENGTH => Family::Ipv6,
-            Self::Announcement(_) => Family::Ipv4,
+            Self::Announcement { bytes, .. } if bytes.len() == ndp::FRAME_LENGTH => Family::Ipv6,
+            Self::Announcement { .. } => Family::Ipv4,
         }
     }
 
     /// The claim that a listener reads from an announcement.
     pub(crate) fn claim(&self, link: LinkIndex) -> Option<Claim> {
-        let Self::Announcement(bytes) = self else { return None };
+        let Self::Announcement { bytes, .. } = self else { return None };
         if bytes.len() == ndp::FRAME_LENGTH {
             let source: [u8; 16] = bytes.get(22..38)?.try_into().ok()?;
             let read = ndp::decode(bytes.get(54..)?, Ipv6Addr::from(source), bytes[21]).ok()?;

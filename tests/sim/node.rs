@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use vipd::engine::Engine;
 use vipd::engine::action::{Endpoint, Generation, RouterId};
-use vipd::engine::event::{Change, Claim, Gated, Held, Opened, Picture, SeenPath, Target};
+use vipd::engine::event::{Change, Claim, Gated, Held, Linked, Opened, Picture, SeenPath, Target};
 use vipd::engine::inheritance::Inheritance;
 use vipd::engine::notice::State;
 use vipd::engine::settings::{Instance, Settings};
@@ -150,6 +150,7 @@ pub(crate) enum Answer {
     Held(Held),
     Gated(Gated),
     Opened(Opened),
+    Linked(Linked),
     Picture(Picture),
     Paths(Vec<SeenPath>),
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vipd::engine::settings::{Effect, Instance, Preempt, Settings};
+use vipd::engine::settings::{Adverts, Effect, Instance, Preempt, Settings, VirtualMac};
 use vipd::net::{Family, IpNet, Priority};
 use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
@@ -286,6 +286,7 @@ struct Spec {
     refresh: Option<Duration>,
     last_resort: bool,
     password: Authentication,
+    virtual_mac: Option<VirtualMac>,
 }
 
 impl Spec {
@@ -324,6 +325,10 @@ impl Spec {
             equal_priorities: random.chance(150),
             refresh: random.chance(300).then_some(Duration::from_secs(3)),
             last_resort: random.chance(150),
+            virtual_mac: random.chance(300).then(|| VirtualMac {
+                name: None,
+                adverts: random.pick(&[Adverts::Virtual, Adverts::Virtual, Adverts::Interface]),
+            }),
             password: if version == Version::V2 && random.chance(500) {
                 Authentication::Simple(*b"secret\0\0")
             } else {
@@ -345,6 +350,7 @@ impl Spec {
         instance.announce.refresh = self.refresh;
         instance.authentication = self.password;
         instance.last_resort = self.last_resort;
+        instance.virtual_mac.clone_from(&self.virtual_mac);
         if random.chance(500) {
             let effect = if random.chance(500) { Effect::Fault } else { Effect::Weight(-60) };
             instance.tracks.push(topology::track(PROBE, effect));

@@ -82,6 +82,10 @@ pub(crate) enum Bug {
     Ungrouped,
     /// A gate is taken for open as soon as that was ordered.
     BelievesGates,
+    /// Links of virtual routers' own are always up.
+    LinksStayUp,
+    /// They are, and what passes there once does so for ever.
+    OwnLinksStayOpen,
 }
 
 const ALL: &[(Bug, &[&str])] = &[
@@ -116,6 +120,8 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::Dawdling, &["what has stood for its time counts"]),
     (Bug::Ungrouped, &[AGREE]),
     (Bug::BelievesGates, &[DARK]),
+    (Bug::LinksStayUp, &["a link of a virtual router's own is down where nobody is master"]),
+    (Bug::OwnLinksStayOpen, &["only a master sends with a virtual Ethernet address"]),
     (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
 
@@ -226,6 +232,16 @@ impl Bug {
                 gate.lease = None;
                 (self == Self::NoLease || gate.passage == Passage::Open)
                     .then_some(Action::Kernel(KernelWork::Gate(gate)))
+            }
+            (Self::LinksStayUp | Self::OwnLinksStayOpen, Action::Kernel(KernelWork::Link(mut link))) => {
+                link.wanted.iter_mut().for_each(|wanted| wanted.up = true);
+                Some(Action::Kernel(KernelWork::Link(link)))
+            }
+            (Self::OwnLinksStayOpen, Action::Kernel(KernelWork::Gate(mut gate)))
+                if gate.virtual_link.is_some() =>
+            {
+                gate.lease = None;
+                (gate.passage == Passage::Open).then_some(Action::Kernel(KernelWork::Gate(gate)))
             }
             (Self::StraysStay, Action::Kernel(KernelWork::Hold(hold))) if hold.instance == InstanceId(0) => {
                 None

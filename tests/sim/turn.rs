@@ -103,6 +103,7 @@ impl World {
                 self.feed(node, Event::Opened(opened));
             }
             Answer::Paths(paths) => self.feed(node, Event::Paths(paths)),
+            Answer::Linked(linked) => self.feed(node, Event::Linked(linked)),
             Answer::Picture(picture) => {
                 self.feed(node, Event::Picture(picture));
                 if let Some(process) = &mut self.nodes[node].process {
@@ -231,7 +232,9 @@ impl World {
         oracles::advert(self, node, &datagram);
         let machine = &self.nodes[node];
         let listens = machine.process.as_ref().is_some_and(|p| p.sockets.contains_key(&datagram.endpoint));
-        let up = machine.kernel.lan().is_some_and(|lan| lan.index == datagram.endpoint.link);
+        let link = datagram.endpoint.link;
+        let own = machine.kernel.is_virtual(link);
+        let up = machine.kernel.lan().is_some_and(|lan| own || lan.index == link);
         if machine.kernel.mute || !up || !listens || !machine.kernel.has(datagram.source) {
             self.trace.line(self.now, || format!("n{node} cannot send"));
             if machine.kernel.mute {
@@ -239,6 +242,11 @@ impl World {
             }
             return Some((datagram, Refusal { errno: 1, why: "send: Operation not permitted".to_owned() }));
         }
+        if !machine.kernel.sends(link) {
+            // Its gate is shut, or it is down: nobody is told.
+            return None;
+        }
+        oracles::frame(self, node, link, datagram.source);
         let to: Vec<usize> = (0..self.nodes.len())
             .filter(|to| *to != node)
             .filter(|to| {
@@ -290,7 +298,7 @@ impl World {
                     self.mail(node, Mail::Answer(Answer::Gated(answer)));
                 }
             }
-            KernelWork::Hold(_) | KernelWork::Announce(_) | KernelWork::Pace(_) => {
+            KernelWork::Hold(_) | KernelWork::Announce(_) | KernelWork::Link(_) | KernelWork::Pace(_) => {
                 process.route.post(now, work);
             }
             KernelWork::Listen(ref listen) => {
@@ -364,6 +372,7 @@ fn brief(work: &KernelWork) -> String {
             format!("i{} gate {:?} {places:?}", gate.router.instance.0, gate.passage)
         }
         KernelWork::Pace(paces) => format!("pace {} links", paces.len()),
+        KernelWork::Link(link) => format!("link {:?} {:?}", link.id, link.wanted),
         KernelWork::Listen(listen) => format!("listen {:?} {:?}", listen.endpoint, listen.groups.is_some()),
     }
 }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use vipd::engine::action::KernelWork;
 use vipd::engine::event::{Change, Event};
 use vipd::engine::notice::{Notice, Reason};
-use vipd::net::Family;
+use vipd::net::{Family, LinkIndex};
 use vipd::time::{Duration, Instant};
 use vipd::wire::vrrp::{self, Advert};
 
@@ -121,6 +121,8 @@ pub(crate) struct Watch {
     pub(crate) outages: Vec<(IpAddr, Instant, Duration)>,
     /// Who became master when.
     pub(crate) takes: Vec<Take>,
+    /// Virtual routers' own links that are up although their agent runs and is not master, and since when.
+    pub(crate) idle_links: BTreeMap<(usize, LinkIndex), Instant>,
     /// What happened, for the statistics.
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
@@ -163,6 +165,7 @@ impl Watch {
             reach: BTreeMap::new(),
             outages: Vec::new(),
             takes: Vec::new(),
+            idle_links: BTreeMap::new(),
             counts: BTreeMap::new(),
         }
     }
@@ -250,8 +253,10 @@ impl Watch {
             | Event::Claim(_)
             | Event::Held(_)
             | Event::Gated(_)
+            | Event::Linked(_)
             | Event::Datagram(_) => {}
             Event::Change(Change::Address(address)) if address.ours => {}
+            Event::Change(Change::Link(link)) if link.virtual_on.is_some() => {}
             Event::Stalled { .. } => {
                 self.stall[node] = Some(now);
                 self.cause[node] = now;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use vipd::engine::action::{
     Announcement, Endpoint, Gate, Hold, InstanceId, KernelWork, Listen, Place, Placement, RouterId,
+    VirtualLink, VirtualLinkId,
 };
-use vipd::engine::event::{Gated, Gating, Held, Opened, Refusal};
+use vipd::engine::event::{Gated, Gating, Held, Linked, Opened, Refusal};
 use vipd::engine::path::PathKey;
 use vipd::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub(crate) struct Done {
     pub(crate) announced: Vec<Placement>,
     /// Orders for addresses that are done.
     pub(crate) held: Vec<Held>,
+    /// Orders for virtual routers' own links that are done.
+    pub(crate) linked: Vec<Linked>,
     /// Sockets that are open, or could not be opened.
     pub(crate) opened: Vec<Opened>,
 }
@@ -32,6 +35,7 @@ pub(crate) struct Route {
     holds: BTreeMap<InstanceId, Hold>,
     announcements: BTreeMap<InstanceId, Announcement>,
     listens: BTreeMap<Endpoint, Listen>,
+    links: BTreeMap<VirtualLinkId, VirtualLink>,
     jobs: VecDeque<Job>,
     bursts: BTreeMap<InstanceId, Burst>,
     /// When its present step ends.
@@ -61,6 +65,7 @@ impl Route {
             holds: BTreeMap::new(),
             announcements: BTreeMap::new(),
             listens: BTreeMap::new(),
+            links: BTreeMap::new(),
             jobs: VecDeque::new(),
             bursts: BTreeMap::new(),
             step_at: None,
@@ -75,6 +80,7 @@ impl Route {
             // How fast frames follow each other is below the clock of this world.
             KernelWork::Pace(_) => {}
             KernelWork::Listen(listen) => drop(self.listens.insert(listen.endpoint, listen)),
+            KernelWork::Link(link) => drop(self.links.insert(link.id, link)),
             KernelWork::Gate(_) => {}
         }
         let at = now + self.pause();
@@ -90,6 +96,10 @@ impl Route {
     /// Ends the present step.
     pub(crate) fn step(&mut self, now: Instant, kernel: &mut Kernel) -> Done {
         let mut done = Done::default();
+        for link in std::mem::take(&mut self.links).into_values() {
+            let refused = kernel.bring(&link).err();
+            done.linked.push(Linked { id: link.id, generation: link.generation, refused });
+        }
         for hold in std::mem::take(&mut self.holds).into_values() {
             self.take_on(hold);
         }

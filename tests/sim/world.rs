@@ -261,8 +261,9 @@ impl World {
         for placement in &done.announced {
             self.announce(node, placement);
         }
-        let answers =
-            done.held.into_iter().map(Answer::Held).chain(done.opened.into_iter().map(Answer::Opened));
+        let linked = done.linked.into_iter().map(Answer::Linked);
+        let (held, opened) = (done.held.into_iter(), done.opened.into_iter());
+        let answers = linked.chain(held.map(Answer::Held)).chain(opened.map(Answer::Opened));
         for answer in answers {
             self.mail(node, Mail::Answer(answer));
         }
@@ -309,7 +310,7 @@ impl World {
             return;
         }
         let machine = &mut self.nodes[node];
-        if machine.kernel.lan().is_none_or(|lan| lan.index != place.link) {
+        if !machine.kernel.is_connected(place.link) {
             return;
         }
         if !machine.kernel.gates.pass(place.net.address(), true) {
@@ -325,7 +326,8 @@ impl World {
         self.watch.announced(node, place.net.address());
         self.trace.line(self.now, || format!("n{node} announces {}", place.net.address()));
         let everybody: Vec<usize> = (0..=self.nodes.len()).filter(|to| *to != node).collect();
-        self.transmit(node, &everybody, Frame::Announcement(frame), Duration::ZERO);
+        oracles::frame(self, node, place.link, place.net.address());
+        self.transmit(node, &everybody, Frame::Announcement { from: node, bytes: frame }, Duration::ZERO);
     }
 
     /// Puts a frame on the wire.
@@ -353,13 +355,12 @@ impl World {
         let Some(link) = machine.kernel.lan().map(|link| link.index) else { return };
         let Some(process) = &mut machine.process else { return };
         match &**frame {
-            Frame::Announcement(_) => {
+            Frame::Announcement { from, .. } => {
                 let claim = frame.claim(link);
                 process.claims.extend(claim);
                 if let Some(claim) = claim {
-                    let other = self.nodes.iter().position(|other| other.mac == claim.mac).unwrap_or(to);
-                    self.watch.announcer.insert((to, claim.address), other);
-                    self.learn(to, claim.address, claim.mac);
+                    self.watch.announcer.insert((to, claim.address), *from);
+                    self.learn(to, claim.address, *from);
                 }
             }
             Frame::Vrrp { source, destination, .. } => {
@@ -381,9 +382,8 @@ impl World {
     }
 
     /// A master hears that another node claims an address.
-    fn learn(&mut self, node: usize, address: IpAddr, mac: Mac) {
+    fn learn(&mut self, node: usize, address: IpAddr, other: usize) {
         let Some(vrid) = self.nodes[node].owner_of(address).map(|i| i.vrid.get()) else { return };
-        let Some(other) = self.nodes.iter().position(|other| other.mac == mac) else { return };
         let process = self.nodes[node].process.as_ref();
         if process.is_some_and(|p| p.state(vrid) == Some(State::Master)) {
             self.watch.master_learns(self.now, (node, vrid), other, address);
@@ -393,7 +393,7 @@ impl World {
     fn learn_from_advert(&mut self, node: usize, frame: &Frame) {
         let Frame::Vrrp { source, bytes, .. } = frame else { return };
         let vrid = if source.is_ipv4() { bytes[21] } else { bytes[1] };
-        let Some(other) = self.nodes.iter().find(|other| other.kernel.has(*source)).map(|o| o.mac) else {
+        let Some(other) = self.nodes.iter().position(|other| other.kernel.has(*source)) else {
             return;
         };
         let Some(instance) = self.nodes[node].instance(vrid) else { return };
@@ -404,10 +404,10 @@ impl World {
     }
 
     fn client_hears(&mut self, frame: &Shared) {
-        if let Some(claim) = frame.claim(LinkIndex(0)) {
-            self.client.insert(claim.address, claim.mac);
-            let node = self.nodes.iter().position(|node| node.mac == claim.mac).unwrap_or_default();
-            self.watch.client_heard(self.now, node, claim.address);
+        // Its table and the switch's in one: which port what it sends to an address comes out of.
+        if let (Frame::Announcement { from, .. }, Some(claim)) = (&**frame, frame.claim(LinkIndex(0))) {
+            self.client.insert(claim.address, self.nodes[*from].mac);
+            self.watch.client_heard(self.now, *from, claim.address);
         }
     }
 

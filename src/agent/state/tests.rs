@@ -63,6 +63,7 @@ fn state() -> Inheritance {
             version: Version::V3,
             sources: Some(vec!["192.0.2.1".parse().unwrap()]),
             families: vec![Family::Ipv4, Family::Ipv6],
+            virtual_mac: true,
         },
         name: "web".into(),
         id,

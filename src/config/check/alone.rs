@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::config::duration;
 use crate::config::instance::Instance;
 use crate::config::problem::{At, Findings};
-use crate::engine::settings::Address;
+use crate::engine::settings::{Address, Adverts};
 use crate::net::Family;
 use crate::time::Duration;
 use crate::wire::vrrp::{AdvertInterval, Version};
@@ -23,6 +23,7 @@ pub(super) fn agree(instance: &Instance, findings: &Findings) {
     last_resort(instance, findings);
     multicast(instance, findings);
     unicast(instance, findings);
+    virtual_mac(instance, findings);
 }
 
 fn interval(instance: &Instance, version: Version, findings: &Findings) {
@@ -149,3 +150,37 @@ fn unicast(instance: &Instance, findings: &Findings) {
         }
     }
 }
+
+fn virtual_mac(instance: &Instance, findings: &Findings) {
+    let Some(at) = &instance.virtual_mac else { return };
+    let Some(virtual_mac) = &at.value else { return };
+    if instance.priority.as_ref().is_some_and(|priority| priority.value.is_owner()) {
+        let what = "the owner's addresses are the interface's own, with the interface's Ethernet address; remove this, \
+                    or write another priority than 255";
+        findings.error(&at.spot, what);
+    }
+    if let (Some(unicast), Some(adverts)) = (&instance.unicast, &virtual_mac.adverts)
+        && adverts.value == Adverts::Virtual
+    {
+        let what = format!(
+            "adverts to named peers come from the interface, line {}; write 'interface', or remove this",
+            unicast.spot.line
+        );
+        findings.error(&adverts.spot, what);
+    }
+    for (_, link) in instance.virtual_links() {
+        let spot = virtual_mac.name.as_ref().map_or(&at.spot, |name| &name.spot);
+        if link.len() > LONGEST_NAME {
+            let what = format!(
+                "the IPv6 link would be called '{link}', which is longer than {LONGEST_NAME} bytes; write a shorter name"
+            );
+            findings.error(spot, what);
+        }
+        if instance.interface.as_ref().is_some_and(|interface| interface.value == link) {
+            findings.error(spot, format!("'{link}' is the interface below; write another name"));
+        }
+    }
+}
+
+/// What the kernel allows for an interface.
+const LONGEST_NAME: usize = 15;

@@ -14,6 +14,7 @@ use crate::net::{Family, Vrid};
 pub(super) fn agree(instances: &[Instance], findings: &Findings) {
     identities(instances, findings);
     addresses(instances, findings);
+    virtual_links(instances, findings);
     paths(
         instances.iter().map(|i| (i.name.value.as_str(), i.paths.as_deref().unwrap_or_default())),
         findings,
@@ -60,6 +61,39 @@ fn identities(instances: &[Instance], findings: &Findings) {
             break;
         }
     }
+}
+
+/// Names of links are the host's, and so is a virtual router's Ethernet address on an interface.
+fn virtual_links(instances: &[Instance], findings: &Findings) {
+    let (mut names, mut macs) = (BTreeMap::new(), BTreeMap::new());
+    for instance in instances {
+        let (Some(interface), Some(vrid)) = (&instance.interface, &instance.vrid) else { continue };
+        let Some(at) = &instance.virtual_mac else { continue };
+        for (family, name) in instance.virtual_links() {
+            let known = names.insert(name.clone(), &instance.name.value);
+            let mac = macs.insert((&interface.value, family, vrid.value), &instance.name.value);
+            let what = match (mac, known) {
+                (Some(other), _) => format!(
+                    "instance '{other}' has the virtual MAC of {} on {} for {family} already; write another \
+                     virtual router id",
+                    vrid.value, interface.value
+                ),
+                (None, Some(other)) => format!(
+                    "instance '{other}' has a link called '{name}' already; write for example \
+                     'virtual_mac: {{ name: {} }}'",
+                    example(&instance.name.value)
+                ),
+                (None, None) => continue,
+            };
+            findings.error(&at.spot, what);
+            break;
+        }
+    }
+}
+
+/// A name that is short enough for two links.
+fn example(instance: &str) -> String {
+    format!("v-{}", instance.chars().filter(char::is_ascii).take(11).collect::<String>())
 }
 
 fn addresses(instances: &[Instance], findings: &Findings) {

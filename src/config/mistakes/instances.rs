@@ -3,7 +3,7 @@
 use super::*;
 
 const KEYS: &str = "interface, virtual_router_id, addresses, routes, rules, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \
-                    preempt_delay, last_resort, damping, track, authentication, checksum, announce, lease";
+                    preempt_delay, last_resort, damping, track, authentication, checksum, announce, lease, virtual_mac";
 
 #[test]
 fn a_wrong_key_of_an_instance_is_met_with_the_right_ones() {
@@ -338,4 +338,52 @@ fn announcements_and_their_limits_are_bounded() {
             &["6:38: announce_limits[1]: there is a limit for all other interfaces already; remove one"],
         ),
     ]);
+}
+
+#[test]
+fn a_virtual_mac_that_cannot_be_is_met_with_what_to_write() {
+    let twice = "  mail:\n    interface: eth0.7\n    virtual_router_id: 51\n    addresses: [192.0.2.20/24]\n    virtual_mac: true\n";
+    told(&[
+        (
+            more("virtual_mac: 51"),
+            &[
+                "6:18: instances.web.virtual_mac: '51' is not true or false; write true or false, or a map of 'name' and 'adverts'",
+            ],
+        ),
+        (
+            more("virtual_mac: { name: eth0, adverts: eth0 }"),
+            &[
+                "6:41: instances.web.virtual_mac.adverts: 'eth0' is nowhere that adverts come from; write virtual or interface",
+            ],
+        ),
+        (
+            more("virtual_mac: { name: eth0 }"),
+            &["6:26: instances.web.virtual_mac.name: 'eth0' is the interface below; write another name"],
+        ),
+        (
+            more("priority: 255\nvirtual_mac: true"),
+            &[
+                "7:18: instances.web.virtual_mac: the owner's addresses are the interface's own, with the interface's Ethernet address; remove this, or write another priority than 255",
+            ],
+        ),
+        (
+            more("unicast: { peers: [192.0.2.2] }\nvirtual_mac: { adverts: virtual }"),
+            &[
+                "7:29: instances.web.virtual_mac.adverts: adverts to named peers come from the interface, line 6; write 'interface', or remove this",
+            ],
+        ),
+        (
+            format!("{}{twice}", more("virtual_mac: true")),
+            &[
+                "11:18: instances.mail.virtual_mac: instance 'web' has a link called 'vrrp.51' already; write for example 'virtual_mac: { name: v-mail }'",
+            ],
+        ),
+    ]);
+    let dual = "instances: { web: { interface: eth0, virtual_router_id: 51, addresses: [192.0.2.10, 2001:db8::10], virtual_mac: { name: a2345678901234 } } }";
+    told(&[(
+        dual.into(),
+        &[
+            "1:121: instances.web.virtual_mac.name: the IPv6 link would be called 'a2345678901234-6', which is longer than 15 bytes; write a shorter name",
+        ],
+    )]);
 }

@@ -6,9 +6,13 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::engine::Engine;
-use crate::engine::action::{Action, Announcement, Gate, Hold, KernelWork, Lease, Listen, Passage, Place};
+use crate::engine::action::{
+    Action, Announcement, Gate, Hold, KernelWork, Lease, Listen, Passage, Place, VirtualLink, VirtualLinkId,
+    VirtualLinkState,
+};
 use crate::engine::event::{
-    Change, Claim, Event, Gated, Gating, Held, Link, LinkAddress, Opened, Packet, Picture, Received, Refusal,
+    Change, Claim, Event, Gated, Gating, Held, Link, LinkAddress, Linked, Opened, Packet, Picture, Received,
+    Refusal,
 };
 use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::{Discard, Reason, State, What};
@@ -75,6 +79,7 @@ pub(super) fn instance(priority: u8) -> Instance {
         checksum: ChecksumForm::PseudoHeader,
         announce: Announce::default(),
         lease: true,
+        virtual_mac: None,
     }
 }
 
@@ -105,7 +110,18 @@ pub(super) fn tracking(instance: Instance, tracks: &[(&str, Effect)]) -> Setting
 }
 
 pub(super) fn link(index: LinkIndex, name: &str) -> Link {
-    Link { index, name: String::from(name), mac: Some(OUR_MAC), mtu: 1500, up: true }
+    Link { index, name: String::from(name), mac: Some(OUR_MAC), mtu: 1500, up: true, virtual_on: None }
+}
+
+/// A virtual router's own link as the kernel reports it: number 101 for IPv4 on eth0, 102 for IPv6.
+pub(super) fn own_link(id: VirtualLinkId, name: &str, up: bool) -> Link {
+    let index = LinkIndex(100 + u32::from(id.mac.0[4]));
+    Link { mac: Some(id.mac), up, virtual_on: Some(id.below), ..link(index, name) }
+}
+
+/// The answer to an order for such a link.
+pub(super) fn linked(order: &VirtualLink, refused: Option<Refusal>) -> Linked {
+    Linked { id: order.id, generation: order.generation, refused }
 }
 
 pub(super) fn foreign(link: LinkIndex, address: &str) -> LinkAddress {
@@ -249,6 +265,14 @@ impl Host {
             }
             Action::Kernel(KernelWork::Gate(gate)) if self.gated && !gate.places.is_empty() => {
                 self.engine.handle(self.now, Event::Gated(gated(gate)), actions);
+            }
+            Action::Kernel(KernelWork::Link(order)) => {
+                let change = match &order.wanted {
+                    Some(state) => Change::Link(own_link(order.id, &state.name, state.up)),
+                    None => Change::LinkGone(own_link(order.id, "", false).index),
+                };
+                self.engine.handle(self.now, Event::Change(change), actions);
+                self.engine.handle(self.now, Event::Linked(linked(order, None)), actions);
             }
             Action::Kernel(
                 KernelWork::Listen(_) | KernelWork::Announce(_) | KernelWork::Gate(_) | KernelWork::Pace(_),
@@ -496,6 +520,12 @@ fn lines(action: &Action) -> Vec<String> {
             };
             [listed(verb, places.iter().map(|place| place.net).collect())].into()
         }
+        Action::Kernel(KernelWork::Link(VirtualLink { wanted, .. })) => [match wanted {
+            None => String::from("unlink"),
+            Some(VirtualLinkState { name, up: true }) => alloc::format!("up {name}"),
+            Some(VirtualLinkState { name, up: false }) => alloc::format!("down {name}"),
+        }]
+        .into(),
         Action::Kernel(KernelWork::Listen(_) | KernelWork::Pace(_)) | Action::Tell(_) => Vec::new(),
     }
 }

@@ -51,11 +51,29 @@ pub(super) fn change(
     if old.links.is_empty() && !new.links.is_empty() {
         objects::make_table(out);
     }
-    for (link, name) in new.links.iter().filter(|(link, _)| !old.links.contains_key(link)) {
-        objects::make_link(out, *link, name, hooks);
+    let stays = |link: &LinkIndex, old: &Standing, new: &Standing| {
+        old.links.contains_key(link) && new.links.contains_key(link) && old.own.get(link) == new.own.get(link)
+    };
+    let gone = || old.links.keys().filter(|link| !stays(link, old, new));
+    // Their rules are about sets that are made, and deleted, with the routers.
+    for link in gone().filter(|link| old.own.contains_key(link)) {
+        objects::delete_link(out, *link, hooks);
     }
-    for id in new.routers.keys().filter(|id| !old.routers.contains_key(id)) {
-        objects::make_router(out, *id, hooks);
+    let come = || new.links.iter().filter(|(link, _)| !stays(link, old, new));
+    for (link, name) in come().filter(|(link, _)| !new.own.contains_key(link)) {
+        objects::make_link(out, *link, name, None, hooks);
+    }
+    for (id, router) in &new.routers {
+        match old.routers.get(id) {
+            None => objects::make_router(out, *id, router.below, hooks),
+            Some(known) if known.below != router.below => {
+                objects::change_router(out, *id, router.below, hooks);
+            }
+            Some(_) => {}
+        }
+    }
+    for (link, name) in come().filter(|(link, _)| new.own.contains_key(link)) {
+        objects::make_link(out, *link, name, new.own.get(link).copied(), hooks);
     }
     refreshes(out, old, new);
     holders(out, old, new);
@@ -65,7 +83,7 @@ pub(super) fn change(
     for id in old.routers.keys().filter(|id| !new.routers.contains_key(id)) {
         objects::delete_router(out, *id);
     }
-    for link in old.links.keys().filter(|link| !new.links.contains_key(link)) {
+    for link in gone().filter(|link| !old.own.contains_key(link)) {
         objects::delete_link(out, *link, hooks);
     }
     transaction
@@ -149,11 +167,12 @@ mod tests {
             extension: Duration::from_secs(3),
         };
         let links = BTreeSet::from([ETH0]);
-        let router = Router { links, refresh: Some(refresh), light, quiet: false };
+        let router = Router { links, refresh: Some(refresh), light, quiet: false, below: None };
         let address = |n| IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + n));
         Standing {
             links: BTreeMap::from([(ETH0, "eth0".to_owned())]),
             routers: BTreeMap::from([(WEB, router)]),
+            own: BTreeMap::new(),
             holders: Arc::new((0..addresses).map(|n| ((ETH0, address(n)), WEB)).collect()),
         }
     }

@@ -25,6 +25,16 @@
 //! Addresses may be on another link than the adverts, and of another family: the set then has an element for each link,
 //! and the rule about the adverts moves the ends of all of them.
 //!
+//! A virtual router may have a link of its own, a macvlan with its Ethernet address ([`super::virtual_link`]). There the
+//! lease gates everything, whatever address it is from or to, and what comes in for everybody comes in below:
+//!
+//! ```text
+//!     chain in_8          ARP and IP for the virtual router, neighbour solicitations and queries for groups, by lease4_3
+//!     chain out_8         ARP and IP, by lease4_3
+//!     chain router4_3     as above, for what passes the interface below; and ARP with another Ethernet address: what
+//!                         asks for a neighbour does so with the agent's own address, what answers is dropped
+//! ```
+//!
 //! Keyed by link only within a router's own set: what one router's adverts do is nothing to another's. In the family
 //! `netdev`, because it alone sees ARP and IP in one place, and sees what a packet socket sends. A frame costs one
 //! lookup in a map, however many addresses and instances there are.
@@ -203,8 +213,10 @@ impl Table {
             };
             turns.extend(turn.map(|turn| (*id, turn)));
             let quiet = gate.passage == Passage::FramesOnly;
-            next.routers.insert(*id, Router { links: on, refresh, light, quiet });
+            let below = gate.virtual_link.map(|own| (own.id.mac, own.source));
+            next.routers.insert(*id, Router { links: on, refresh, light, quiet, below });
         }
+        next.own = standing::own(gates, links);
         next.holders = self.holders(gates, fresh, links);
         let mut transaction = Transaction::default();
         if self.doubtful {
@@ -416,7 +428,7 @@ impl Table {
         let has_egress = self.has_leases();
         for link in self.standing.links.keys() {
             for hook in self.hooks {
-                let rules = rules::base(*hook, *link, has_egress);
+                let rules = rules::at(*hook, *link, self.standing.own.get(link).copied(), has_egress);
                 counts.insert(objects::base(*hook, *link), rules.len());
             }
             for family in [Family::Ipv4, Family::Ipv6] {
@@ -424,8 +436,8 @@ impl Table {
                 counts.insert(objects::adverts(*link, family), refreshes);
             }
         }
-        for id in self.standing.routers.keys() {
-            counts.insert(objects::router_chain(*id), rules::router(*id, self.hooks).len());
+        for (id, router) in &self.standing.routers {
+            counts.insert(objects::router_chain(*id), rules::router(*id, router.below, self.hooks).len());
         }
         counts.retain(|_, count| *count > 0);
         counts

@@ -15,7 +15,7 @@ use super::rules::{self, Rule};
 use super::standing::{Label, Refresh, digit};
 use super::transaction::Transaction;
 use crate::engine::action::RouterId;
-use crate::net::{Family, LinkIndex};
+use crate::net::{Family, LinkIndex, Mac};
 use crate::time::Duration;
 
 /// The name of our table, in the family `netdev`.
@@ -68,8 +68,14 @@ pub(super) fn delete_table(transaction: &mut Transaction) {
     transaction.delete(NfTablesMessage::DeleteTable(table()));
 }
 
-/// Makes what a link needs: its maps, and a chain with its rules at each hook.
-pub(super) fn make_link(transaction: &mut Transaction, link: LinkIndex, name: &str, hooks: &[Hook]) {
+/// Makes what a link needs: its maps, and a chain with its rules at each hook. If it is a router's own, that is there.
+pub(super) fn make_link(
+    transaction: &mut Transaction,
+    link: LinkIndex,
+    name: &str,
+    own: Option<RouterId>,
+    hooks: &[Hook],
+) {
     for family in [Family::Ipv4, Family::Ipv6] {
         let id = transaction.next_id();
         transaction.make(NfTablesMessage::NewSet(map(&held(link, family), family, id)));
@@ -80,7 +86,7 @@ pub(super) fn make_link(transaction: &mut Transaction, link: LinkIndex, name: &s
     for hook in hooks {
         let chain = base(*hook, link);
         transaction.make(NfTablesMessage::NewChain(base_chain(*hook, &chain, name)));
-        append(transaction, &chain, rules::base(*hook, link, hooks.contains(&Hook::Egress)));
+        append(transaction, &chain, rules::at(*hook, link, own, hooks.contains(&Hook::Egress)));
     }
 }
 
@@ -98,7 +104,12 @@ pub(super) fn delete_link(transaction: &mut Transaction, link: LinkIndex, hooks:
 }
 
 /// Makes what a router needs: its sets and its chain.
-pub(super) fn make_router(transaction: &mut Transaction, router: RouterId, hooks: &[Hook]) {
+pub(super) fn make_router(
+    transaction: &mut Transaction,
+    router: RouterId,
+    below: Option<(Mac, Option<IpAddr>)>,
+    hooks: &[Hook],
+) {
     let timed = SetFlags::Timeout | SetFlags::Eval;
     for (set, flags) in [(lease(router), timed), (quiet(router), SetFlags::empty())] {
         let id = transaction.next_id();
@@ -106,7 +117,26 @@ pub(super) fn make_router(transaction: &mut Transaction, router: RouterId, hooks
     }
     let name = router_chain(router);
     transaction.make(NfTablesMessage::NewChain(chain(&name)));
-    append(transaction, &name, rules::router(router, hooks));
+    append(transaction, &name, rules::router(router, below, hooks));
+}
+
+/// Makes a router's rules anew.
+pub(super) fn change_router(
+    transaction: &mut Transaction,
+    router: RouterId,
+    below: Option<(Mac, Option<IpAddr>)>,
+    hooks: &[Hook],
+) {
+    let chain = router_chain(router);
+    delete_rules(transaction, &chain);
+    append(transaction, &chain, rules::router(router, below, hooks));
+}
+
+/// Empties a chain.
+fn delete_rules(transaction: &mut Transaction, chain: &str) {
+    // Without a number all rules of the chain are meant.
+    let attributes = vec![RuleAttribute::Table(TABLE.into()), RuleAttribute::Chain(chain.to_owned())];
+    transaction.delete(NfTablesMessage::DeleteRule(RuleMessage { attributes }));
 }
 
 /// Deletes what [`make_router`] made, once no map leads there.
@@ -127,9 +157,7 @@ pub(super) fn make_refreshes(
 ) {
     let chain = adverts(link, family);
     if existed {
-        // Without a number all rules of the chain are meant.
-        let attributes = vec![RuleAttribute::Table(TABLE.into()), RuleAttribute::Chain(chain.clone())];
-        transaction.delete(NfTablesMessage::DeleteRule(RuleMessage { attributes }));
+        delete_rules(transaction, &chain);
     }
     let rules = refreshes.iter().map(|(router, refresh, others)| rules::refresh(*router, *refresh, others));
     append(transaction, &chain, rules.collect());

@@ -15,10 +15,64 @@ use super::Hook;
 use super::objects;
 use super::standing::Refresh;
 use crate::engine::action::RouterId;
-use crate::net::{Family, LinkIndex};
+use crate::net::{Family, LinkIndex, Mac};
 
 /// One rule: the expressions that it consists of.
 pub(super) type Rule = Vec<ListAttribute<ExpressionAttribute>>;
+
+/// What stands in the chain at `hook` of `link`, which may be a router's own.
+pub(super) fn at(hook: Hook, link: LinkIndex, own: Option<RouterId>, has_egress: bool) -> Vec<Rule> {
+    own.map_or_else(|| base(hook, link, has_egress), |router| own_base(hook, router))
+}
+
+/// What stands there if it is the router's own, with 4 for the family and 3 for the instance:
+///
+/// ```text
+///   ingress   meta protocol arp iif @lease4_3 accept
+///             meta pkttype host meta protocol ip iif @lease4_3 accept
+///             drop
+///   egress    meta protocol arp oif @lease4_3 accept
+///             meta protocol ip oif @lease4_3 accept
+///             drop
+/// ```
+///
+/// What is for everybody comes in below. In IPv6, that is not so for neighbour solicitations and for queries for
+/// groups, which a switch that snoops has to be answered; nor may router advertisements and redirects for this link give
+/// the host routes and addresses there:
+///
+/// ```text
+///   ingress   icmpv6 type nd-neighbor-solicit iif @lease6_3 accept
+///             icmpv6 type mld-listener-query iif @lease6_3 accept
+///             icmpv6 type nd-router-advert drop
+///             icmpv6 type nd-redirect drop
+///             meta pkttype host meta protocol ip6 iif @lease6_3 accept
+///             drop
+///   egress    meta protocol ip6 oif @lease6_3 accept
+///             drop
+/// ```
+fn own_base(hook: Hook, router: RouterId) -> Vec<Rule> {
+    let lease = objects::lease(router);
+    let accept = |found: Match, direction| found.link_in(direction, &lease).verdict(NF_ACCEPT);
+    let to_us = |ether_type| Match::to_this_host().and_ether_type(ether_type);
+    let mut rules = match (hook, router.family) {
+        (Hook::Ingress, Family::Ipv4) => {
+            vec![accept(Match::ether_type(ARP), MetaKey::Iif), accept(to_us(IPV4), MetaKey::Iif)]
+        }
+        (Hook::Ingress, Family::Ipv6) => vec![
+            accept(Match::icmpv6(NEIGHBOR_SOLICITATION), MetaKey::Iif),
+            accept(Match::icmpv6(LISTENER_QUERY), MetaKey::Iif),
+            Match::icmpv6(ROUTER_ADVERTISEMENT).verdict(NF_DROP),
+            Match::icmpv6(REDIRECT).verdict(NF_DROP),
+            accept(to_us(IPV6), MetaKey::Iif),
+        ],
+        (Hook::Egress, Family::Ipv4) => {
+            [ARP, IPV4].map(|t| accept(Match::ether_type(t), MetaKey::Oif)).into()
+        }
+        (Hook::Egress, Family::Ipv6) => vec![accept(Match::ether_type(IPV6), MetaKey::Oif)],
+    };
+    rules.push(Match::all().verdict(NF_DROP));
+    rules
+}
 
 /// What stands in the chain at `hook` of `link`, as `nft` prints it with 7 for the link:
 ///
@@ -35,7 +89,7 @@ pub(super) type Rule = Vec<ListAttribute<ExpressionAttribute>>;
 /// ARP and ND are stopped on their way out: not answers and announcements alone, for what asks for a neighbour also
 /// says where the asker is. What comes in passes: the agent has to hear a successor announce the address. Where there
 /// is no egress hook, requests are not let in instead, `arp operation request arp daddr ip vmap @held4_7`.
-pub(super) fn base(hook: Hook, link: LinkIndex, has_egress: bool) -> Vec<Rule> {
+fn base(hook: Hook, link: LinkIndex, has_egress: bool) -> Vec<Rule> {
     let (held4, held6) = (objects::held(link, Family::Ipv4), objects::held(link, Family::Ipv6));
     let (ipv4, ipv6, arp) = (Match::ether_type(IPV4), Match::ether_type(IPV6), Match::ether_type(ARP));
     match hook {
@@ -66,18 +120,39 @@ pub(super) fn base(hook: Hook, link: LinkIndex, has_egress: bool) -> Vec<Rule> {
 ///   oif @lease4_3 accept
 ///   drop
 /// ```
-pub(super) fn router(router: RouterId, hooks: &[Hook]) -> Vec<Rule> {
+///
+/// If the router has a link of its own, what passes here is what passes the interface below, and instead of the first it
+/// begins with how that one speaks ARP:
+///
+/// ```text
+///   arp operation request arp saddr ether != 00:00:5e:00:01:33 arp saddr ip set 192.0.2.1 accept
+///   meta protocol arp arp saddr ether != 00:00:5e:00:01:33 drop
+/// ```
+pub(super) fn router(router: RouterId, below: Option<(Mac, Option<IpAddr>)>, hooks: &[Hook]) -> Vec<Rule> {
     let (lease, quiet) = (objects::lease(router), objects::quiet(router));
     let direction = if hooks.contains(&Hook::Egress) { MetaKey::Oif } else { MetaKey::Iif };
-    let mut rules = match router.family {
-        Family::Ipv4 => vec![Match::ether_type(ARP).link_in(direction, &quiet).verdict(NF_DROP)],
-        Family::Ipv6 => [NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT]
+    let mut rules = match (router.family, below) {
+        (Family::Ipv4, Some((mac, source))) => speaking_below(mac, source),
+        (Family::Ipv6, Some(_)) => Vec::new(),
+        (Family::Ipv4, None) => vec![Match::ether_type(ARP).link_in(direction, &quiet).verdict(NF_DROP)],
+        (Family::Ipv6, None) => [NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT]
             .map(|kind| Match::icmpv6(kind).link_in(MetaKey::Oif, &quiet).verdict(NF_DROP))
             .into(),
     };
     rules.push(Match::all().link_in(MetaKey::Iif, &lease).verdict(NF_ACCEPT));
     rules.push(Match::all().link_in(MetaKey::Oif, &lease).verdict(NF_ACCEPT));
     rules.push(Match::all().verdict(NF_DROP));
+    rules
+}
+
+fn speaking_below(mac: Mac, source: Option<IpAddr>) -> Vec<Rule> {
+    let others = |found: Match| found.differs(ARP_SENDER_MAC, &mac.0);
+    let mut rules = Vec::new();
+    if let Some(IpAddr::V4(source)) = source {
+        let asks = others(Match::ether_type(ARP).equals(ARP_OPERATION, &REQUEST));
+        rules.push(asks.write(ARP_SENDER, &source.octets()).verdict(NF_ACCEPT));
+    }
+    rules.push(others(Match::ether_type(ARP)).verdict(NF_DROP));
     rules
 }
 
@@ -125,7 +200,16 @@ impl Match {
     }
 
     fn ether_type(ether_type: [u8; 2]) -> Self {
-        Self::all().meta(MetaKey::EtherTypeProtocol).compare(Operator::Equal, &ether_type)
+        Self::all().and_ether_type(ether_type)
+    }
+
+    fn and_ether_type(self, ether_type: [u8; 2]) -> Self {
+        self.meta(MetaKey::EtherTypeProtocol).compare(Operator::Equal, &ether_type)
+    }
+
+    /// Not what is for all hosts, or for several.
+    fn to_this_host() -> Self {
+        Self::all().meta(MetaKey::PacketType).compare(Operator::Equal, &[PACKET_HOST])
     }
 
     fn icmpv6(kind: u8) -> Self {
@@ -202,6 +286,21 @@ impl Match {
         ]))
     }
 
+    /// Puts a value in the place of what is there; for what no checksum covers.
+    fn write(self, Field(base, offset, length): Field, value: &[u8]) -> Self {
+        let value = DataAttribute::Value(value.to_vec());
+        self.then(Expressions::Immediate(vec![
+            Immediate::DestinationRegister(REGISTER),
+            Immediate::Data(value),
+        ]))
+        .then(Expressions::Payload(vec![
+            Payload::SourceRegister(REGISTER),
+            Payload::Base(base),
+            Payload::Offset(offset),
+            Payload::Len(length),
+        ]))
+    }
+
     fn compare(self, operator: Operator, value: &[u8]) -> Self {
         self.then(Expressions::Cmp(vec![
             Cmp::SourceRegister(REGISTER),
@@ -243,9 +342,15 @@ const VRRP: u8 = 112;
 const ICMPV6: u8 = 58;
 const NEIGHBOR_SOLICITATION: u8 = 135;
 const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+const LISTENER_QUERY: u8 = 130;
+const ROUTER_ADVERTISEMENT: u8 = 134;
+const REDIRECT: u8 = 137;
+/// `PACKET_HOST`, as the kernel has it once it has read the Ethernet header.
+const PACKET_HOST: u8 = 0;
 
 const ETHER_TYPE: Field = Field(LINK_HEADER, 12, 2);
 const ARP_OPERATION: Field = Field(NETWORK_HEADER, 6, 2);
+const ARP_SENDER_MAC: Field = Field(NETWORK_HEADER, 8, 6);
 const ARP_SENDER: Field = Field(NETWORK_HEADER, 14, 4);
 const ARP_TARGET: Field = Field(NETWORK_HEADER, 24, 4);
 const IPV4_PROTOCOL: Field = Field(NETWORK_HEADER, 9, 1);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nix::net::if_::if_indextoname;
 
 use crate::engine::action::{Gate, Passage, RouterId};
-use crate::net::{Family, LinkIndex, Vrid};
+use crate::net::{Family, LinkIndex, Mac, Vrid};
 use crate::time::Duration;
 
 /// Everything in the table.
@@ -18,6 +18,8 @@ pub(super) struct Standing {
     /// The links that have chains, with the names they had then.
     pub(super) links: BTreeMap<LinkIndex, String>,
     pub(super) routers: BTreeMap<RouterId, Router>,
+    /// The links that are a router's own, and whose.
+    pub(super) own: BTreeMap<LinkIndex, RouterId>,
     /// Shared with what stood before, if that had the same.
     pub(super) holders: Arc<Holders>,
 }
@@ -33,6 +35,9 @@ pub(super) struct Router {
     pub(super) light: Light,
     /// No ARP and no ND passes.
     pub(super) quiet: bool,
+    /// How the interface below its own link speaks ARP, if it has one: with which Ethernet address for the router's
+    /// addresses, and with which address otherwise.
+    pub(super) below: Option<(Mac, Option<IpAddr>)>,
 }
 
 /// Which adverts move the lease's end, and how far.
@@ -101,7 +106,8 @@ pub(super) fn links_of(gate: &Gate, links: &BTreeMap<LinkIndex, String>) -> BTre
 
 /// The same, whether they exist or not.
 pub(super) fn links_named(gate: &Gate) -> impl Iterator<Item = LinkIndex> + '_ {
-    gate.places.iter().map(|place| place.link).chain(gate.lease.map(|lease| lease.link))
+    let below = gate.virtual_link.map(|own| own.id.below);
+    gate.places.iter().map(|place| place.link).chain(gate.lease.map(|lease| lease.link)).chain(below)
 }
 
 /// Which router each address belongs to: where two have the same, the one that lets more pass, or else the newer.
@@ -110,11 +116,29 @@ pub(super) fn holders(gates: &BTreeMap<RouterId, Gate>, links: &BTreeMap<LinkInd
     for (id, gate) in gates {
         let claim = (rank(gate.passage), *id);
         for place in gate.places.iter().filter(|place| links.contains_key(&place.link)) {
-            let best = claims.entry((place.link, place.net.address())).or_insert(claim);
+            // Its own link knows no addresses; the interface below does.
+            let own = gate.virtual_link.filter(|own| own.link == place.link);
+            let link = own.map_or(place.link, |own| own.id.below);
+            let best = claims.entry((link, place.net.address())).or_insert(claim);
             *best = claim.max(*best);
         }
     }
     claims.into_iter().map(|(address, (_, id))| (address, id)).collect()
+}
+
+/// Whose own each link is: where two say so, that of the one that lets more pass, or else of the newer.
+pub(super) fn own(
+    gates: &BTreeMap<RouterId, Gate>,
+    links: &BTreeMap<LinkIndex, String>,
+) -> BTreeMap<LinkIndex, RouterId> {
+    let mut claims: BTreeMap<LinkIndex, (u8, RouterId)> = BTreeMap::new();
+    for (id, gate) in gates {
+        let Some(own) = gate.virtual_link.filter(|own| links.contains_key(&own.link)) else { continue };
+        let claim = (rank(gate.passage), *id);
+        let best = claims.entry(own.link).or_insert(claim);
+        *best = claim.max(*best);
+    }
+    claims.into_iter().map(|(link, (_, id))| (link, id)).collect()
 }
 
 fn rank(passage: Passage) -> u8 {
@@ -155,7 +179,7 @@ mod tests {
     fn gate(instance: u32, passage: Passage, nets: &[&str]) -> (RouterId, Gate) {
         let router = RouterId { instance: InstanceId(instance), family: Family::Ipv4 };
         let places = nets.iter().map(|net| Place { link: ETH0, net: net.parse().unwrap() }).collect();
-        (router, Gate { router, generation: Generation(1), passage, lease: None, places })
+        (router, Gate { router, generation: Generation(1), passage, lease: None, places, virtual_link: None })
     }
 
     fn holder_of(gates: impl IntoIterator<Item = (RouterId, Gate)>) -> u32 {

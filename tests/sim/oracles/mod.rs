@@ -25,7 +25,7 @@ use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
 
 pub(crate) use finally::at_the_end;
-pub(crate) use moments::{advert, end, order, reload, told, transition, turn};
+pub(crate) use moments::{advert, end, frame, order, reload, told, transition, turn};
 pub(crate) use standing::standing;
 
 use crate::kernel::UPLINK;

@@ -7,7 +7,7 @@ use vipd::engine::action::{Datagram, KernelWork, Passage, Place};
 use vipd::engine::notice::{Notice, Reason, State, What};
 use vipd::engine::settings::{Instance, Preempt};
 use vipd::engine::status::{InstanceStatus, Status};
-use vipd::net::Family;
+use vipd::net::{Family, LinkIndex};
 use vipd::time::Duration;
 use vipd::wire::vrrp;
 
@@ -74,7 +74,11 @@ pub(crate) fn order(world: &mut World, node: usize, work: &KernelWork) {
         KernelWork::Gate(gate) if gate.passage != Passage::Open => {
             nothing_is_given_up_without_cause(world, node, &gate.places);
         }
-        KernelWork::Gate(_) | KernelWork::Announce(_) | KernelWork::Listen(_) | KernelWork::Pace(_) => {}
+        KernelWork::Gate(_)
+        | KernelWork::Announce(_)
+        | KernelWork::Listen(_)
+        | KernelWork::Link(_)
+        | KernelWork::Pace(_) => {}
     }
 }
 
@@ -84,6 +88,7 @@ fn generations_grow(world: &mut World, node: usize, work: &KernelWork) {
         KernelWork::Hold(hold) => (("hold", hold.instance.0), hold.generation.0),
         KernelWork::Gate(gate) => (("gate", gate.router.instance.0), gate.generation.0),
         KernelWork::Listen(listen) => (("listen", 0), listen.generation.0),
+        KernelWork::Link(link) => (("link", 0), link.generation.0),
         KernelWork::Announce(_) | KernelWork::Pace(_) => return,
     };
     let last = world.watch.generations[node].insert(key, generation);
@@ -297,6 +302,7 @@ pub(crate) fn reload(world: &mut World, node: usize, before: &Status, after: &St
         let hit = orders.iter().any(|work| match work {
             KernelWork::Hold(hold) => hold.remove.iter().any(touched),
             KernelWork::Gate(gate) => gate.passage != Passage::Open && gate.places.iter().any(touched),
+            KernelWork::Link(link) => link.wanted.is_none(),
             KernelWork::Announce(_) | KernelWork::Listen(_) | KernelWork::Pace(_) => false,
         });
         if hit {
@@ -325,6 +331,22 @@ pub(crate) fn turn(world: &mut World, node: usize) {
     }
 }
 
+/// A frame leaves by a link: one of a virtual router's own only while its agent is master, or before the lease is over.
+pub(crate) fn frame(world: &mut World, node: usize, link: LinkIndex, about: IpAddr) {
+    let machine = &world.nodes[node];
+    let links = machine.kernel.picture().links;
+    let Some(mac) = links.iter().find(|l| l.index == link && l.virtual_on.is_some()).and_then(|l| l.mac)
+    else {
+        return;
+    };
+    let state = machine.process.as_ref().and_then(|process| process.state(mac.0[5]));
+    *world.watch.counts.entry("frames with a virtual Ethernet address").or_default() += 1;
+    if state != Some(State::Master) {
+        let what = format!("n{node} is {state:?} and sends from {mac} about {about}");
+        world.breaks("only a master sends with a virtual Ethernet address", what);
+    }
+}
+
 /// An agent that was told to end says that it is done.
 pub(crate) fn end(world: &mut World, node: usize) {
     let kernel = &world.nodes[node].kernel;
@@ -332,6 +354,11 @@ pub(crate) fn end(world: &mut World, node: usize) {
     let left = left.or_else(|| kernel.paths().first().map(|seen| seen.key.to_string()));
     if let Some(left) = left {
         let what = format!("n{node} ended and left {left}");
+        world.breaks("a stop leaves nothing", what);
+    }
+    let left = world.nodes[node].kernel.virtual_links().next().map(|(link, _)| link.name.clone());
+    if let Some(link) = left {
+        let what = format!("n{node} ended and left {link}");
         world.breaks("a stop leaves nothing", what);
     }
 }

@@ -1,12 +1,15 @@
 //! Promises that hold at every moment.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use vipd::engine::notice::State;
+use vipd::net::LinkIndex;
 use vipd::time::{Duration, Instant};
 
 use super::World;
 use crate::node::Node;
+use crate::plan::slowest_of;
 
 /// Looks at all of them.
 pub(crate) fn standing(world: &mut World) {
@@ -36,6 +39,8 @@ const PROMISES: &[(&str, Promise)] = &[
     ("a node that is not master holds nothing", only_a_master_holds),
     ("a node whose check is down holds nothing", only_the_healthy_hold),
     ("families move together", families_move_together),
+    ("only a master sends with a virtual Ethernet address", only_a_master_sends),
+    ("a link of a virtual router's own is down where nobody is master", own_links_are_down),
     ("a stop ends in time", a_stop_ends_in_time),
     ("the operator's addresses stay", the_operators_addresses_stay),
 ];
@@ -86,6 +91,47 @@ fn observe(world: &mut World) {
         world.watch.answers.insert(vip, answers);
         world.watch.present.insert(vip, present);
     }
+}
+
+/// The kernel says something on a link that is up and open even if nobody asks it to, and a switch takes it for the
+/// master's. Whose agent does not run is silent when its lease is over, as its addresses are.
+fn only_a_master_sends(world: &mut World) -> Option<String> {
+    let idle = std::mem::take(&mut world.watch.idle_links);
+    let sends = |(node, link): &(usize, LinkIndex)| world.nodes[*node].kernel.sends(*link);
+    let late = |(link, since): (&(usize, LinkIndex), &Instant)| {
+        let start = (*since).max(world.watch.upset[link.0]);
+        (world.now > start + idle_bound(world) && sends(link)).then_some((*link, *since))
+    };
+    let found = idle.iter().find_map(late);
+    world.watch.idle_links = idle;
+    found.map(|((node, link), since)| format!("n{node} sends on {link}, not master since {since:?}"))
+}
+
+/// How long a node that is not master any more may have a link of a virtual router's own: a hand-over is over by then,
+/// even with nobody to hand over to.
+fn idle_bound(world: &World) -> Duration {
+    let skew = slowest_of(world.nodes.iter().map(|n| &n.settings)).max(Duration::from_secs(1));
+    skew + HANDOVER + world.writing()
+}
+
+fn own_links_are_down(world: &mut World) -> Option<String> {
+    let mut idle = BTreeMap::new();
+    let mut violation = None;
+    for (node, machine) in world.nodes.iter().enumerate().filter(|(_, machine)| machine.is_awake()) {
+        for (link, _) in machine.kernel.virtual_links().filter(|(_, up)| *up) {
+            let vrid = link.mac.map_or(0, |mac| mac.0[5]);
+            if machine.process.as_ref().and_then(|p| p.state(vrid)) == Some(State::Master) {
+                continue;
+            }
+            let since = world.watch.idle_links.get(&(node, link.index)).copied().unwrap_or(world.now);
+            idle.insert((node, link.index), since);
+            if world.now > since.max(world.watch.upset[node]) + idle_bound(world) {
+                violation = Some(format!("n{node}: {} is up since {since:?}", link.name));
+            }
+        }
+    }
+    world.watch.idle_links = idle;
+    violation
 }
 
 /// Among nodes that hear each other, at most one answers, be its agent awake, frozen or dead. Allowed: one reaction at a
