@@ -117,7 +117,7 @@ impl fmt::Display for Peer {
 impl From<What> for Record {
     fn from(what: What) -> Self {
         match what {
-            What::Transition { from, to, reason } => {
+            What::Transition { from, to, reason, priority: _ } => {
                 Self::Transition { from: from.into(), to: to.into(), reason: reason.to_string() }
             }
             What::GroupTransition { group, from, to, reason } => {

@@ -31,6 +31,8 @@ pub enum What {
         to: State,
         /// Why.
         reason: Reason,
+        /// The priority it bids with.
+        priority: Priority,
     },
     /// A sync group changed its state, and every member did.
     GroupTransition {

@@ -155,7 +155,8 @@ impl Instance {
             self.times_master += 1;
             self.duplicate = None;
         }
-        self.tell(now, What::Transition { from, to, reason: self.reason.clone() }, out);
+        let (reason, priority) = (self.reason.clone(), self.effective);
+        self.tell(now, What::Transition { from, to, reason, priority }, out);
     }
 
     /// Why it is no master, if nothing is in the way.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use vipd::agent::post::Request;
 use vipd::engine::event::Target;
 use vipd::engine::notice::{Reason, State, What};
+use vipd::net::Priority;
 use vipd::proto::health::Verdict;
 use vipd::sys::clock;
 
@@ -169,7 +170,7 @@ fn followers_hear_what_happens_and_read_on_from_any_number() {
     let lines = Lines::of(stream);
     lines.with(r#""kind":"started""#);
     let (from, to) = (State::Master, State::Backup);
-    agent.tell("web", What::Transition { from, to, reason: Reason::SteppedDown });
+    agent.tell("web", What::Transition { from, to, reason: Reason::SteppedDown, priority: Priority::LAST });
     let line = lines.with(r#""kind":"transition""#);
     let event = json(&line);
     assert_eq!((event["from"].as_str(), event["to"].as_str()), (Some("master"), Some("backup")));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use vipd::agent::post::Request;
 use vipd::engine::notice::{Reason, State, What};
 use vipd::engine::status::Duplicate;
+use vipd::net::Priority;
 use vipd::sys::clock;
 
 use super::fake::{Agent, CONFIGURATION, Lines, healthy, instance, vipctl};
@@ -113,7 +114,10 @@ fn whoever_watches_sees_a_line_for_each_change_and_the_end() {
     assert!(lines.next().starts_with("mail  BACKUP"));
     let reason = Reason::SteppedDown;
     agent.now(|status| status.instances[0] = instance("web", State::Backup, reason.clone()));
-    agent.tell("web", What::Transition { from: State::Master, to: State::Backup, reason });
+    agent.tell(
+        "web",
+        What::Transition { from: State::Master, to: State::Backup, reason, priority: Priority::LAST },
+    );
     let line = lines.next();
     assert!(line.ends_with("web  BACKUP  192.0.2.2  stepped down by the operator"), "{line}");
     let complaints = Lines::of(child.stderr.take().unwrap());

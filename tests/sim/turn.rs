@@ -354,7 +354,7 @@ impl World {
 fn describe(notice: &vipd::engine::notice::Notice) -> String {
     let about = notice.about.as_ref().map_or("-", |(_, name)| name);
     match &notice.what {
-        What::Transition { from, to, reason } => format!("{about} {from} -> {to}: {reason}"),
+        What::Transition { from, to, reason, priority: _ } => format!("{about} {from} -> {to}: {reason}"),
         other => format!("{about} {other:?}"),
     }
 }
