@@ -38,7 +38,7 @@ pub(super) struct Probe(Script);
 
 impl Probe {
     pub(super) fn new(settings: Settings, name: &str, timeout: Duration, runner: Runner) -> Self {
-        let task = Task { argv: settings.argv, check: name.to_owned() };
+        let task = Task { argv: settings.argv, check: name.to_owned(), news: None };
         Self(Script::new(task, timeout, runner))
     }
 

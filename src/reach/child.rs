@@ -1,9 +1,11 @@
 //! A script as this process's child: how it is started, what it writes, and that nothing of it is left. The same for an
 //! agent that runs its scripts itself and for the runner that does it for one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, PipeReader};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg};
@@ -15,15 +17,18 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
 
-use super::described;
+use super::{described, guard};
 
-/// What is to run, and for which check.
+/// What is to run, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Task {
     /// The program and its arguments.
     pub argv: Vec<String>,
-    /// The check's name.
+    /// The check's name, or who is told.
     pub check: String,
+    /// What a program that is told news finds in its environment; a check has none to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub news: Option<BTreeMap<String, String>>,
 }
 
 /// How a script ended.
@@ -69,6 +74,9 @@ impl Task {
     /// Starts the program; on a thread that may wait, because `exec` may have to.
     pub fn start(&self) -> Result<Started, String> {
         let program = self.argv.first().map_or("nothing", String::as_str);
+        if self.news.is_some() {
+            guard::judge(Path::new(program)).map_err(|unfit| format!("not run: {unfit}"))?;
+        }
         self.spawn().map_err(|error| cannot(&format!("run {program}"), &error))
     }
 
@@ -81,7 +89,7 @@ impl Task {
             .env_clear()
             .env("PATH", PATH)
             .env("LANG", "C.UTF-8")
-            .env("VIPD_CHECK", &self.check)
+            .envs(self.environment())
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::null())
@@ -93,7 +101,14 @@ impl Task {
         let blocked = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         let child = command.spawn();
         blocked.thread_set_mask()?;
-        Ok(Started { group: Group(child?), output: reader })
+        let group = Group { child: child?, spared: self.news.is_some() };
+        Ok(Started { group, output: reader })
+    }
+
+    /// What it finds besides what every program finds.
+    fn environment(&self) -> BTreeMap<String, String> {
+        let check = || BTreeMap::from([("VIPD_CHECK".to_owned(), self.check.clone())]);
+        self.news.clone().unwrap_or_else(check)
     }
 }
 
@@ -132,7 +147,9 @@ impl Running {
     pub async fn next(&mut self) -> Result<Option<&[u8]>, String> {
         while !self.over {
             if self.group.has_exited().map_err(|error| cannot("wait for a script", &error))? {
-                self.group.kill();
+                if !self.group.spared {
+                    self.group.kill();
+                }
                 self.over = true;
                 break;
             }
@@ -170,12 +187,16 @@ async fn read(pipe: &mut pipe::Receiver, buffer: &mut [u8], open: bool) -> Optio
 }
 
 /// A script and whatever it started, as long as its leader is not reaped; dropping it kills them all.
-struct Group(Child);
+struct Group {
+    child: Child,
+    /// Whether those it leaves behind may go on when it has exited by itself: whoever is told news may have begun something.
+    spared: bool,
+}
 
 impl Group {
     /// The group's number: the leader's, which is its own as long as it is not reaped.
     fn leader(&self) -> Option<Pid> {
-        self.0.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
+        self.child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
     }
 
     /// Whether the leader has exited; does not reap it.
@@ -194,7 +215,7 @@ impl Group {
     }
 
     fn reap(&mut self) -> io::Result<ExitStatus> {
-        self.0.try_wait()?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        self.child.try_wait()?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 }
 

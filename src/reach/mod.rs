@@ -9,6 +9,7 @@ pub mod arguments;
 pub mod blocking;
 pub mod child;
 pub mod connect;
+pub mod guard;
 pub mod http;
 pub mod runner;
 pub mod script;
@@ -50,10 +51,20 @@ pub fn printable(bytes: &[u8], limit: usize) -> String {
     text.chars().map(|c| if moves(c) || c.is_control() && c != '\n' && c != '\t' { '?' } else { c }).collect()
 }
 
+/// The last line of somebody else's text that says anything, at most 200 characters of it.
+pub fn last_line(bytes: &[u8]) -> String {
+    let text = printable(&bytes[bytes.len().saturating_sub(1024)..], 1024);
+    shortened(text.lines().rev().map(str::trim).find(|line| !line.is_empty()))
+}
+
 /// The first line of somebody else's text that says anything, at most 200 characters of it.
 pub fn first_line(bytes: &[u8]) -> String {
     let text = printable(bytes, 1024);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    shortened(text.lines().map(str::trim).find(|line| !line.is_empty()))
+}
+
+fn shortened(line: Option<&str>) -> String {
+    let line = line.unwrap_or_default();
     line.chars().take(200).map(|c| if c == '\t' { ' ' } else { c }).collect()
 }
 
@@ -66,6 +77,8 @@ mod tests {
         assert_eq!(first_line(b"\n  \x1b[31mred\x07\r\nnext"), "?[31mred?");
         assert_eq!(printable(b"a\xffb\tc\nd\x00", 100), "a\u{fffd}b\tc\nd?");
         assert_eq!(printable("a\u{202e}b".as_bytes(), 100), "a?b");
+        assert_eq!(last_line(b"first\n \x1b[31mred \n\n"), "?[31mred");
+        assert_eq!(last_line(b"\n"), "");
         assert_eq!(first_line(b""), "");
         assert_eq!(first_line(&[b'x'; 5000]).len(), 200);
     }

@@ -41,7 +41,7 @@ impl Script {
         run.phase = KILLED;
         let task = self.task.clone();
         let mut script = Running::new(self.start.run(move || task.start()).await??)?;
-        let mut words = Words::default();
+        let mut words = Words::of(&self.task);
         while let Some(bytes) = script.next().await? {
             words.take(bytes, &mut run.output)?;
         }
@@ -50,17 +50,35 @@ impl Script {
 }
 
 /// What a script has written so far.
-#[derive(Default)]
-pub(super) struct Words {
-    read: usize,
+pub(super) enum Words {
+    /// Of a check the beginning is kept, and too much altogether is a failure.
+    First {
+        /// How many bytes there were.
+        read: usize,
+    },
+    /// Of one that is told news the end is kept, however much there is.
+    Last,
 }
 
 impl Words {
-    /// Keeps the beginning, unless it is too much altogether.
+    /// What is kept of this one.
+    pub(super) fn of(task: &Task) -> Self {
+        if task.news.is_some() { Self::Last } else { Self::First { read: 0 } }
+    }
+
     pub(super) fn take(&mut self, bytes: &[u8], kept: &mut Vec<u8>) -> Result<(), String> {
-        self.read += bytes.len();
-        let room = KEPT.saturating_sub(kept.len());
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if self.read > FLOOD { Err("wrote more than 1 MiB; killed".to_owned()) } else { Ok(()) }
+        match self {
+            Self::First { read } => {
+                *read += bytes.len();
+                let room = KEPT.saturating_sub(kept.len());
+                kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                if *read > FLOOD { Err("wrote more than 1 MiB; killed".to_owned()) } else { Ok(()) }
+            }
+            Self::Last => {
+                kept.extend_from_slice(bytes);
+                kept.drain(..kept.len().saturating_sub(KEPT));
+                Ok(())
+            }
+        }
     }
 }

@@ -48,7 +48,7 @@ impl Serving {
     /// A connection on which a script has been asked for.
     async fn asked(&self, text: &str, timeout_ms: u64) -> UnixStream {
         let argv = ["/bin/sh", "-c", text].map(str::to_owned).to_vec();
-        let request = Request::Run { task: Task { argv, check: "x".to_owned() }, timeout_ms };
+        let request = Request::Run { task: Task { argv, check: "x".to_owned(), news: None }, timeout_ms };
         let mut stream = UnixStream::connect(&**self.0.as_ref().unwrap()).await.unwrap();
         request.write(&mut stream).await.unwrap();
         stream

@@ -80,7 +80,10 @@ enum Trouble {
 async fn once(socket: &Path, request: &Request, run: &mut Run) -> Result<Last, Trouble> {
     let mut stream = UnixStream::connect(socket).await.map_err(Trouble::Away)?;
     request.write(&mut stream).await.map_err(|error| trouble(&error))?;
-    let mut words = Words::default();
+    let mut words = match request {
+        Request::Run { task, .. } => Words::of(task),
+        Request::Count { .. } | Request::Match { .. } => Words::First { read: 0 },
+    };
     loop {
         match Answer::read(&mut stream).await.map_err(|error| trouble(&error))? {
             Answer::Started => run.phase = KILLED,

@@ -141,7 +141,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_is_read() {
-        let task = Task { argv: vec!["/bin/true".to_owned(), "\u{e9} \n".to_owned()], check: "x".to_owned() };
+        let task = Task {
+            argv: vec!["/bin/true".to_owned(), "\u{e9} \n".to_owned()],
+            check: "x".to_owned(),
+            news: None,
+        };
         for request in [
             Request::Run { task, timeout_ms: 500 },
             Request::Count { process: "x".to_owned(), check: "y".to_owned() },
@@ -173,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn the_form_of_a_frame_is_the_same_for_ever() {
         let mut bytes = Vec::new();
-        let task = Task { argv: vec!["/x".to_owned()], check: "y".to_owned() };
+        let task = Task { argv: vec!["/x".to_owned()], check: "y".to_owned(), news: None };
         Request::Run { task, timeout_ms: 7 }.write(&mut bytes).await.unwrap();
         Answer::Ended(End::Exit(3)).write(&mut bytes).await.unwrap();
         let request = br#"{"run":{"task":{"argv":["/x"],"check":"y"},"timeout_ms":7}}"#;
