@@ -8,7 +8,7 @@
 //! | 7 | [`cli`] | argv in, text out, exit codes |
 //! | 6 | [`agent`] | the threads: protocol, route, announce, gate, service, log; the control API |
 //! | 5 | [`config`], [`import`] | YAML as written becomes what is true, and the only place that knows both; keepalived's file becomes YAML |
-//! | 4 | [`sys`], [`check`] on [`reach`] | Linux and the outside world |
+//! | 4 | [`sys`]; [`check`] and [`notify`] on [`reach`] | Linux and the outside world |
 //! | 3 | [`engine`] | all that is decided: an event in, actions out |
 //! | 2 | [`proto`] | one machine per protocol: a virtual router, the health of a check |
 //! | 1 | [`wire`] | bytes to structs and back |
@@ -31,6 +31,7 @@ pub mod config;
 pub mod engine;
 pub mod import;
 pub mod net;
+pub mod notify;
 pub mod proto;
 pub mod reach;
 pub mod sys;

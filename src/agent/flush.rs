@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use super::inherit::Found;
 use super::runtime_dir::{self, RuntimeDir};
 use super::sole::Sole;
-use super::state;
+use super::{state, told};
 use crate::engine::action::Datagram;
 use crate::engine::event::Refusal;
 use crate::engine::path::PathKey;
@@ -118,6 +118,7 @@ pub fn run(options: &Options) -> Result<Done, Trouble> {
         }
     } else {
         state::remove(&options.runtime_dir).map_err(refused("remove the state file"))?;
+        told::remove(&options.runtime_dir).map_err(refused("remove what notifiers were told"))?;
     }
     let resigned = resign(&found);
     let paths = remove_paths()?;

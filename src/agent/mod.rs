@@ -13,6 +13,7 @@
 //! | [`heartbeat`] | whether every thread still turns |
 //! | [`service`] | the thread for everything that may wait; below is what it does |
 //! | [`checks`] | runs the checks and judges their results |
+//! | [`notifications`], [`told`] | what others are told, and what an earlier agent told them |
 //! | [`reload`] | reads the configuration again, all or nothing |
 //! | [`statuses`] | asks the engine how things stand, not too often |
 //! | [`report`], [`view`] | the report that everybody reads, and how it is made |
@@ -22,6 +23,7 @@
 //! | [`state`], [`inherit`], [`bequeath`] | what one agent leaves to the next: the file, how it is read, how it is kept |
 //! | [`upgrade`] | another program in this one's place |
 //! | [`flush`] | taking away what a dead agent left |
+//! | [`signals`] | what signals ask for |
 //! | [`systemd`], [`log`], [`stamp`] | what systemd, the log and the calendar are told |
 
 pub mod announce;
@@ -36,6 +38,7 @@ pub mod history;
 pub mod inherit;
 pub mod log;
 pub mod mail;
+pub mod notifications;
 mod perform;
 pub mod post;
 mod priorities;
@@ -48,10 +51,12 @@ pub mod route;
 pub mod run;
 pub mod runtime_dir;
 pub mod service;
+pub mod signals;
 pub mod sole;
 pub mod stamp;
 pub mod state;
 pub mod statuses;
 pub mod systemd;
+pub mod told;
 pub mod upgrade;
 pub mod view;

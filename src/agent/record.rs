@@ -10,6 +10,7 @@ use tracing::Level;
 
 use super::report::{Role, millis};
 use crate::engine::notice::{State, What};
+use crate::notify::Happened;
 
 /// One kind of event with its fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +93,12 @@ pub enum Record {
     UpgradeRefused { why: String },
     /// Somebody asked for a change.
     Asked { what: String, by: Peer },
+    /// A notifier could not be told.
+    NotifyFailed { notifier: String, state: String, why: String },
+    /// A notifier can be told again.
+    NotifyRecovered { notifier: String },
+    /// Too much waits for a notifier; what is older goes.
+    NotifyDropped { notifier: String },
     /// Events were lost before they could be recorded.
     Lost { count: u64 },
     /// Threads do not turn; the watchdog is not fed.
@@ -160,6 +167,19 @@ impl From<What> for Record {
     }
 }
 
+impl From<crate::notify::Report> for Record {
+    fn from(report: crate::notify::Report) -> Self {
+        let notifier = report.outlet;
+        match report.what {
+            Happened::Failed { state, why } => {
+                Self::NotifyFailed { notifier, state: state.as_str().to_owned(), why }
+            }
+            Happened::Recovered => Self::NotifyRecovered { notifier },
+            Happened::Dropped => Self::NotifyDropped { notifier },
+        }
+    }
+}
+
 impl Record {
     /// How loud the log says it: WARN only if someone should look.
     pub fn level(&self) -> Level {
@@ -173,6 +193,7 @@ impl Record {
             | Self::Master { .. }
             | Self::Rival { priority: 0, .. }
             | Self::SendRecovered
+            | Self::NotifyRecovered { .. }
             | Self::Overrun
             | Self::HandedOver { .. }
             | Self::NotAdopted { .. }
@@ -209,6 +230,8 @@ impl Record {
             | Self::GateLost { .. }
             | Self::ReloadRefused { .. }
             | Self::UpgradeRefused { .. }
+            | Self::NotifyFailed { .. }
+            | Self::NotifyDropped { .. }
             | Self::Lost { .. } => Level::WARN,
             Self::Stuck { .. } => Level::ERROR,
         }
@@ -264,6 +287,7 @@ impl Record {
 }
 
 impl fmt::Display for Record {
+    #[expect(clippy::too_many_lines, reason = "a sentence for each kind of event, and nothing else")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { version, pid } => write!(f, "vipd {version} started, pid {pid}"),
@@ -330,6 +354,11 @@ impl fmt::Display for Record {
             Self::ReloadRefused { why } => write!(f, "new configuration refused, the old one stays: {why}"),
             Self::UpgradeRefused { why } => write!(f, "upgrade refused, this program goes on: {why}"),
             Self::Asked { what, by } => write!(f, "{what} asked for by {by}"),
+            Self::NotifyFailed { notifier, state, why } => {
+                write!(f, "{notifier} was not told {state}: {why}")
+            }
+            Self::NotifyRecovered { notifier } => write!(f, "{notifier} is told again"),
+            Self::NotifyDropped { notifier } => write!(f, "too much waits for {notifier}; old news go"),
             Self::Lost { count } => write!(f, "{count} events were lost"),
             Self::Stuck { threads } => {
                 write!(f, "not turning: {}; the watchdog is not fed", threads.join(", "))

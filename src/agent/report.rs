@@ -37,6 +37,9 @@ pub struct Report {
     pub groups: Vec<Group>,
     /// Every check, in the configuration's order.
     pub checks: Vec<Check>,
+    /// Whoever is told of changes.
+    #[serde(default)]
+    pub notifiers: Vec<Notifier>,
     /// Adverts that no instance could be found for, by reason.
     pub discarded: BTreeMap<String, u64>,
     /// What the engine and the configuration warn of.
@@ -339,6 +342,44 @@ pub struct Pending {
     pub up: bool,
     /// When it counts if it stands until then.
     pub at: Stamp,
+}
+
+/// One notifier: a program, a FIFO, a server, or the mail server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notifier {
+    /// `script`, `command`, `fifo`, `webhook` or `mail`.
+    pub kind: String,
+    /// Where the news go: a command line, a path, a server.
+    pub target: String,
+    /// The instance whose changes it is told, if it is one's.
+    pub instance: Option<String>,
+    /// The group, if it is one's.
+    pub group: Option<String>,
+    /// How many news it took since the agent started.
+    pub delivered: u64,
+    /// How many it did not.
+    pub failed: u64,
+    /// How many were not told because too many waited.
+    pub dropped: u64,
+    /// How many wait, with the one that is being told.
+    pub waiting: usize,
+    /// What was last told, or not.
+    pub last: Option<Told>,
+}
+
+/// The end of one piece of news.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Whom it was about.
+    pub about: String,
+    /// `MASTER`, `BACKUP`, ..
+    pub state: String,
+    /// When.
+    pub time: Stamp,
+    /// Whether it was taken.
+    pub ok: bool,
+    /// What came of it: an exit status and the last line, a status, a reason.
+    pub result: String,
 }
 
 impl Report {

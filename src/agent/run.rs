@@ -19,7 +19,7 @@ use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
 use super::sole::Sole;
 use super::upgrade::{Program, Successor};
-use super::{announce, gate, mail, post, protocol, route};
+use super::{announce, gate, mail, post, protocol, route, signals};
 use crate::config;
 use crate::engine::Engine;
 use crate::engine::action::RouterId;
@@ -72,7 +72,7 @@ pub enum Trouble {
 pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
     let Options { config: path, runtime_dir, log_format, scripts_socket } = options;
     // Before any thread: all are to inherit it.
-    service::signals(SigSet::thread_block);
+    signals::signals(SigSet::thread_block);
     // Before any thread: the set belongs to the thread, and scripts shall have none of it.
     capabilities::keep_from_children().map_err(refused("keep the capabilities from scripts"))?;
     let config = config::load(&path).map_err(Trouble::Configuration)?;

@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use nix::sys::signal::SigSet;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -23,6 +22,7 @@ use super::gate;
 use super::heartbeat::{Heartbeat, Heartbeats};
 use super::history::{Entry, History};
 use super::log::CHANGE;
+use super::notifications::Notifications;
 use super::post::{Batch, NoticeReader, Post, Refused, Request};
 use super::priorities;
 use super::realtime::Realtime;
@@ -30,6 +30,7 @@ use super::record::{Peer, Record};
 use super::reload::{Rejected, Reloader};
 use super::report::{Agent, Report, millis};
 use super::runtime_dir::RuntimeDir;
+use super::signals::{Signals, Wish, signals};
 use super::stamp::{Clocks, Stamp};
 use super::statuses::{Statuses, Unknown};
 use super::systemd::Systemd;
@@ -37,6 +38,7 @@ use super::upgrade::{self, Program};
 use super::view::{self, Surroundings};
 use crate::config::Config;
 use crate::engine::event::Target;
+use crate::notify;
 use crate::proto::health::Verdict;
 use crate::reach::runner::Runner;
 use crate::time::Duration;
@@ -82,6 +84,9 @@ pub struct Parts {
     pub lines_dropped: Option<ErrorCounter>,
 }
 
+/// Where notifiers report.
+pub type Told = mpsc::Receiver<notify::Report>;
+
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -105,6 +110,7 @@ pub struct Service {
     statuses: Statuses,
     history: Arc<History>,
     checks: Arc<Checks>,
+    notifications: Arc<Notifications>,
     reloader: Reloader,
     protocol: Heartbeat,
     gate: gate::Trouble,
@@ -131,7 +137,7 @@ pub fn run(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
 async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
     let mut wishes = Signals::new()?;
     signals(SigSet::thread_unblock);
-    let (service, results, notices, heartbeats) = Service::new(parts, directory.path());
+    let (service, results, told, notices, heartbeats) = Service::new(parts, directory.path());
     let service = Arc::new(service);
     for (listener, access) in
         [(directory.control.take(), Access::Everything), (directory.status.take(), Access::Questions)]
@@ -140,15 +146,16 @@ async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
             tokio::spawn(serve(UnixListener::from_std(listener)?, router(Arc::clone(&service), access)));
         }
     }
-    service.begin(results);
+    service.begin(results, told);
     let ending = service.turn(notices, heartbeats, &mut wishes).await;
     service.checks.stop();
+    service.say_farewell(ending, &mut wishes).await;
     Ok(ending)
 }
 
 impl Service {
     /// A service, and what its thread reads in turn.
-    pub fn new(parts: Parts, directory: &Path) -> (Self, Results, NoticeReader, Heartbeats) {
+    pub fn new(parts: Parts, directory: &Path) -> (Self, Results, Told, NoticeReader, Heartbeats) {
         let Parts {
             node,
             path,
@@ -165,7 +172,8 @@ impl Service {
             program,
             lines_dropped,
         } = parts;
-        let (checks, results) = Checks::new(post.clone(), verdicts, runner);
+        let (checks, results) = Checks::new(post.clone(), verdicts, runner.clone());
+        let (notifications, told) = Notifications::new(node.clone(), directory.to_owned(), runner);
         let service = Self {
             node,
             started: Stamp::now(),
@@ -173,6 +181,7 @@ impl Service {
             history: Arc::default(),
             reloader: Reloader::new(path, config, post.clone(), Arc::clone(&checks)),
             checks,
+            notifications: Arc::new(notifications),
             bequest: Bequest::new(directory.to_owned(), post.clone()),
             program,
             upgrade: Notify::new(),
@@ -184,18 +193,20 @@ impl Service {
             lines_dropped,
             systemd: Systemd::default(),
         };
-        (service, results, notices, heartbeats)
+        (service, results, told, notices, heartbeats)
     }
 
-    fn begin(self: &Arc<Self>, results: Results) {
+    fn begin(self: &Arc<Self>, results: Results, mut told: Told) {
         let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
         self.record(Stamp::now(), None, Record::Started { version, pid });
         self.reloader.start_checks();
-        let has_scripts = self.reloader.in_force().checks.iter().any(|check| check.kind.is_script());
-        if has_scripts && !self.checks.has_runner() {
+        let config = self.reloader.in_force();
+        self.notifications.begin(&config);
+        let has_scripts = config.checks.iter().any(|check| check.kind.is_script());
+        if (has_scripts || Notifications::has_scripts(&config)) && !self.checks.has_runner() {
             tracing::info!("scripts run as the user of the agent; with --scripts-socket as one of their own");
         }
-        for warning in &self.reloader.in_force().warnings {
+        for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
         let checks = Arc::clone(&self.checks);
@@ -206,6 +217,27 @@ impl Service {
         tokio::spawn(async move { service.look_at_priorities().await });
         let service = Arc::clone(self);
         tokio::spawn(async move { service.bequest.keep(&service.history).await });
+        let notifications = Arc::clone(&self.notifications);
+        tokio::spawn(async move { notifications.keep().await });
+        let service = Arc::clone(self);
+        tokio::spawn(async move {
+            while let Some(report) = told.recv().await {
+                service.record_report(report);
+            }
+        });
+    }
+
+    /// The protocol thread has ended: others are told to the end, or what is left for them is written down.
+    async fn say_farewell(&self, ending: Ending, signals: &mut Signals) {
+        match ending {
+            Ending::Asked => tokio::select! {
+                () = self.notifications.finish() => {}
+                // Whoever asks once more does not want to wait.
+                () = signals.end() => {}
+            },
+            Ending::HandedOn | Ending::Upgrade | Ending::Unasked => self.notifications.save(),
+            Ending::Stuck => {}
+        }
     }
 
     /// The loop that never waits for anything but all of its causes at once.
@@ -266,6 +298,7 @@ impl Service {
             End::NotYet => {
                 self.systemd.stopping();
                 self.record(Stamp::now(), None, Record::Stopping);
+                self.notifications.end();
                 // Before anything is handed over: should the end be cut short, nobody shall go on with half of it.
                 self.bequest.close().await;
                 (Request::Shutdown, End::Asked(Instant::now() + HAND_OVER))
@@ -294,6 +327,7 @@ impl Service {
         } else {
             self.systemd.stopping();
         }
+        self.notifications.hand_on().await;
         if let Err(error) = self.bequest.hand_on().await {
             return self.stay(next, upgrade::Refused::NoState(error)).await;
         }
@@ -306,6 +340,7 @@ impl Service {
     /// What becomes of an end that would leave nothing to go on with: no upgrade, and a stop like any other.
     async fn stay(&self, end: End, why: upgrade::Refused) -> End {
         self.record(Stamp::now(), None, Record::UpgradeRefused { why: why.to_string() });
+        self.notifications.resume();
         if matches!(end, End::Upgrading(_)) {
             signals(SigSet::thread_unblock);
             self.systemd.ready();
@@ -365,9 +400,17 @@ impl Service {
             self.record(clocks.wall(), None, Record::Lost { count: batch.lost });
         }
         for notice in batch.notices {
-            let instance = notice.about.map(|(_, name)| name);
-            self.record(clocks.stamp(notice.at), instance, notice.what.into());
+            let (time, instance) = (clocks.stamp(notice.at), notice.about.clone().map(|(_, name)| name));
+            let sequence = self.record(time, instance, notice.what.clone().into());
+            for report in self.notifications.hear(&notice, time, sequence) {
+                self.record_report(report);
+            }
         }
+    }
+
+    fn record_report(&self, report: notify::Report) {
+        let instance = report.about.instance().map(ToOwned::to_owned);
+        self.record(Stamp::now(), instance, report.into());
     }
 
     fn record(&self, time: Stamp, instance: Option<String>, record: Record) -> u64 {
@@ -411,10 +454,12 @@ impl Service {
                 newest_event: self.history.newest(),
             },
             checks: self.checks.view(clocks),
+            notifiers: self.notifications.view(clocks),
             warnings: configured
                 .chain(self.gate.read())
                 .chain(self.unguarded.clone())
                 .chain(self.realtime.warnings.clone())
+                .chain(self.notifications.warnings())
                 .collect(),
         };
         Ok(view::report(&status, around, clocks))
@@ -429,8 +474,11 @@ impl Service {
     pub async fn reload(&self, force: bool) -> Result<Vec<String>, Rejected> {
         self.systemd.reloading();
         let outcome = self.reloader.reload(force).await;
-        if let Err(why) = &outcome {
-            self.record(Stamp::now(), None, Record::ReloadRefused { why: why.to_string() });
+        match &outcome {
+            Ok(_) => self.notifications.apply(&self.reloader.in_force()),
+            Err(why) => {
+                self.record(Stamp::now(), None, Record::ReloadRefused { why: why.to_string() });
+            }
         }
         self.statuses.changed();
         self.systemd.ready();
@@ -491,15 +539,6 @@ fn say(entry: &Entry) {
     }
 }
 
-/// Blocks or unblocks, for the calling thread, the signals that ask for the end. Only the service thread takes them: then
-/// one that comes while the process becomes another program waits for that, and is not lost.
-pub fn signals(change: fn(&SigSet) -> nix::Result<()>) {
-    let ends = SigSet::from_iter([nix::sys::signal::Signal::SIGTERM, nix::sys::signal::Signal::SIGINT]);
-    if let Err(error) = change(&ends) {
-        tracing::warn!(%error, "cannot choose the thread that takes signals");
-    }
-}
-
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -527,41 +566,6 @@ impl End {
             Self::Asked(_) | Self::Forced(_) => Ending::Asked,
             Self::HandingOn(_) => Ending::HandedOn,
             Self::Upgrading(_) => Ending::Upgrade,
-        }
-    }
-}
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    Reload,
-    End,
-    HandOn,
-}
-
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-    hand_on: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hand_on: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.hangup.recv() => Wish::Reload,
-            _ = self.terminate.recv() => Wish::End,
-            _ = self.interrupt.recv() => Wish::End,
-            _ = self.hand_on.recv() => Wish::HandOn,
         }
     }
 }

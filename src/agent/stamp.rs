@@ -19,6 +19,11 @@ impl Stamp {
         Self(Timestamp::now())
     }
 
+    /// As milliseconds since 1970.
+    pub fn milliseconds(self) -> i64 {
+        self.0.as_millisecond()
+    }
+
     /// How long after `earlier` this is; zero if it is not later.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.duration_since(earlier.0).try_into().unwrap_or(Duration::ZERO)

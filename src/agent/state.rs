@@ -61,10 +61,14 @@ pub fn read(directory: &Path, boot_id: &str, now: Instant) -> Result<Option<Inhe
 
 /// Puts the state in the place of what was there, whole or not at all.
 pub fn write(directory: &Path, boot_id: &str, state: &Inheritance) -> io::Result<()> {
-    let text = serde_json::to_vec(&Written::from_inheritance(boot_id, state))?;
-    let new = directory.join(format!("{NAME}.new"));
-    let written = create(&new).and_then(|mut file| file.write_all(&text));
-    written.and_then(|()| fs::rename(&new, directory.join(NAME)))
+    replace(directory, NAME, &serde_json::to_vec(&Written::from_inheritance(boot_id, state))?)
+}
+
+/// Puts a file in the place of another, whole or not at all.
+pub(super) fn replace(directory: &Path, name: &str, text: &[u8]) -> io::Result<()> {
+    let new = directory.join(format!("{name}.new"));
+    let written = create(&new).and_then(|mut file| file.write_all(text));
+    written.and_then(|()| fs::rename(&new, directory.join(name)))
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -77,7 +81,8 @@ pub fn remove(directory: &Path) -> io::Result<()> {
     remove_file(&directory.join(NAME))
 }
 
-fn remove_file(path: &Path) -> io::Result<()> {
+/// Removes a file, if there is one.
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

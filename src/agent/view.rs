@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::report::{
-    Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, Master, Path,
-    Pending, Priority, Report, Role, Router, SCHEMA, Track, millis,
+    Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, Master, Notifier,
+    Path, Pending, Priority, Report, Role, Router, SCHEMA, Track, millis,
 };
 use super::stamp::Clocks;
 use crate::engine::notice::{Discard, State};
@@ -28,13 +28,15 @@ pub struct Surroundings {
     pub agent: Agent,
     /// Every check but those the engine itself answers.
     pub checks: Vec<Check>,
+    /// Whoever is told of changes.
+    pub notifiers: Vec<Notifier>,
     /// What the configuration warns of.
     pub warnings: Vec<String>,
 }
 
 /// Puts a report together.
 pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
-    let Surroundings { node, agent, mut checks, mut warnings } = around;
+    let Surroundings { node, agent, mut checks, notifiers, mut warnings } = around;
     let instances: Vec<_> = status.instances.iter().map(|one| instance(one, status.at, clocks)).collect();
     let groups: Vec<_> = status.groups.iter().map(|one| group(one, clocks)).collect();
     complete_checks(&mut checks, &status.checks, clocks);
@@ -50,6 +52,7 @@ pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
         instances,
         groups,
         checks,
+        notifiers,
         discarded: discarded(&status.discarded),
         warnings,
     }
@@ -295,7 +298,8 @@ mod tests {
             log_lines_dropped: 0,
             newest_event: 0,
         };
-        let around = Surroundings { node: "lb1".to_owned(), agent, checks, warnings: Vec::new() };
+        let (notifiers, warnings) = (Vec::new(), Vec::new());
+        let around = Surroundings { node: "lb1".to_owned(), agent, checks, notifiers, warnings };
         let report = report(status, around, clocks);
         (report.health, report.problems)
     }

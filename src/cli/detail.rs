@@ -3,7 +3,7 @@
 use super::output::{Colour, age, millis};
 use super::status::{Row, master, table, terms, tone, words};
 use crate::agent::report::{
-    Address, Check, Counters, Effect, Group, Instance, Path, Report, Role, Router, Track,
+    Address, Check, Counters, Effect, Group, Instance, Notifier, Path, Report, Role, Router, Track,
 };
 
 /// The whole story of one instance.
@@ -39,6 +39,7 @@ pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String 
         page.entry(&router.family, routing(router, report));
     }
     page.entry("checks", one.tracks.iter().flat_map(|one| track(one, report)));
+    page.entry("notifies", told(one, report));
     let terms = match one.times_master {
         1 => "once since the agent started".to_owned(),
         times => format!("{times} times since the agent started"),
@@ -206,6 +207,30 @@ fn track(one: &Track, report: &Report) -> Vec<String> {
     lines
 }
 
+/// Who is told of it, and of what last.
+fn told(one: &Instance, report: &Report) -> Vec<String> {
+    let concerns = |notifier: &&Notifier| {
+        let last = notifier.last.as_ref().is_some_and(|last| last.about == one.name);
+        let shared = notifier.instance.is_none() && notifier.group.is_none();
+        notifier.instance.as_ref() == Some(&one.name) || shared && last
+    };
+    let lines = |notifier: &Notifier| {
+        let Notifier { kind, target, delivered, failed, dropped, waiting, .. } = notifier;
+        let counts =
+            [(delivered, "told"), (failed, "failed"), (dropped, "dropped"), (&(*waiting as u64), "waiting")];
+        let counts = counts.into_iter().filter(|(count, _)| **count > 0);
+        let counts: Vec<_> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+        let counts = if counts.is_empty() { "nothing told yet".to_owned() } else { counts.join(", ") };
+        let mut lines = vec![format!("{kind} {target}: {counts}")];
+        if let Some(last) = &notifier.last {
+            let ago = age(report.time.since(last.time));
+            lines.push(format!("  {} {ago} ago: {}", last.state, last.result));
+        }
+        lines
+    };
+    report.notifiers.iter().filter(concerns).flat_map(lines).collect()
+}
+
 fn result(check: &Check, report: &Report) -> Vec<String> {
     let mut lines = vec![format!("{} {}", check.kind, check.target)];
     if let Some(pending) = &check.pending {
@@ -251,6 +276,8 @@ mail: BACKUP on lb1 for 14m, since 2026-11-21 10:11:00 UTC.
   checks      nginx: down for 14m (-60 while down)
                 http http://127.0.0.1/
                 connection refused (2s ago, took 0.4 ms)
+  notifies    script /etc/vipd/notify: 2 told, 1 failed
+                BACKUP 14m ago: exit status 3: no such route
   was master  2 times since the agent started
 ";
         assert_eq!(render(&report.instances[1], &report, Colour::Never), expected);

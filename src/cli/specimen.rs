@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::agent::report::{
-    Address, Agent, Check, Counters, Effect, Health, Instance, Lease, Master, Priority, Report, Role, Router,
-    Track,
+    Address, Agent, Check, Counters, Effect, Health, Instance, Lease, Master, Notifier, Priority, Report,
+    Role, Router, Told, Track,
 };
 use crate::agent::stamp::Stamp;
 
@@ -33,6 +33,7 @@ pub(super) fn report() -> Report {
         instances: vec![master(), backup()],
         groups: Vec::new(),
         checks: vec![check()],
+        notifiers: vec![notifier()],
         discarded: BTreeMap::new(),
         warnings: Vec::new(),
     }
@@ -110,6 +111,26 @@ fn router(state: Role, master: &str, priority: u8, heard: &str) -> Router {
 
 fn address(address: &str, installed: bool) -> Address {
     Address { address: address.to_owned(), interface: None, advertised: true, installed, trouble: None }
+}
+
+fn notifier() -> Notifier {
+    Notifier {
+        kind: "script".to_owned(),
+        target: "/etc/vipd/notify".to_owned(),
+        instance: Some("mail".to_owned()),
+        group: None,
+        delivered: 2,
+        failed: 1,
+        dropped: 0,
+        waiting: 0,
+        last: Some(Told {
+            about: "mail".to_owned(),
+            state: "BACKUP".to_owned(),
+            time: at("10:11:00"),
+            ok: false,
+            result: "exit status 3: no such route".to_owned(),
+        }),
+    }
 }
 
 fn check() -> Check {

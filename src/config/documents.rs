@@ -14,6 +14,9 @@ pub(crate) fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("TOP", file::KEYS.to_vec()),
         ("TOP", realtime::KEYS.to_vec()),
+        ("TOP", mail::KEYS.to_vec()),
+        ("NOTIFICATIONS", notify::KEYS.to_vec()),
+        ("NOTIFICATIONS", webhook::KEYS.to_vec()),
         ("INSTANCES", instance::KEYS.to_vec()),
         ("INSTANCES", addresses::KEYS.to_vec()),
         ("INSTANCES", routes::KEYS.to_vec()),
@@ -65,12 +68,13 @@ fn the_full_example_is_right_and_warns_of_the_clear_password_alone() {
 
 #[test]
 fn the_full_example_has_every_key() {
-    // `password_file` cannot be read together with `password`, and neither it nor `priority_file` where there is no file.
+    // `password_file` cannot be read together with `password`, nor any of these where there are no such files.
+    let commented = ["password_file", "priority_file", "token_file", "username"];
     let written = |key: &str| {
         FULL.lines().any(|line| {
             let line = line.trim_start().trim_start_matches("- ");
             line.trim_start_matches("# ").starts_with(&format!("{key}:"))
-                && (line.starts_with(key) || ["password_file", "priority_file"].contains(&key))
+                && (line.starts_with(key) || commented.contains(&key))
         })
     };
     let keys = known_keys().into_iter().flat_map(|(_, keys)| keys);

@@ -5,16 +5,28 @@ use super::checks::Check;
 use super::duration;
 use super::groups::Group;
 use super::instance::Instance;
+use super::mail;
+use super::notify::{self, Notify};
 use super::problem::At;
 use super::read::Item;
 use super::realtime;
 use crate::engine::settings::AnnounceLimit;
+use crate::notify::mail::Settings as Mail;
 use crate::sys::realtime::Settings;
 use crate::time::Duration;
 
 /// The keys at the top.
-pub(super) const KEYS: &[&str] =
-    &["instances", "groups", "checks", "startup_delay", "boot_delay", "announce_limits", "realtime"];
+pub(super) const KEYS: &[&str] = &[
+    "instances",
+    "groups",
+    "checks",
+    "notify",
+    "mail",
+    "startup_delay",
+    "boot_delay",
+    "announce_limits",
+    "realtime",
+];
 
 /// The longest start-up delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(3600);
@@ -31,6 +43,11 @@ pub(super) struct File {
     pub(super) instances: Vec<Instance>,
     pub(super) groups: Vec<Group>,
     pub(super) checks: Vec<Check>,
+    /// For whoever has none of its own.
+    pub(super) notify: Option<At<Notify>>,
+    /// None if it was wrong, or not written.
+    pub(super) mail: Option<At<Mail>>,
+    pub(super) has_mail: bool,
 }
 
 impl File {
@@ -64,6 +81,9 @@ impl File {
             instances: instances.iter().flatten().filter_map(Instance::read).collect(),
             groups: groups.iter().flatten().filter_map(Group::read).collect(),
             checks: checks.iter().flatten().map(Check::read).collect(),
+            notify: table.optional("notify").and_then(notify::read),
+            mail: table.optional("mail").and_then(mail::read),
+            has_mail: table.optional("mail").is_some(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `groups`: instances that are master together, or not at all.
 
+use super::notify::{self, Notify};
 use super::problem::At;
 use super::read::Item;
 use super::scalar;
@@ -7,7 +8,7 @@ use super::track::{self, Tracks};
 use crate::engine::settings;
 
 /// What stands under the name of a group.
-pub(super) const KEYS: &[&str] = &["members", "track"];
+pub(super) const KEYS: &[&str] = &["members", "track", "notify"];
 
 /// A group as written.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Group {
     pub(super) name: At<String>,
     pub(super) members: Vec<At<String>>,
     pub(super) tracks: Tracks,
+    /// Absent as well if it is as all others.
+    pub(super) notify: Option<At<Notify>>,
 }
 
 impl Group {
@@ -31,6 +34,7 @@ impl Group {
             name,
             members: members.iter().flatten().filter_map(member).collect(),
             tracks: table.optional("track").map_or(Tracks::NONE, track::read),
+            notify: table.optional("notify").and_then(notify::read),
         })
     }
 

@@ -8,6 +8,7 @@ use super::authentication::{self, Authentication};
 use super::damping;
 use super::duration;
 use super::multicast::{self, Multicast};
+use super::notify::{self, Notify};
 use super::priority_file::{PriorityFile, read_priority};
 use super::problem::At;
 use super::read::{Item, Table};
@@ -46,6 +47,7 @@ pub(super) const KEYS: &[&str] = &[
     "announce",
     "lease",
     "virtual_mac",
+    "notify",
 ];
 
 /// An instance as written. What is `None` was missing or wrong, and has been noted.
@@ -82,6 +84,8 @@ pub(super) struct Instance {
     pub(super) lease: Option<At<bool>>,
     /// None inside if there is to be none.
     pub(super) virtual_mac: Option<At<Option<VirtualMac>>>,
+    /// Absent as well if it is as all others.
+    pub(super) notify: Option<At<Notify>>,
 }
 
 impl Instance {
@@ -124,6 +128,7 @@ impl Instance {
             announce: table.or("announce", announce::DEFAULT, announce::read),
             lease: table.or("lease", true, Item::truth),
             virtual_mac: table.or("virtual_mac", None, virtual_mac::read),
+            notify: table.optional("notify").and_then(notify::read),
         })
     }
 

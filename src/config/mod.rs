@@ -9,7 +9,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
-//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
+//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
 
@@ -26,10 +26,13 @@ mod duration;
 mod file;
 mod groups;
 mod instance;
+mod mail;
 #[cfg(test)]
 mod mistakes;
 mod multicast;
+mod notify;
 mod priority_file;
+mod private;
 mod probes;
 mod problem;
 mod read;
@@ -43,6 +46,7 @@ mod track;
 mod tree;
 mod unicast;
 mod virtual_mac;
+mod webhook;
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -58,10 +62,13 @@ pub use priority_file::{PriorityFile, read_priority};
 pub use problem::{Problem, Problems, Severity};
 
 use crate::engine::settings;
+use crate::notify::Plan;
+use crate::notify::news::Subject;
 use crate::sys;
 use checks::Source;
 use file::File;
-use problem::Findings;
+use notify::Notify;
+use problem::{At, Findings};
 use read::Item;
 
 /// A configuration without errors.
@@ -73,6 +80,8 @@ pub struct Config {
     pub checks: Vec<crate::check::Settings>,
     /// The priorities that stand in files of their own.
     pub priority_files: Vec<PriorityFile>,
+    /// Who is told of changes.
+    pub notify: Plan,
     /// How urgent the agent's threads are; counts at its start.
     pub realtime: sys::realtime::Settings,
     /// What is allowed but probably not meant, in the order of the file.
@@ -153,6 +162,7 @@ fn exposed(file: &File, mode: u32, findings: &Findings) {
 
 /// What is true. Without an answer something is missing that was not noted: a fault of this folder.
 fn settle(file: File, warnings: Vec<Problem>) -> Option<Config> {
+    let notify = told(&file);
     let checks = file.checks.iter().map(checks::Check::settings).collect::<Option<_>>()?;
     let priority_files = file.instances.iter().filter_map(instance::Instance::priority_file).collect();
     let instances = file.instances.into_iter().map(instance::Instance::settings).collect::<Option<_>>()?;
@@ -166,5 +176,19 @@ fn settle(file: File, warnings: Vec<Problem>) -> Option<Config> {
     });
     let settings =
         settings::Settings { instances, groups, checks, announce_limits, startup_delay, boot_delay };
-    Some(Config { settings, checks: probes.collect(), priority_files, realtime, warnings })
+    Some(Config { settings, checks: probes.collect(), priority_files, notify, realtime, warnings })
+}
+
+/// Who is told of what: what an instance or a group says itself, and otherwise what all have.
+fn told(file: &File) -> Plan {
+    let one = |subject: Subject, own: Option<&At<Notify>>| {
+        let settings = own.or(file.notify.as_ref()).map(|at| at.value.settings.clone())?;
+        (!settings.is_empty()).then_some((subject, settings))
+    };
+    let name = |at: &At<String>| at.value.clone();
+    let instances =
+        file.instances.iter().filter_map(|i| one(Subject::Instance(name(&i.name)), i.notify.as_ref()));
+    let groups = file.groups.iter().filter_map(|g| one(Subject::Group(name(&g.name)), g.notify.as_ref()));
+    let subjects = instances.chain(groups).collect();
+    Plan { subjects, mail: file.mail.as_ref().map(|at| at.value.clone()) }
 }

@@ -130,6 +130,11 @@ impl Findings {
         self.note(spot, what.as_ref(), Severity::Warning);
     }
 
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.kept.borrow().iter().all(|problem| problem.severity == Severity::Warning)
+    }
+
     fn note(&self, spot: &Spot, what: &str, severity: Severity) {
         if self.kept.borrow().len() >= FLOOD {
             self.lost.set(self.lost.get() + 1);

@@ -95,6 +95,11 @@ impl<'t> Item<'t> {
         })
     }
 
+    /// Whether the value is written as a plain text.
+    pub(super) const fn is_text(&self) -> bool {
+        matches!(self.node.value, Value::Text(_))
+    }
+
     /// A list with something in it.
     pub(super) fn list(&self, expected: &str) -> Option<Vec<Item<'t>>> {
         match &self.node.value {
@@ -149,6 +154,15 @@ impl<'t> Item<'t> {
             entries: entries.iter().map(|entry| (entry, self.child(entry))).collect(),
             item: self.clone(),
         })
+    }
+
+    /// The same, or none where this one word stands instead.
+    #[expect(clippy::option_option, reason = "what is wrong has been noted, what is left out is right")]
+    pub(super) fn table_or(&self, word: &str, expected: &str) -> Option<Option<Table<'t>>> {
+        match &self.node.value {
+            Value::Text(text) if text == word => Some(None),
+            _ => self.table(expected).map(Some),
+        }
     }
 
     fn map(&self, expected: &str) -> Option<&'t [Entry]> {

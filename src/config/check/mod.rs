@@ -2,6 +2,7 @@
 
 mod alone;
 mod groups;
+mod notified;
 mod together;
 mod tracks;
 
@@ -13,6 +14,7 @@ pub(super) fn all(file: &File, findings: &Findings) {
     for instance in &file.instances {
         alone::agree(instance, findings);
     }
+    notified::agree(file, findings);
     together::agree(&file.instances, findings);
     groups::agree(&file.groups, &file.instances, findings);
     tracks::agree(&file.instances, &file.groups, &file.checks, findings);

@@ -3,6 +3,7 @@
 mod checks;
 mod instances;
 mod noise;
+mod notify;
 
 use super::*;
 
@@ -99,7 +100,7 @@ fn a_file_has_instances_at_its_top() {
                 "1:1: 'instances' is missing; write for example 'instances: { web: { interface: eth0, .. } }'",
                 "1:9: checks: '5' is no set of keys; write a name for each check, for example 'nginx:'",
                 "2:16: startup_delay: '2h' is too long; write 0s to 1h",
-                "3:1: Instances: unknown key; did you mean 'instances'? known here: instances, groups, checks, startup_delay, boot_delay, announce_limits, realtime",
+                "3:1: Instances: unknown key; did you mean 'instances'? known here: instances, groups, checks, notify, mail, startup_delay, boot_delay, announce_limits, realtime",
             ],
         ),
     ]);
@@ -139,8 +140,8 @@ fn a_group_has_members_that_are_instances_and_in_no_other_group() {
             &["6:41: groups.g.track.c: no check is named 'c'; there are none, write one under 'checks'"],
         ),
         (
-            with("{ g: { members: [web], notify: x } }"),
-            &["6:32: groups.g.notify: unknown key; known here: members, track"],
+            with("{ g: { members: [web], colour: x } }"),
+            &["6:32: groups.g.colour: unknown key; known here: members, track, notify"],
         ),
     ]);
 }

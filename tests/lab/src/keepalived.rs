@@ -24,8 +24,13 @@ const ADVERTISED: usize = 20;
 impl Keepalived {
     /// Starts keepalived on `host`.
     pub fn start(host: &Host, node: &Node) -> Self {
+        Self::start_file(host, &configuration(node))
+    }
+
+    /// Starts keepalived on `host` with a configuration as written.
+    pub fn start_file(host: &Host, configuration: &str) -> Self {
         let file = host.directory().join("keepalived.conf");
-        fs::write(&file, configuration(node)).expect("write keepalived.conf");
+        fs::write(&file, configuration).expect("write keepalived.conf");
         let path = |name: &str| host.directory().join(name).to_string_lossy().into_owned();
         let (pid, vrrp) = (path("keepalived.pid"), path("vrrp.pid"));
         for stale in [&pid, &vrrp] {
