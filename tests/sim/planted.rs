@@ -109,7 +109,7 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::NoFarewell, &["a beaten master says farewell"]),
     (Bug::Unobservant, &[DARK, TOGETHER, BEST, TRUTH]),
     (Bug::ReloadRestarts, &["a reload leaves alone what it does not change"]),
-    (Bug::OneFamily, &[TOGETHER, DARK]),
+    (Bug::OneFamily, &[TOGETHER, DARK, ANNOUNCED]),
     (Bug::NoGenerations, &["generations grow"]),
     (Bug::DeafToKernel, &["a stop ends in time", TRUTH]),
     (Bug::Restless, &["the engine never spins"]),
