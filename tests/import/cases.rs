@@ -105,6 +105,11 @@ fn elections_are_imported() {
 }
 
 #[test]
+fn routes_and_rules_are_imported() {
+    case("routes", 6);
+}
+
+#[test]
 fn processes_are_imported() {
     case("processes", 0);
 }
