@@ -121,3 +121,29 @@ fn collect(folder: &Path, into: &mut BTreeSet<String>) {
         }
     }
 }
+
+/// What many use and vipd has not, by decision; the table says why, and what to do instead.
+const DECIDED: [&str; 4] =
+    ["no_virtual_ipaddress", "notify_fifo_script", "vrrp_notify_fifo_script", "vrrp_strict"];
+
+#[test]
+fn what_operators_use_works_or_is_needless_but_for_what_is_decided() {
+    let other_parts =
+        ["vipd has no IPVS yet", "belongs to the checks of virtual_server", "vipd has no SNMP yet"];
+    let used = TABLE.rows().filter(|(_, _, row)| row.usage != "rare");
+    let vrrp: Vec<_> =
+        used.filter(|(_, _, row)| !other_parts.iter().any(|part| row.why.starts_with(part))).collect();
+    // A row with a key waits for it.
+    let missing: BTreeSet<&str> = vrrp
+        .iter()
+        .filter(|(_, _, row)| row.verdict == Verdict::Not && row.keys.is_empty())
+        .map(|(_, keyword, _)| *keyword)
+        .collect();
+    let count = |verdict| vrrp.iter().filter(|(_, _, row)| row.verdict == verdict).count();
+    let (works, better, not) = (count(Verdict::Works), count(Verdict::Better), count(Verdict::Not));
+    println!(
+        "of {} core and common keywords of VRRP {works} work, {better} are needless, {not} are not there",
+        vrrp.len()
+    );
+    assert_eq!(missing, DECIDED.into());
+}
