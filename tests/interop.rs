@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use lab::frr::Frr;
@@ -169,6 +170,35 @@ impl Grouped {
     }
 }
 
+// One family each: with both, keepalived's IPv6 link answers ARP, too.
+
+#[test]
+fn keepalived_with_use_vmac_and_vipd_share_an_ipv4_address_and_a_virtual_mac() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[FOUR]).virtual_mac("true", &["use_vmac"]).play());
+}
+
+#[test]
+fn keepalived_with_use_vmac_and_vipd_share_an_ipv6_address_and_a_virtual_mac() {
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[SIX]).virtual_mac("true", &["use_vmac"]).play());
+}
+
+#[test]
+fn keepalived_with_vmac_xmit_base_and_vipd_share_an_ipv4_address_and_a_virtual_mac() {
+    let (ours, theirs) = ("{ adverts: interface }", ["use_vmac", "vmac_xmit_base"]);
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[FOUR]).virtual_mac(ours, &theirs).play());
+}
+
+#[test]
+fn keepalived_with_vmac_xmit_base_and_vipd_share_an_ipv6_address_and_a_virtual_mac() {
+    let (ours, theirs) = ("{ adverts: interface }", ["use_vmac", "vmac_xmit_base"]);
+    isolated(|lab| Match::new(lab, Peer::Keepalived, &[SIX]).virtual_mac(ours, &theirs).play());
+}
+
+#[test]
+fn frr_and_vipd_share_addresses_of_both_families_and_a_virtual_mac() {
+    isolated_as_root(|lab| Match::new(lab, Peer::Frr, &[FOUR, SIX]).virtual_mac("true", &[]).play());
+}
+
 /// Whom vipd plays with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Peer {
@@ -209,6 +239,8 @@ struct Match {
     version: u8,
     unicast: bool,
     password: Option<&'static str>,
+    /// What vipd's file says of it, and keepalived's.
+    virtual_mac: Option<(&'static str, Vec<&'static str>)>,
 }
 
 /// Which side.
@@ -230,7 +262,13 @@ impl Match {
             version: 3,
             unicast: false,
             password: None,
+            virtual_mac: None,
         }
+    }
+
+    fn virtual_mac(mut self, ours: &'static str, theirs: &[&'static str]) -> Self {
+        self.virtual_mac = Some((ours, theirs.to_vec()));
+        self
     }
 
     fn version_2(mut self) -> Self {
@@ -263,6 +301,10 @@ impl Match {
         router.password = self.password.map(str::to_owned);
         if self.version == 3 {
             router = router.every(100);
+        }
+        if let Some((ours, theirs)) = &self.virtual_mac {
+            router = router.vipd(&format!("virtual_mac: {ours}"));
+            router = theirs.iter().fold(router, |router, line| router.keepalived(line));
         }
         let (me, other) = match side {
             Side::Ours => (&self.ours, &self.theirs),
@@ -317,7 +359,9 @@ impl Match {
         ours.process().stop();
         self.wait_holder("after our stop", Side::Theirs);
         assert_eq!(theirs.stop(), [""; 0], "the peer rejected what we sent");
-        self.ask_tshark(&sniffer, better);
+        if self.virtual_mac.is_none() {
+            self.ask_tshark(&sniffer, better);
+        }
     }
 
     /// Waits until the host that watches finds every address at `side`, and nowhere else.
@@ -328,14 +372,26 @@ impl Match {
             let mut found = BTreeSet::new();
             let settled = lab::wait::within(SOON, || {
                 found = claim::who_has(&self.client, address);
-                (found == wanted).then_some(())
+                (found == wanted && self.is_behind_port(side, address)).then_some(())
             });
             assert!(settled.is_some(), "{when} {address} is at {found:?}, not at {side:?} {wanted:?}");
         }
     }
 
+    /// Whether the switch has the Ethernet address of an address at a side's port: both sides may have the same one.
+    fn is_behind_port(&self, side: Side, address: IpAddr) -> bool {
+        let host = if side == Side::Ours { &self.ours } else { &self.theirs };
+        let table = host.beside_the_switch(|| Command::new("bridge").args(["fdb", "show"]).output());
+        let table = String::from_utf8(table.expect("bridge (iproute2) is installed").stdout).unwrap();
+        let entry = format!("{} dev {} ", self.mac(side, address), host.name());
+        table.lines().any(|line| line.starts_with(&entry))
+    }
+
     /// The Ethernet address that a side answers with: FRR has the virtual router's own.
     fn mac(&self, side: Side, address: IpAddr) -> MacAddr {
+        if self.virtual_mac.is_some() {
+            return MacAddr::new(0, 0, 0x5e, 0, if address.is_ipv4() { 1 } else { 2 }, VRID);
+        }
         match (side, self.peer) {
             (Side::Ours, _) => self.ours.mac(),
             (Side::Theirs, Peer::Keepalived) => self.theirs.mac(),
