@@ -56,6 +56,25 @@ impl fmt::Debug for Instant {
     }
 }
 
+/// What the wall clock shows, known from one look at it: it goes at the pace of [`Instant`]s until somebody sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct WallClock {
+    at: Instant,
+    shows: Duration,
+}
+
+impl WallClock {
+    /// A clock that showed so long after 1970 began, in UTC, at a moment.
+    pub const fn new(at: Instant, shows: Duration) -> Self {
+        Self { at, shows }
+    }
+
+    /// What it shows at another moment.
+    pub fn at(self, moment: Instant) -> Duration {
+        self.shows.saturating_add(moment.since(self.at)).saturating_sub(self.at.since(moment))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +84,15 @@ mod tests {
         let (early, late) = (Instant::from_nanos(5), Instant::from_nanos(9));
         assert_eq!(late.since(early), Duration::from_nanos(4));
         assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_wall_clock_goes_at_the_pace_of_instants_in_both_directions() {
+        let second = Duration::from_secs(1);
+        let clock = WallClock::new(Instant::BOOT + second, second * 1000);
+        assert_eq!(clock.at(Instant::BOOT + second * 3), second * 1002);
+        assert_eq!(clock.at(Instant::BOOT), second * 999);
+        assert_eq!(WallClock::new(Instant::BOOT + second, Duration::ZERO).at(Instant::BOOT), Duration::ZERO);
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! VRRP packets as raw sockets deliver them: over IPv4 with the IP header, over IPv6 the payload alone.
 //!
 //! The first byte chooses the family and whether the checksum is put right, for noise hardly ever has a right one.
-//! IPv6: 16 bytes of source, 16 of destination, the message.
+//! IPv6: 16 bytes of source, 16 of destination, the message. What may be signed is read as that, too.
 #![no_main]
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use libfuzzer_sys::fuzz_target;
+use vipd::net::Family;
 use vipd::wire::checksum::Checksum;
 use vipd::wire::ipv4;
-use vipd::wire::vrrp::{PROTOCOL, Version, decode, peek};
+use vipd::wire::vrrp::{PROTOCOL, Trailer, Version, decode, decode_signed, peek, split};
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, data)) = data.split_first() else { return };
@@ -17,14 +18,26 @@ fuzz_target!(|data: &[u8]| {
     if choice & 1 == 0 {
         let Ok((header, payload)) = ipv4::decode(data) else { return };
         assert!(payload.len() + 20 <= data.len());
+        read_signed(payload, header.source.into(), header.destination.into());
         read(payload, header.source.into(), header.destination.into(), put_right);
     } else if let Some((source, rest)) = data.split_first_chunk::<16>()
         && let Some((destination, payload)) = rest.split_first_chunk::<16>()
     {
         let (source, destination) = (Ipv6Addr::from(*source), Ipv6Addr::from(*destination));
+        read_signed(payload, source.into(), destination.into());
         read(payload, source.into(), destination.into(), put_right);
     }
 });
+
+fn read_signed(payload: &[u8], source: IpAddr, destination: IpAddr) {
+    let Some((pdu, bytes)) = split(payload, Family::of(source)) else { return };
+    assert!(decode(payload, source, destination).is_err(), "one payload is not both");
+    let Some(trailer) = Trailer::decode(bytes) else { return };
+    assert_eq!(trailer.encode(), *bytes);
+    let Ok(advert) = decode_signed(pdu, bytes, source, destination) else { return };
+    let written = advert.encode_with(source, destination, Some(&trailer));
+    assert_eq!((written.len(), written.last_chunk()), (payload.len(), Some(bytes)));
+}
 
 fn read(payload: &[u8], source: IpAddr, destination: IpAddr, put_right: bool) {
     let mut payload = payload.to_vec();

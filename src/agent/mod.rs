@@ -21,6 +21,7 @@
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
 //! | [`sole`] | one agent in a network namespace |
 //! | [`state`], [`inherit`], [`bequeath`] | what one agent leaves to the next: the file, how it is read, how it is kept |
+//! | [`sequences`] | where signatures have got to |
 //! | [`upgrade`] | another program in this one's place |
 //! | [`flush`] | taking away what a dead agent left |
 //! | [`signals`] | what signals ask for |
@@ -50,6 +51,7 @@ pub mod report;
 pub mod route;
 pub mod run;
 pub mod runtime_dir;
+pub mod sequences;
 pub mod service;
 pub mod signals;
 pub mod sole;

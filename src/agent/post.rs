@@ -16,6 +16,7 @@ use crate::engine::event::Target;
 use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::Notice;
 use crate::engine::settings::Settings;
+use crate::engine::signing::Signed;
 use crate::engine::status::Status;
 use crate::net::Priority;
 use crate::proto::health::Verdict;
@@ -61,6 +62,8 @@ pub enum Request {
     Status(oneshot::Sender<Status>),
     /// What would be there for the next agent.
     Bequest(oneshot::Sender<Inheritance>),
+    /// What was signed and heard.
+    Signed(oneshot::Sender<Vec<Signed>>),
     /// End, and leave everything as it is.
     Leave,
     /// Hand everything over and end.

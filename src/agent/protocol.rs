@@ -2,7 +2,7 @@
 //!
 //! A turn:
 //!
-//! 1. Read the clock: `now`. If the turn is late, the engine hears of that before anything else.
+//! 1. Read the clocks: `now`, and what the wall clock shows, for signatures. If the turn is late, the engine hears of that before anything else.
 //! 2. `Tick`: adverts that are owed go out first, whatever waits to be read.
 //! 3. If a deadline has come, ask `epoll` again, without waiting: whatever was received before `now` is readable by now.
 //!    Read what is ready, adverts before everything else, and the kernel's reports before the workers' answers, which
@@ -29,6 +29,7 @@ use crate::engine::Engine;
 use crate::engine::action::{Action, Endpoint, Generation};
 use crate::engine::event::{Change, Event, Received};
 use crate::engine::notice::{Notice, What};
+use crate::engine::signing::Signed;
 use crate::net::{Family, LinkIndex};
 use crate::sys::claims::Listener;
 use crate::sys::clock::{self, Reading, Timer};
@@ -55,6 +56,15 @@ pub struct Parts {
     pub answers: Answers,
     /// Shows that the thread turns.
     pub heartbeat: Heartbeat,
+}
+
+/// What the thread has at its end.
+#[derive(Debug)]
+pub struct Remains {
+    /// Its sockets.
+    pub sockets: Vec<VrrpSocket>,
+    /// What was signed and heard.
+    pub signed: Vec<Signed>,
 }
 
 /// The thread's state.
@@ -90,12 +100,13 @@ pub(super) struct Protocol {
 }
 
 /// Starts the thread. Sockets that concern the whole agent are opened here, so that a lack of privileges ends the
-/// start and not the thread. What the thread returns is the sockets that it had at its end.
-pub fn spawn(parts: Parts) -> io::Result<JoinHandle<Vec<VrrpSocket>>> {
+/// start and not the thread.
+pub fn spawn(parts: Parts) -> io::Result<JoinHandle<Remains>> {
     let mut protocol = Protocol::new(parts)?;
     std::thread::Builder::new().name("protocol".to_owned()).stack_size(STACK).spawn(move || {
         protocol.run();
-        protocol.sockets.into_values().collect()
+        let signed = protocol.engine.signed();
+        Remains { sockets: protocol.sockets.into_values().collect(), signed }
     })
 }
 
@@ -168,6 +179,7 @@ impl Protocol {
         self.heartbeat.beat();
         let late = self.deadline.map_or(Duration::ZERO, |deadline| now.since(deadline));
         self.heartbeat.late(late);
+        self.feed(now, Event::Clock { wall: reading.realtime });
         if late >= LATE {
             self.feed(now, Event::Stalled { late });
         }
@@ -321,6 +333,7 @@ impl Protocol {
                     drop(reply.send(self.engine.status(now)));
                 }
                 Request::Bequest(reply) => drop(reply.send(self.engine.bequest())),
+                Request::Signed(reply) => drop(reply.send(self.engine.signed())),
                 Request::Leave => self.leaving = true,
                 Request::Shutdown => {
                     self.give_up_at = Some(now + LONGEST_STOP);

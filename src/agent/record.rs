@@ -67,6 +67,8 @@ pub enum Record {
     SendRecovered,
     /// Changes in the kernel were missed.
     Overrun,
+    /// The wall clock was set.
+    ClockSet { by_ms: f64 },
     /// The agent's own loop was late.
     Stalled { late_ms: f64 },
     /// A check changed its verdict.
@@ -153,6 +155,8 @@ impl From<What> for Record {
             What::SendFailed { why } => Self::SendFailed { why },
             What::SendRecovered => Self::SendRecovered,
             What::Overrun => Self::Overrun,
+            What::ClockSet { forward: true, by } => Self::ClockSet { by_ms: millis(by) },
+            What::ClockSet { forward: false, by } => Self::ClockSet { by_ms: -millis(by) },
             What::Stalled { late } => Self::Stalled { late_ms: millis(late) },
             What::Check { check, up, why } => Self::Check { check, up, why },
             What::Value { check, before, value } => Self::Value { check, before, value },
@@ -195,6 +199,7 @@ impl Record {
             | Self::SendRecovered
             | Self::NotifyRecovered { .. }
             | Self::Overrun
+            | Self::ClockSet { .. }
             | Self::HandedOver { .. }
             | Self::NotAdopted { .. }
             | Self::Check { up: true, .. }
@@ -327,6 +332,7 @@ impl fmt::Display for Record {
             Self::Overrun => f.write_str(
                 "the kernel reported more changes than were read in time; all links and addresses are read anew",
             ),
+            Self::ClockSet { by_ms } => clock_set(f, *by_ms),
             Self::Stalled { late_ms } => write!(f, "the agent was stalled: {late_ms:.1} ms late"),
             Self::Check { check, up: true, why } => write!(f, "check {check} is up: {why}"),
             Self::Check { check, up: false, why } => write!(f, "check {check} is down: {why}"),
@@ -365,4 +371,9 @@ impl fmt::Display for Record {
             }
         }
     }
+}
+
+fn clock_set(f: &mut fmt::Formatter<'_>, by_ms: f64) -> fmt::Result {
+    let side = if by_ms < 0.0 { "back" } else { "forward" };
+    write!(f, "the wall clock was set {side} by {:.1} s; signatures go by it", by_ms.abs() / 1000.0)
 }

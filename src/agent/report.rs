@@ -235,6 +235,10 @@ pub struct Counters {
     pub pseudo_header_checksums: u64,
     pub message_checksums: u64,
     pub address_mismatches: u64,
+    #[serde(default)]
+    pub signed_adverts: u64,
+    #[serde(default)]
+    pub unsigned_adverts: u64,
     pub discarded: BTreeMap<String, u64>,
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -14,15 +14,19 @@ use super::heartbeat::Heartbeats;
 use super::inherit::Found;
 use super::log::{self, Format};
 use super::mail::{AnswerSender, Mailbox};
+use super::protocol::Remains;
 use super::realtime::Realtime;
 use super::runtime_dir::{self, RuntimeDir};
 use super::service::{self, Ending, Parts};
 use super::sole::Sole;
 use super::upgrade::{Program, Successor};
-use super::{announce, gate, mail, post, protocol, route, signals};
+use super::{announce, gate, mail, post, protocol, route, sequences, signals};
 use crate::config;
 use crate::engine::Engine;
 use crate::engine::action::RouterId;
+use crate::engine::inheritance::Inheritance;
+use crate::engine::settings::Settings;
+use crate::engine::signing::Signed;
 use crate::sys::vrrp_socket::VrrpSocket;
 use crate::sys::{capabilities, clock, handed};
 
@@ -103,7 +107,7 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
     // The workers have the others: once they have ended, nobody answers any more.
     drop(answering);
     let parts = protocol::Parts {
-        engine: Engine::inheriting(clock::now(), config.settings.clone(), found.inheritance),
+        engine: engine(config.settings.clone(), found.inheritance, directory.path(), &sole),
         inbox,
         notices,
         route: workers.mailbox.clone(),
@@ -116,9 +120,8 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
     let realtime = Realtime::begin(config.realtime, &protocol, &workers.threads());
 
     let lines_dropped = Some(log.lines_dropped());
-    let node = node.to_string_lossy().into_owned();
     let parts = Parts {
-        node,
+        node: node.to_string_lossy().into_owned(),
         path,
         config,
         post,
@@ -137,16 +140,35 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
     if ending == Ending::Stuck {
         return Err(Trouble::Stuck);
     }
-    let sockets = protocol.join();
+    let remains = protocol.join();
     // What stands in the kernel may be for the program that follows, or another agent's.
     let leaving = matches!(ending, Ending::HandedOn | Ending::Upgrade) || sole.obstacle().is_some();
     let whole = workers.end(leaving);
-    match sockets {
-        Ok(sockets) if whole && ending != Ending::Unasked => {
+    match remains {
+        Ok(Remains { sockets, signed }) if whole && ending != Ending::Unasked => {
+            leave_sequences(&signed, directory.path(), &sole);
             let program = program.filter(|_| ending == Ending::Upgrade);
             Ok(program.map(|program| program.with(sockets, sole)))
         }
         Ok(_) | Err(_) => Err(Trouble::Ended),
+    }
+}
+
+/// The engine, with what was left to it. What is there belongs to another agent, if one runs.
+fn engine(settings: Settings, inheritance: Inheritance, directory: &Path, sole: &Sole) -> Engine {
+    let now = clock::now();
+    let mut engine = Engine::inheriting(now, settings, inheritance);
+    if sole.obstacle().is_none() {
+        engine.remember(now, sequences::read(directory, now));
+    }
+    engine
+}
+
+fn leave_sequences(signed: &[Signed], directory: &Path, sole: &Sole) {
+    if sole.obstacle().is_none()
+        && let Err(error) = sequences::write(directory, signed)
+    {
+        tracing::warn!(%error, "cannot write {}", sequences::NAME);
     }
 }
 

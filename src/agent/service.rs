@@ -30,6 +30,7 @@ use super::record::{Peer, Record};
 use super::reload::{Rejected, Reloader};
 use super::report::{Agent, Report, millis};
 use super::runtime_dir::RuntimeDir;
+use super::sequences;
 use super::signals::{Signals, Wish, signals};
 use super::stamp::{Clocks, Stamp};
 use super::statuses::{Statuses, Unknown};
@@ -147,6 +148,10 @@ async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
         }
     }
     service.begin(results, told);
+    let signing = Arc::clone(&service);
+    let is_wanted = move || signing.reloader.in_force().settings.instances.iter().any(|i| i.hmac.is_some());
+    let (post, history) = (service.post.clone(), Arc::clone(&service.history));
+    tokio::spawn(sequences::keep(directory.path().to_owned(), post, history, is_wanted));
     let ending = service.turn(notices, heartbeats, &mut wishes).await;
     service.checks.stop();
     service.say_farewell(ending, &mut wishes).await;

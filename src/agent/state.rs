@@ -43,10 +43,15 @@ pub enum Unusable {
 
 /// Reads the state that was left in a runtime directory; none if there is no file.
 pub fn read(directory: &Path, boot_id: &str, now: Instant) -> Result<Option<Inheritance>, Unusable> {
+    read_file(directory, NAME)?.map(|text| decode(&text, boot_id, now)).transpose()
+}
+
+/// What stands in a file of a runtime directory; none if there is no file.
+pub(super) fn read_file(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, Unusable> {
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(directory.join(NAME));
+        .open(directory.join(name));
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -56,7 +61,7 @@ pub fn read(directory: &Path, boot_id: &str, now: Instant) -> Result<Option<Inhe
     if text.len() as u64 > LONGEST {
         return Err(Unusable::TooLong);
     }
-    decode(&text, boot_id, now).map(Some)
+    Ok(Some(text))
 }
 
 /// Puts the state in the place of what was there, whole or not at all.

@@ -134,6 +134,7 @@ fn router(one: &status::RouterStatus, clocks: Clocks) -> Router {
 
 fn counters(counted: &status::Counters) -> Counters {
     let [pseudo_header_checksums, message_checksums] = counted.checksum_forms;
+    let [signed_adverts, unsigned_adverts] = counted.signed;
     Counters {
         adverts_sent: counted.sent,
         adverts_received: counted.received,
@@ -143,6 +144,8 @@ fn counters(counted: &status::Counters) -> Counters {
         pseudo_header_checksums,
         message_checksums,
         address_mismatches: counted.address_mismatches,
+        signed_adverts,
+        unsigned_adverts,
         discarded: discarded(&counted.discarded),
     }
 }

@@ -169,6 +169,12 @@ fn counted(counters: &Counters) -> Vec<String> {
             counters.pseudo_header_checksums, counters.message_checksums
         ));
     }
+    if counters.signed_adverts + counters.unsigned_adverts > 0 {
+        lines.push(format!(
+            "signatures received: {} adverts with one, {} without",
+            counters.signed_adverts, counters.unsigned_adverts
+        ));
+    }
     if counters.send_failures > 0 {
         lines.push(format!("{} adverts could not be sent", counters.send_failures));
     }

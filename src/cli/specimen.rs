@@ -104,6 +104,8 @@ fn router(state: Role, master: &str, priority: u8, heard: &str) -> Router {
             pseudo_header_checksums: 3,
             message_checksums: 0,
             address_mismatches: 0,
+            signed_adverts: 0,
+            unsigned_adverts: 0,
             discarded: BTreeMap::from([("checksum".to_owned(), 2)]),
         },
     }

@@ -1,53 +1,101 @@
-//! `authentication`: the password of version 2 adverts (RFC 2338, 5.3.6), in the file or in one of its own.
+//! `authentication`: what proves that an advert comes from a router of ours. The password of version 2 (RFC 2338, 5.3.6)
+//! is read here, in the file or in one of its own, signatures in `hmac`.
 
-use std::fs::OpenOptions;
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-
-use super::problem::At;
+use super::hmac::{self, Hmac};
+use super::problem::{At, Spot};
 use super::read::{Item, Table};
 use super::scalar;
+use super::secret;
+use crate::time::Duration;
 use crate::wire::vrrp;
 
-/// What stands under `authentication`.
-pub(super) const KEYS: &[&str] = &["type", "password", "password_file"];
+/// What stands under `authentication` whatever its type.
+pub(super) const KEYS: &[&str] = &["type"];
+/// What stands there with `type: simple`.
+pub(super) const SIMPLE: &[&str] = &["password", "password_file"];
 
-/// How many bytes an advert has for it.
+/// How many bytes an advert has for a password.
 const LENGTH: usize = 8;
 
 /// The value of `authentication` as written.
 #[derive(Debug)]
-pub(super) struct Authentication {
-    pub(super) value: vrrp::Authentication,
-    /// It stands in the configuration itself.
-    pub(super) inline: bool,
+pub(super) enum Authentication {
+    Simple {
+        password: vrrp::Authentication,
+        /// Where it stands if it is in the configuration itself.
+        inline: Option<Spot>,
+    },
+    Hmac(Hmac),
 }
 
-/// Reads the value of `authentication`, and the password's file.
+impl Authentication {
+    /// The secrets that stand in the configuration itself, and what to write instead.
+    pub(super) fn exposed(&self) -> (&'static str, &'static str, Vec<&Spot>) {
+        match self {
+            Self::Simple { inline, .. } => ("password", "'password_file'", inline.iter().collect()),
+            Self::Hmac(hmac) => ("key", "'{ file: PATH }'", hmac.inline.iter().collect()),
+        }
+    }
+
+    /// What version 2 adverts carry.
+    pub(super) fn password(&self) -> vrrp::Authentication {
+        match self {
+            Self::Simple { password, .. } => *password,
+            Self::Hmac(_) => vrrp::Authentication::None,
+        }
+    }
+
+    /// How adverts are signed that are sent so often.
+    pub(super) fn hmac(self, interval: Duration) -> Option<crate::engine::settings::Hmac> {
+        match self {
+            Self::Simple { .. } => None,
+            Self::Hmac(hmac) => Some(hmac.settings(interval)),
+        }
+    }
+}
+
+/// Reads the value of `authentication`, and the files it names.
 pub(super) fn read(item: &Item<'_>) -> Option<At<Authentication>> {
-    let table = item.table("'type: simple' and a password")?;
-    table.only(KEYS, |_| None);
-    let kind = table.required("type", "simple").and_then(|item| {
-        item.read("simple", |text| match text {
-            "simple" => Ok(()),
-            _ => Err(format!("'{text}' is no type of authentication; write simple, there is no other")),
+    let table = item.table("'type: hmac' and keys, or 'type: simple' and a password")?;
+    let kind = table.required("type", "hmac").and_then(|item| {
+        item.read("hmac or simple", |text| match text {
+            "simple" => Ok(SIMPLE),
+            "hmac" => Ok(hmac::KEYS),
+            _ => Err(format!("'{text}' is no type of authentication; write hmac or simple")),
         })
     });
-    let password = password(&table, item);
-    kind?;
-    let (value, inline) = password?;
-    Some(item.at(Authentication { value: vrrp::Authentication::Simple(value), inline }))
+    let known = |kind: &[&'static str]| [KEYS, kind].concat();
+    let Some(kind) = kind else {
+        table.only(&[KEYS, SIMPLE, hmac::KEYS].concat(), |_| None);
+        return None;
+    };
+    let (other, of) = if kind.value == SIMPLE { (hmac::KEYS, "hmac") } else { (SIMPLE, "simple") };
+    table
+        .only(&known(kind.value), |key| other.contains(&key).then(|| format!("it belongs to 'type: {of}';")));
+    let read = if kind.value == SIMPLE {
+        simple(&table, item)
+    } else {
+        hmac::read(&table).map(Authentication::Hmac)
+    };
+    Some(item.at(read?))
 }
 
-fn password(table: &Table<'_>, item: &Item<'_>) -> Option<([u8; LENGTH], bool)> {
+fn simple(table: &Table<'_>, item: &Item<'_>) -> Option<Authentication> {
+    let (password, inline) = password(table, item)?;
+    Some(Authentication::Simple { password: vrrp::Authentication::Simple(password), inline })
+}
+
+fn password(table: &Table<'_>, item: &Item<'_>) -> Option<([u8; LENGTH], Option<Spot>)> {
     match (table.optional("password"), table.optional("password_file")) {
-        (Some(password), None) => {
-            password.read("1 to 8 bytes", |text| padded(text.as_bytes())).map(|at| (at.value, true))
-        }
+        (Some(password), None) => password
+            .read("1 to 8 bytes", |text| padded(text.as_bytes()))
+            .map(|at| (at.value, Some(item.spot.clone()))),
         (None, Some(file)) => {
             let path = file.read("an absolute path", scalar::absolute_path)?.value;
-            match from_file(&path) {
-                Ok(password) => Some((password, false)),
+            let password = secret::read(&path, "password")
+                .and_then(|password| padded(&password).map_err(|what| format!("in '{path}' {what}")));
+            match password {
+                Ok(password) => Some((password, None)),
                 Err(what) => file.error(what),
             }
         }
@@ -74,55 +122,9 @@ fn padded(password: &[u8]) -> Result<[u8; LENGTH], String> {
     Ok(padded)
 }
 
-/// Reads a file that holds nothing but the password, and is nobody else's to read.
-fn from_file(path: &str) -> Result<[u8; LENGTH], String> {
-    let failed = |error: &std::io::Error| {
-        format!("cannot read '{path}': {error}; write the path of a file with the password")
-    };
-    // Without O_NONBLOCK a named pipe would keep us waiting for its writer.
-    let options = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).to_owned();
-    let file = options.open(path).map_err(|error| failed(&error))?;
-    let metadata = file.metadata().map_err(|error| failed(&error))?;
-    if !metadata.is_file() {
-        return Err(format!("'{path}' is no regular file; write the path of a file with the password"));
-    }
-    if metadata.mode() & 0o077 != 0 {
-        let mode = metadata.mode() & 0o777;
-        return Err(format!("'{path}' is open to group or others (mode {mode:04o}); run 'chmod 600 {path}'"));
-    }
-    let mut password = Vec::new();
-    file.take(64).read_to_end(&mut password).map_err(|error| failed(&error))?;
-    let end = if password.ends_with(b"\r\n") { 2 } else { usize::from(password.ends_with(b"\n")) };
-    password.truncate(password.len() - end);
-    padded(&password).map_err(|what| format!("in '{path}' {what}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
-
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str, content: &[u8], mode: u32) -> Self {
-            let path = std::env::temp_dir().join(format!("vipd-config-{}-{name}", std::process::id()));
-            std::fs::write(&path, content).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            Self(path)
-        }
-
-        fn read(&self) -> Result<[u8; LENGTH], String> {
-            from_file(self.0.to_str().unwrap())
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            std::fs::remove_file(&self.0).ok();
-        }
-    }
 
     #[test]
     fn a_password_is_padded_with_zeros_and_never_cut() {
@@ -132,36 +134,5 @@ mod tests {
             let said = format!("the password has {count} bytes; write 1 to 8, none of them 0");
             assert_eq!(padded(password), Err(said));
         }
-    }
-
-    #[test]
-    fn a_file_holds_the_password_with_or_without_a_line_end() {
-        for (index, content) in [&b"secret"[..], b"secret\n", b"secret\r\n"].into_iter().enumerate() {
-            assert_eq!(Scratch::new(&format!("end{index}"), content, 0o600).read(), Ok(*b"secret\0\0"));
-        }
-        let said = Scratch::new("long", b"much too long\n", 0o400).read().unwrap_err();
-        assert!(said.ends_with("the password has 13 bytes; write 1 to 8, none of them 0"), "{said}");
-    }
-
-    #[test]
-    fn a_file_that_others_can_read_is_refused() {
-        for mode in [0o640, 0o604, 0o660] {
-            let said = Scratch::new(&format!("mode{mode:o}"), b"secret", mode).read().unwrap_err();
-            assert!(
-                said.contains(&format!("is open to group or others (mode {mode:04o}); run 'chmod 600 /")),
-                "{said}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_no_file_is_refused_without_waiting() {
-        assert!(from_file("/nonexistent/password").unwrap_err().contains("No such file or directory"));
-        assert!(from_file("/").unwrap_err().contains("is no regular file"));
-        let pipe = std::env::temp_dir().join(format!("vipd-config-{}-pipe", std::process::id()));
-        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
-        let said = from_file(pipe.to_str().unwrap());
-        std::fs::remove_file(&pipe).unwrap();
-        assert!(said.unwrap_err().contains("is no regular file"));
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Config;
 use super::duration;
-use crate::engine::settings::{Instance, Unicast};
+use crate::engine::settings::{Hmac, Instance, Unicast};
 use crate::net::Family;
-use crate::wire::vrrp::{Authentication, Version};
+use crate::wire::vrrp::{Authentication, Key, Version};
 
 /// A sentence for each change from `old` to `new` that makes two masters until every node has it.
 ///
@@ -77,11 +77,36 @@ fn differences(old: &Instance, new: &Instance) -> Vec<String> {
             "advert_interval changes from {old} to {new}; in version 2 peers discard any other than their own"
         ));
     }
+    signatures(old.hmac.as_ref(), new.hmac.as_ref(), &mut said);
     if old.authentication != new.authentication {
         said.push(format!("{}; peers discard adverts without the right one", password(old, new)));
     }
     unicast(old, new, &mut said);
     said
+}
+
+/// A node with the old configuration has to believe one with the new, and the other way round.
+fn signatures(old: Option<&Hmac>, new: Option<&Hmac>, said: &mut Vec<String>) {
+    let signer = |hmac: Option<&Hmac>| hmac.and_then(|hmac| hmac.signer().map(|(id, key)| (id, key.clone())));
+    let believes = |listener: Option<&Hmac>, signer: Option<&(u8, Key)>| match (listener, signer) {
+        (None, None) => true,
+        (None, Some(_)) => false,
+        (Some(listener), None) => listener.accepts_unsigned,
+        (Some(listener), Some((id, key))) => listener.keys.get(id) == Some(key),
+    };
+    let (old_signer, new_signer) = (signer(old), signer(new));
+    if !believes(old, new_signer.as_ref()) {
+        said.push(match new_signer {
+            Some((id, _)) => format!("signs with key {id}, which peers without it discard"),
+            None => "does not sign any more; peers that want signatures discard its adverts".to_owned(),
+        });
+    }
+    if !believes(new, old_signer.as_ref()) {
+        said.push(match old_signer {
+            Some((id, _)) => format!("discards what peers still sign with key {id}"),
+            None => "discards what peers do not sign yet".to_owned(),
+        });
+    }
 }
 
 const fn password(old: &Instance, new: &Instance) -> &'static str {
@@ -201,6 +226,43 @@ mod tests {
             ),
         ] {
             assert_eq!(changes(old, new), [format!("instance 'web': {said}")], "{old} -> {new}");
+        }
+    }
+
+    #[test]
+    fn signatures_are_no_danger_as_long_as_old_and_new_believe_each_other() {
+        let digits = |byte: u8| format!("'hex:{}'", format!("{byte:02x}").repeat(32));
+        let hmac = |keys: &[u8], active: u8, mode: &str| {
+            let keys: Vec<_> = keys.iter().map(|id| format!("{id}: {}", digits(*id))).collect();
+            let keys = keys.join(", ");
+            format!(
+                "authentication: {{ type: hmac, keys: {{ {keys} }}, active_key: {active}, mode: {mode} }}"
+            )
+        };
+        let other = hmac(&[1], 1, "enforce").replace("01", "09");
+        let (enforce, permissive, listen) =
+            (hmac(&[1], 1, "enforce"), hmac(&[1], 1, "permissive"), hmac(&[1], 1, "receive_only"));
+        let both = |active| hmac(&[1, 2], active, "enforce");
+        let steps = ["", &listen, &permissive, &enforce, &both(1), &both(2), &hmac(&[2], 2, "enforce")];
+        for pair in steps.windows(2) {
+            assert_eq!(changes(pair[0], pair[1]), [""; 0], "{} -> {}", pair[0], pair[1]);
+            assert_eq!(changes(pair[1], pair[0]), [""; 0], "{} -> {}", pair[1], pair[0]);
+        }
+        let wider = enforce.replace("mode:", "time_window: 30s, mode:");
+        assert_eq!(changes(&enforce, &wider), [""; 0]);
+        let signs = "signs with key 1, which peers without it discard";
+        let unsigned = "does not sign any more; peers that want signatures discard its adverts";
+        for (old, new, expected) in [
+            ("", &enforce, &[signs, "discards what peers do not sign yet"][..]),
+            ("", &permissive, &[signs]),
+            (&enforce, &String::new(), &[unsigned, "discards what peers still sign with key 1"]),
+            (&enforce, &listen, &[unsigned]),
+            (&enforce, &other, &[signs, "discards what peers still sign with key 1"]),
+            (&both(1), &hmac(&[2], 2, "enforce"), &["discards what peers still sign with key 1"]),
+            (&enforce, &both(2), &["signs with key 2, which peers without it discard"]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|what| format!("instance 'web': {what}")).collect();
+            assert_eq!(changes(old, new), expected, "{old} -> {new}");
         }
     }
 

@@ -25,7 +25,8 @@ pub(crate) fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("INSTANCES", unicast::KEYS.to_vec()),
         ("INSTANCES", unicast::PEER_KEYS.to_vec()),
         ("INSTANCES", multicast::KEYS.to_vec()),
-        ("INSTANCES", authentication::KEYS.to_vec()),
+        ("INSTANCES", [authentication::KEYS, authentication::SIMPLE].concat()),
+        ("INSTANCES", [hmac::KEYS, hmac::KEY].concat()),
         ("INSTANCES", announce::KEYS.to_vec()),
         ("INSTANCES", track::KEYS.to_vec()),
         ("TOP", announce::LIMIT_KEYS.to_vec()),
@@ -58,6 +59,7 @@ fn the_full_example_is_right_and_warns_of_the_clear_password_alone() {
     assert_eq!(api.preempt, Preempt::Never);
     assert_eq!(config.settings.groups[0].members, ["api", "legacy"]);
     assert_eq!(api.unicast.as_ref().map(|unicast| unicast.peers.len()), Some(2));
+    assert!(api.signs());
     assert_eq!(legacy.authentication, Authentication::Simple(*b"secret\0\0"));
     let uplink = config.settings.checks.iter().find(|check| check.name == "uplink").unwrap();
     assert_eq!(uplink.source, CheckSource::Interface("eth2".to_owned()));

@@ -162,13 +162,15 @@ impl Instance {
     pub(super) fn settings(self) -> Option<settings::Instance> {
         let priority = self.priority_file.and_then(|(_, read)| read.ok());
         let delay = self.preempt_delay.map_or(Duration::ZERO, |at| at.value);
+        let interval = self.interval?.value;
+        let authentication = self.authentication.map(|at| at.value);
         Some(settings::Instance {
             name: self.name.value,
             interface: self.interface?.value,
             vrid: self.vrid?.value,
             version: self.version?.value,
             priority: priority.or(self.priority.map(|at| at.value))?,
-            interval: self.interval?.value,
+            interval,
             missed_adverts: self.missed_adverts?.value,
             addresses: self.addresses.list.into_iter().map(|at| at.value).collect(),
             multicast: self.multicast.map(|at| at.value.settings()).unwrap_or_default(),
@@ -178,7 +180,10 @@ impl Instance {
             last_resort: self.last_resort?.value,
             damping: self.damping.map(|at| at.value),
             tracks: self.tracks.list.into_iter().map(|at| at.value).collect(),
-            authentication: self.authentication.map_or(vrrp::Authentication::None, |at| at.value.value),
+            authentication: authentication
+                .as_ref()
+                .map_or(vrrp::Authentication::None, Authentication::password),
+            hmac: authentication.and_then(|authentication| authentication.hmac(interval)),
             checksum: self.checksum?.0.value,
             announce: self.announce?.value,
             lease: self.lease?.value,

@@ -8,8 +8,8 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
-//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
+//! | `tree`, `read`, `scalar`, `secret`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
+//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `hmac`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
 
@@ -25,6 +25,7 @@ mod documents;
 mod duration;
 mod file;
 mod groups;
+mod hmac;
 mod instance;
 mod mail;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod realtime;
 mod routes;
 mod rules;
 mod scalar;
+mod secret;
 mod spelling;
 mod tables;
 mod track;
@@ -147,16 +149,18 @@ fn understand(text: &str, name: &str, mode: u32) -> Result<Config, Problems> {
     })
 }
 
-/// Notes passwords in a file that others can read.
+/// Notes passwords and keys in a file that others can read.
 fn exposed(file: &File, mode: u32, findings: &Findings) {
     let open = mode & 0o077 != 0;
-    let passwords = file.instances.iter().filter_map(|instance| instance.authentication.as_ref());
-    for at in passwords.filter(|at| open && at.value.inline) {
-        let mode = mode & 0o777;
-        let what = format!(
-            "this password stands in a file that is open to group or others (mode {mode:04o}); write 'password_file'"
-        );
-        findings.warn(&at.spot, what);
+    for at in file.instances.iter().filter_map(|instance| instance.authentication.as_ref()).filter(|_| open) {
+        let (secret, instead, spots) = at.value.exposed();
+        for spot in spots {
+            let mode = mode & 0o777;
+            let what = format!(
+                "this {secret} stands in a file that is open to group or others (mode {mode:04o}); write {instead}"
+            );
+            findings.warn(spot, what);
+        }
     }
 }
 

@@ -195,6 +195,11 @@ impl<'t> Table<'t> {
         &self.item.key
     }
 
+    /// Notes what is wrong with it as a whole.
+    pub(super) fn error(&self, what: impl AsRef<str>) {
+        self.item.findings.error(self.place(), what);
+    }
+
     /// Notes every key that is not in `known`; `elsewhere` may say where it belongs.
     pub(super) fn only(&self, known: &[&str], elsewhere: impl Fn(&str) -> Option<String>) {
         for (entry, item) in &self.entries {

@@ -267,6 +267,17 @@ impl Instance {
     /// Nobody will go on as the master that others may still wait for: as soon as that can be said, it is.
     pub(super) fn resign_for_the_dead(&mut self, now: Instant, out: &mut Vec<Action>) {
         let Some(mut estate) = self.heritage.renounced.take() else { return };
+        if self.settings.signs() {
+            estate.leases.retain(|_, end| *end > now);
+            let Self { id, settings, members, .. } = self;
+            for member in members.iter_mut().filter(|member| member.voice.is_some()) {
+                if estate.leases.remove(&member.family).is_some() {
+                    member.resign(now, settings, *id, out);
+                }
+            }
+            self.heritage.renounced = Some(estate).filter(|estate| !estate.leases.is_empty());
+            return;
+        }
         let speaks = |Endpoint { link, family }| {
             let speaks = |m: &Member| m.family == family && m.voice.is_some_and(|voice| voice.link == link);
             self.members.iter().any(speaks)

@@ -16,6 +16,12 @@ use crate::time::{Duration, Instant};
 pub enum Event<'a> {
     /// The clock moved: whatever is due goes out. Comes first in every turn.
     Tick,
+    /// The wall clock was read; nothing but signatures asks for it. Comes first in every turn in which it may have been
+    /// set.
+    Clock {
+        /// How long ago 1970 began, in UTC.
+        wall: Duration,
+    },
     /// Every datagram received before `until` has been handed over. Only this may end a `Master_Down_Timer`.
     Silence {
         /// The end of the silence.

@@ -1,5 +1,5 @@
 //! From a datagram to an advert that counts: every check of RFC 9568, 7.1, and RFC 3768, 7.1, each with its own
-//! reason to discard.
+//! reason to discard. Signatures are checked before anything that they cover is believed (`signing`).
 
 use core::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::net::{Family, LinkIndex, Vrid};
 use crate::proto::vrrp::Heard;
 use crate::time::Instant;
 use crate::wire::ipv4;
-use crate::wire::vrrp::{self, Advert, Authentication, ChecksumForm, Malformed, Version};
+use crate::wire::vrrp::{self, Advert, Authentication, ChecksumForm, Malformed, Sequence, Trailer, Version};
 
 /// A datagram with its IP header understood.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Accepted {
     pub(super) form: Option<ChecksumForm>,
     /// Whether it lists the addresses that we would.
     pub(super) same_addresses: bool,
+    /// The sequence that it was signed with, if it was.
+    pub(super) sequence: Option<Sequence>,
 }
 
 impl<'a> Message<'a> {
@@ -88,7 +90,7 @@ impl<'a> Message<'a> {
                 return Err(Discard::HopLimit);
             }
         }
-        let advert = self.decode()?;
+        let (advert, sequence) = self.open(instance)?;
         if advert.version != settings.version {
             return Err(Discard::Version);
         }
@@ -107,21 +109,56 @@ impl<'a> Message<'a> {
             },
             form: (self.family() == Family::Ipv4 && advert.version == Version::V3).then_some(advert.checksum),
             same_addresses: instance.lists_same(self.family(), &advert.addresses),
+            sequence,
         })
     }
 
+    /// The advert, and with which sequence it is signed. Where signatures are configured, a wrong one never counts, and
+    /// before it is known to be right nothing in the advert does.
+    fn open(&self, instance: &Instance) -> Result<(Advert, Option<Sequence>), Discard> {
+        let version = instance.settings.version;
+        let split = vrrp::split(self.payload, self.family());
+        match (&instance.settings.hmac, split) {
+            (None, Some((_, trailer))) if Trailer::decode(trailer).is_some() => {
+                Err(Discard::AuthenticationType)
+            }
+            (None, Some(_) | None) => Ok((self.decode()?, None)),
+            (Some(_), Some((pdu, _))) if vrrp::peek(pdu).is_none_or(|(theirs, _)| theirs != version) => {
+                Err(Discard::Version)
+            }
+            (Some(hmac), Some((pdu, trailer))) => {
+                let member = instance.members.iter().find(|member| member.family == self.family());
+                let signatures = member.map(|member| &member.signatures).ok_or(Discard::UnknownVrid)?;
+                let sequence = signatures.verify(self.at, self.source, pdu, trailer, hmac)?;
+                let read = vrrp::decode_signed(pdu, trailer, self.source, self.destination);
+                Ok((read.map_err(discard)?, Some(sequence)))
+            }
+            (Some(hmac), None) => {
+                let advert = self.decode()?;
+                if advert.version == version && !hmac.accepts_unsigned {
+                    return Err(Discard::HmacMissing);
+                }
+                Ok((advert, None))
+            }
+        }
+    }
+
     fn decode(&self) -> Result<Advert, Discard> {
-        vrrp::decode(self.payload, self.source, self.destination).map_err(|malformed| match malformed {
-            Malformed::Truncated => Discard::Truncated,
-            Malformed::Version => Discard::Version,
-            Malformed::Type => Discard::Type,
-            Malformed::Length => Discard::Length,
-            Malformed::Checksum => Discard::Checksum,
-            Malformed::VirtualRouterId => Discard::UnknownVrid,
-            Malformed::CountZero => Discard::CountZero,
-            Malformed::Interval => Discard::Interval,
-            Malformed::AuthenticationType => Discard::AuthenticationType,
-        })
+        vrrp::decode(self.payload, self.source, self.destination).map_err(discard)
+    }
+}
+
+const fn discard(malformed: Malformed) -> Discard {
+    match malformed {
+        Malformed::Truncated => Discard::Truncated,
+        Malformed::Version => Discard::Version,
+        Malformed::Type => Discard::Type,
+        Malformed::Length => Discard::Length,
+        Malformed::Checksum => Discard::Checksum,
+        Malformed::VirtualRouterId => Discard::UnknownVrid,
+        Malformed::CountZero => Discard::CountZero,
+        Malformed::Interval => Discard::Interval,
+        Malformed::AuthenticationType => Discard::AuthenticationType,
     }
 }
 

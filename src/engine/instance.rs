@@ -241,9 +241,13 @@ impl Instance {
         counters.received += 1;
         counters.resignations += u64::from(accepted.heard.priority == Priority::RESIGN);
         counters.address_mismatches += u64::from(!accepted.same_addresses);
+        if self.settings.hmac.is_some() {
+            counters.signed[usize::from(accepted.sequence.is_none())] += 1;
+        }
         if let Some(form) = accepted.form {
             counters.count_form(form);
         }
+        self.members[at].mark(accepted, &self.settings);
         let input = if self.stands(now, at, &accepted.heard) { Input::Contender } else { Input::Advert };
         self.feed(now, at, input(accepted.heard), out);
         // Whoever it is and whatever its priority: we have resigned.
@@ -276,10 +280,10 @@ impl Instance {
     }
 
     /// A valid advert came while this instance was deaf: it counts as discarded, which is no news.
-    pub(super) fn overhear(&mut self, family: Family, heard: Heard) {
+    pub(super) fn overhear(&mut self, family: Family, accepted: &Accepted) {
         if let Some(member) = self.members.iter_mut().find(|m| m.family == family) {
             *member.counters.discarded.entry(Discard::NotListening).or_default() += 1;
-            member.overhear(heard);
+            member.overhear(accepted, &self.settings);
         }
     }
 
@@ -553,8 +557,8 @@ impl Instance {
     ) {
         let Some(member) = self.members.iter_mut().find(|m| m.family == family) else { return };
         *member.counters.discarded.entry(reason).or_default() += 1;
-        if let Some(disagreement) = reason.disagreement() {
-            member.disagreed = Some((now, source, disagreement));
+        if reason.disagreement().is_some() {
+            member.disagreed = Some((now, source, reason));
         }
         if is_news(&mut member.told, now, reason) {
             self.tell(now, What::Discarded { reason, source: Some(source) }, out);

@@ -6,15 +6,17 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::action::{Action, Datagram, Endpoint, InstanceId};
+use super::hear::Accepted;
 use super::links::is_link_local;
 use super::notice::{Discard, State};
 use super::retreat::Retreat;
 use super::settings::{Address, Instance as Settings, Preempt};
+use super::signing::Signatures;
 use super::status::{Counters, MasterStatus, RouterStatus};
 use crate::net::{Family, LinkIndex, Priority};
 use crate::proto::vrrp::{self, Heard, Input, Last, Output, Router};
 use crate::time::{Duration, Instant};
-use crate::wire::vrrp::{Advert, most_addresses};
+use crate::wire::vrrp::{Advert, Key, Sequence, most_addresses};
 
 /// A virtual router of an instance.
 #[derive(Debug)]
@@ -51,9 +53,11 @@ pub(super) struct Member {
     /// Whether the last advert listed other addresses than ours would.
     pub(super) mismatched: bool,
     /// The last advert that was discarded because the configurations disagree: when, from whom, and in what.
-    pub(super) disagreed: Option<(Instant, IpAddr, &'static str)>,
+    pub(super) disagreed: Option<(Instant, IpAddr, Discard)>,
     /// When each kind of discard was last told.
     pub(super) told: BTreeMap<Discard, Instant>,
+    /// What it signed, and what was signed that it heard.
+    pub(super) signatures: Signatures,
 }
 
 /// Where a router's adverts come from.
@@ -105,6 +109,7 @@ impl Member {
             mismatched: false,
             disagreed: None,
             told: BTreeMap::new(),
+            signatures: Signatures::default(),
         }
     }
 
@@ -146,7 +151,7 @@ impl Member {
             match *output {
                 Output::Advert(priority) => {
                     let through = self.voice.and_then(|voice| voice.through);
-                    self.advertise(priority, through, settings, instance, out);
+                    self.advertise(now, priority, through, settings, instance, out);
                     self.sent_before = self.sent.replace(now);
                     self.refusals = 0;
                     if priority != Priority::RESIGN {
@@ -159,7 +164,7 @@ impl Member {
                     }
                 }
                 // Switches know by now where the better master is.
-                Output::Farewell(priority) => self.advertise(priority, None, settings, instance, out),
+                Output::Farewell(priority) => self.advertise(now, priority, None, settings, instance, out),
                 Output::Followed | Output::Deposed(_) | Output::Rival(_) => {}
             }
         }
@@ -168,6 +173,7 @@ impl Member {
 
     fn advertise(
         &mut self,
+        now: Instant,
         priority: Priority,
         through: Option<LinkIndex>,
         settings: &Settings,
@@ -176,7 +182,9 @@ impl Member {
     ) {
         // Who resigns leaves it to the successor to show where the virtual router is.
         let through = through.filter(|_| priority != Priority::RESIGN);
-        let datagrams = self.datagrams(priority, through, settings, instance);
+        let signer = settings.hmac.as_ref().and_then(|hmac| Some((hmac.signer()?, hmac.anti_replay)));
+        let signer = signer.map(|(key, anti_replay)| (key, self.signatures.next(now, anti_replay)));
+        let datagrams = self.datagrams(priority, through, settings, instance, signer);
         self.counters.sent += datagrams.len() as u64;
         if priority == Priority::RESIGN {
             self.counters.resigned += datagrams.len() as u64;
@@ -184,9 +192,24 @@ impl Member {
         out.extend(datagrams.into_iter().map(Action::Send));
     }
 
-    /// The adverts that resign in its name, if it could speak now.
+    /// The adverts that resign in its name, if it could speak now. None if it signs: signed now they would be old when
+    /// they are needed, or could be said by whoever reads them before.
     pub(super) fn resignation(&self, settings: &Settings, instance: InstanceId) -> Vec<Datagram> {
-        self.datagrams(Priority::RESIGN, None, settings, instance)
+        if settings.signs() {
+            return Vec::new();
+        }
+        self.datagrams(Priority::RESIGN, None, settings, instance, None)
+    }
+
+    /// Resigns for another that spoke in its place.
+    pub(super) fn resign(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        instance: InstanceId,
+        out: &mut Vec<Action>,
+    ) {
+        self.advertise(now, Priority::RESIGN, None, settings, instance, out);
     }
 
     fn datagrams(
@@ -195,6 +218,7 @@ impl Member {
         through: Option<LinkIndex>,
         settings: &Settings,
         instance: InstanceId,
+        signer: Option<((u8, &Key), Sequence)>,
     ) -> Vec<Datagram> {
         let Some(voice) = self.voice else { return Vec::new() };
         let advert = Advert {
@@ -206,12 +230,14 @@ impl Member {
             addresses: listed(settings, self.family, voice.mtu),
             checksum: settings.checksum,
         };
+        // One signature for all: it does not cover the destination.
+        let trailer = signer.map(|((id, key), sequence)| advert.sign(voice.source, id, key, sequence));
         let datagram = |destination| Datagram {
             instance,
             endpoint: Endpoint { link: through.unwrap_or(voice.link), family: self.family },
             source: voice.source,
             destination,
-            payload: advert.encode(voice.source, destination),
+            payload: advert.encode_with(voice.source, destination, trailer.as_ref()),
         };
         settings.destinations(self.family).into_iter().map(datagram).collect()
     }
@@ -314,8 +340,16 @@ impl Member {
     }
 
     /// A valid advert came while this router was deaf.
-    pub(super) fn overhear(&mut self, heard: Heard) {
-        self.overheard = Some(heard).filter(|heard| heard.priority != Priority::RESIGN);
+    pub(super) fn overhear(&mut self, accepted: &Accepted, settings: &Settings) {
+        self.mark(accepted, settings);
+        self.overheard = Some(accepted.heard).filter(|heard| heard.priority != Priority::RESIGN);
+    }
+
+    /// What its signature proved once proves nothing a second time.
+    pub(super) fn mark(&mut self, accepted: &Accepted, settings: &Settings) {
+        let Some(sequence) = accepted.sequence else { return };
+        let most = settings.unicast.as_ref().map_or(MULTICAST_SENDERS, |unicast| unicast.peers.len());
+        self.signatures.mark(accepted.heard.at, accepted.heard.source, sequence, most);
     }
 
     /// Whom a deaf router knows to be master: who spoke within the last intervals that it may miss, and some more.
@@ -365,9 +399,12 @@ pub(super) fn listed(settings: &Settings, family: Family, mtu: u32) -> Vec<IpAdd
     let advertised = settings.addresses.iter().filter(|a| a.advertised && a.family() == family);
     let mut addresses: Vec<IpAddr> = advertised.map(Address::address).collect();
     addresses.sort_by_key(|a| !matches!(a, IpAddr::V6(a) if is_link_local(*a)));
-    addresses.truncate(most_addresses(family, settings.version, mtu));
+    addresses.truncate(most_addresses(family, settings.version, mtu, settings.hmac.is_some()));
     addresses
 }
 
 /// How long a router does not try again to speak by the link of its own.
 const HOARSE: Duration = Duration::from_secs(10);
+/// How many senders of a multicast group are told apart by their sequences: one is master, and the others were or will
+/// be.
+const MULTICAST_SENDERS: usize = 4;

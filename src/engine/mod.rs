@@ -17,7 +17,7 @@
 //! | `member` | one virtual router: the machine, its voice, its counters |
 //! | `reserve` | who had better not be master, and is better than nobody |
 //! | `retreat` | how long who took the role in vain stays out of the race |
-//! | `hear` | from a datagram to an advert that counts |
+//! | `hear` `signing` | from a datagram to an advert that counts; signatures |
 //! | `handover` | resigning without a gap |
 //! | `keep` `sites` `holding` `announcing` | what the kernel is to hold, where, and when to say so |
 //! | `path` `routing` | routes and rules: what they are, and what the kernel is to hold of them |
@@ -51,6 +51,7 @@ mod reserve;
 mod retreat;
 mod routing;
 pub mod settings;
+pub mod signing;
 mod sites;
 mod sockets;
 pub mod status;
@@ -71,6 +72,7 @@ use self::inheritance::{Identity, Inheritance, Inherited};
 use self::instance::Instance;
 use self::notice::{Discard, Notice, What};
 use self::settings::Settings;
+use self::signing::Signed;
 use self::world::World;
 use crate::net::{Family, LinkIndex, Priority, Vrid};
 use crate::proto::vrrp::Input;
@@ -95,6 +97,8 @@ pub struct Engine {
     paths_seen: bool,
     /// What an earlier agent held for instances that are not configured any more.
     unclaimed: Vec<Inherited>,
+    /// What routers that are gone sent and heard.
+    signed: Vec<Signed>,
     /// Datagrams that could not be attributed to an instance.
     discarded: BTreeMap<Discard, u64>,
     told: BTreeMap<Discard, Instant>,
@@ -126,6 +130,7 @@ impl Engine {
             strays_generation: Generation(0),
             paths_seen: false,
             unclaimed: Vec::new(),
+            signed: Vec::new(),
             discarded: BTreeMap::new(),
             told: BTreeMap::new(),
             ending: false,
@@ -158,6 +163,7 @@ impl Engine {
     /// Takes one event; appends what is to be done, in order.
     pub fn handle(&mut self, now: Instant, event: Event<'_>, out: &mut Vec<Action>) {
         match event {
+            Event::Clock { wall } => return self.set_clock(now, wall, out),
             Event::Tick => self.time(now, Input::Tick, now, out),
             Event::Silence { until } => {
                 self.mature(now, until, out);
@@ -288,7 +294,7 @@ impl Engine {
         let instance = &mut self.instances[at];
         let verdict = if !instance.is_listening(family) {
             if addressed && let Ok(accepted) = message.check(instance) {
-                return instance.overhear(family, accepted.heard);
+                return instance.overhear(family, &accepted);
             }
             Err(Discard::NotListening)
         } else if !addressed {
@@ -545,15 +551,11 @@ impl Engine {
         if !self.strays_gated.is_empty() && self.strays.is_empty() {
             self.gate_strays(out);
         }
-        let before = self.instances.len();
-        self.instances.retain_mut(|i| {
-            let gone = i.retiring && i.handover.is_none() && i.holding.is_empty();
-            if gone {
-                i.forget_gates(now, out);
-            }
-            !gone
-        });
-        if self.instances.len() < before {
+        let is_gone = |i: &Instance| i.retiring && i.handover.is_none() && i.holding.is_empty();
+        if self.instances.iter().any(is_gone) {
+            self.signed = self.signed();
+            self.instances.iter_mut().filter(|i| is_gone(i)).for_each(|i| i.forget_gates(now, out));
+            self.instances.retain(|i| !is_gone(i));
             self.need_sockets(now, out);
             self.need_links(now, out);
         }

@@ -152,6 +152,13 @@ pub enum What {
     SendRecovered,
     /// The kernel reported more changes than were read in time; everything is looked at anew.
     Overrun,
+    /// The wall clock was set, by which adverts are signed.
+    ClockSet {
+        /// Whether it was set forward.
+        forward: bool,
+        /// By how much.
+        by: Duration,
+    },
     /// The agent's own loop was late.
     Stalled {
         /// By how much.
@@ -510,6 +517,18 @@ discards! {
     AuthenticationType = "authentication_type",
     /// The password is wrong.
     Authentication = "authentication",
+    /// It is not signed, and has to be.
+    HmacMissing = "hmac_missing",
+    /// What signs it is of a type that there is not.
+    HmacMalformed = "hmac_malformed",
+    /// It is signed with a key number that is not configured.
+    HmacUnknownKey = "hmac_unknown_key",
+    /// Its signature is wrong.
+    HmacInvalid = "hmac_invalid",
+    /// It was signed too long before or after the time that our clock shows.
+    HmacStale = "hmac_stale",
+    /// Its sender has sent it before, or a later one.
+    HmacReplay = "hmac_replay",
     /// Our own source address.
     OwnSource = "own_source",
     /// A unicast source that is no configured peer.
@@ -528,9 +547,15 @@ impl Discard {
             Self::Version => Some("they are of another VRRP version"),
             Self::Checksum => Some("their checksum is wrong"),
             Self::Interval => Some("their advert interval is another one"),
-            Self::AuthenticationType => Some("only one of the nodes has a password"),
+            Self::AuthenticationType => Some("only one of the nodes authenticates its adverts so"),
             Self::Authentication => Some("their password is another one"),
-            Self::IpHeader
+            Self::HmacMissing => Some("they are not signed"),
+            Self::HmacUnknownKey => Some("the key that they are signed with is not configured"),
+            Self::HmacInvalid => Some("they are signed with another key of the same number"),
+            Self::HmacStale => Some("they were signed by a clock that differs by more than the time_window"),
+            Self::HmacMalformed
+            | Self::HmacReplay
+            | Self::IpHeader
             | Self::HopLimit
             | Self::Truncated
             | Self::Type
@@ -539,6 +564,16 @@ impl Discard {
             | Self::Length
             | Self::OwnSource
             | Self::NotListening => None,
+        }
+    }
+}
+
+impl Discard {
+    /// What is to be done about a [`disagreement`](Self::disagreement).
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::HmacStale => "set the clocks of both nodes",
+            _ => "make the two configurations agree",
         }
     }
 }

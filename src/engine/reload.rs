@@ -31,6 +31,7 @@ impl Engine {
         self.world.limits = settings.announce_limits;
         self.startup_delay = settings.startup_delay;
         self.boot_delay = settings.boot_delay;
+        self.signed = self.signed();
         let mut old = core::mem::take(&mut self.instances);
         let (mut started, mut changed) = (0, 0);
         for new in settings.instances {
@@ -58,6 +59,7 @@ impl Engine {
             self.instances.push(instance);
         }
         self.regroup(now, settings.groups);
+        self.remind();
         let what = What::Reloaded { started, stopped, changed };
         out.push(Action::Tell(Notice { at: now, about: None, what }));
         self.world.moved = self.moved();

@@ -167,12 +167,21 @@ fn warnings(now: Instant, instance: &Instance) -> Vec<String> {
                 member.family
             ));
         }
-        if let Some((at, source, disagreement)) = member.disagreed
-            && now.since(at) < DISAGREEMENT.max(instance.settings.interval * 3)
+        let lately = DISAGREEMENT.max(instance.settings.interval * 3);
+        if let Some((at, source, reason)) = member.disagreed
+            && now.since(at) < lately
         {
-            warnings.push(alloc::format!(
-                "{name}: adverts of {source} are discarded, {disagreement}; make the two configurations agree"
-            ));
+            let (what, remedy) = (reason.disagreement().unwrap_or(reason.as_str()), reason.remedy());
+            warnings.push(alloc::format!("{name}: adverts of {source} are discarded, {what}; {remedy}"));
+        }
+        if let Some(hmac) = &instance.settings.hmac {
+            for (source, ahead) in member.signatures.strangers(now - lately, hmac) {
+                let (seconds, side) = (ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead" });
+                warnings.push(alloc::format!(
+                    "{name}: the clock of {source} is {seconds} s {side}, more than half of the time_window; set the \
+                     clocks of both nodes"
+                ));
+            }
         }
         if member.sending != Sending::Fine {
             warnings.push(alloc::format!("{name}: {} adverts cannot be sent", member.family));

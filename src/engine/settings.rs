@@ -3,6 +3,7 @@
 //! The configuration as written is a matter of floor 5; here everything is already true: names are unique,
 //! every track names a check that exists, intervals suit their version.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -13,7 +14,7 @@ use super::path;
 use crate::net::{Family, IpNet, Priority, Vrid};
 use crate::proto::health::Verdict;
 use crate::time::Duration;
-use crate::wire::vrrp::{Authentication, ChecksumForm, Version};
+use crate::wire::vrrp::{Authentication, ChecksumForm, Key, Version};
 
 /// Everything the engine is configured with.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -79,6 +80,8 @@ pub struct Instance {
     pub tracks: Vec<Track>,
     /// What version 2 adverts carry and must carry; version 3 has none.
     pub authentication: Authentication,
+    /// How adverts are signed and have to be, in either version; a password and signatures exclude each other.
+    pub hmac: Option<Hmac>,
     /// Which IPv4 checksum version 3 adverts are sent with.
     pub checksum: ChecksumForm,
     /// How the addresses are announced.
@@ -126,6 +129,11 @@ impl Instance {
             Version::V2 => Duration::from_secs(1),
             Version::V3 => self.interval,
         }
+    }
+
+    /// Whether its adverts are signed.
+    pub fn signs(&self) -> bool {
+        self.hmac.as_ref().is_some_and(|hmac| hmac.signer().is_some())
     }
 
     /// The source address that the operator chose for a family.
@@ -219,6 +227,39 @@ pub enum Adverts {
     Virtual,
     /// The interface below it.
     Interface,
+}
+
+/// How adverts are signed, and what is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hmac {
+    /// The keys whose signatures are believed, by their numbers, which are not 0.
+    pub keys: BTreeMap<u8, Key>,
+    /// The number of the one that signs; none: nothing is signed.
+    pub active: Option<u8>,
+    /// Whether adverts without a signature count; a wrong one never does.
+    pub accepts_unsigned: bool,
+    /// How it is known that an advert is not an old one.
+    pub anti_replay: AntiReplay,
+}
+
+impl Hmac {
+    /// The key that signs, and its number.
+    pub fn signer(&self) -> Option<(u8, &Key)> {
+        let id = self.active?;
+        Some((id, self.keys.get(&id)?))
+    }
+}
+
+/// How it is known that a signed advert is not an old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AntiReplay {
+    /// By the sequence, which has to agree with the clock.
+    Time {
+        /// By so many whole seconds it may be off.
+        window: Duration,
+    },
+    /// By the sequence alone.
+    Monotonic,
 }
 
 /// Adverts to named peers instead of the multicast group.

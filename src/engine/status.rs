@@ -155,6 +155,8 @@ pub struct Counters {
     pub checksum_forms: [u64; 2],
     /// Adverts accepted whose addresses are not ours.
     pub address_mismatches: u64,
+    /// Adverts accepted for their signature, and without one, where signatures are configured.
+    pub signed: [u64; 2],
     /// Adverts discarded.
     pub discarded: BTreeMap<Discard, u64>,
 }

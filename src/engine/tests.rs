@@ -15,6 +15,7 @@ mod reloading;
 mod reserve;
 mod routing;
 mod sending;
+mod signing;
 mod taking;
 mod together;
 mod tracks;

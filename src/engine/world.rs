@@ -13,6 +13,7 @@ use super::sockets::Sockets;
 use super::verdicts::Verdicts;
 use super::virtual_links::VirtualLinks;
 use crate::net::LinkIndex;
+use crate::time::WallClock;
 
 /// The engine's view of everything but its own instances.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub(super) struct World {
     pub(super) verdicts: Verdicts,
     pub(super) sockets: Sockets,
     pub(super) virtual_links: VirtualLinks,
+    /// What the wall clock shows, for signatures alone.
+    pub(super) wall: WallClock,
     /// Addresses that a reload or a restart moved from one instance to another.
     pub(super) moved: BTreeSet<IpAddr>,
     /// How fast announcements may go out, as configured.

@@ -3,7 +3,7 @@
 //!
 //! | module | format | sent | received |
 //! |---|---|---|---|
-//! | [`vrrp`] | VRRP adverts, version 2 (RFC 3768) and 3 (RFC 9568) | yes | yes |
+//! | [`vrrp`] | VRRP adverts, version 2 (RFC 3768) and 3 (RFC 9568), signed or not (draft-cassen-vrrp-auth-hmac) | yes | yes |
 //! | [`ipv4`] | the IPv4 header in front of what a raw socket delivers (RFC 791) | no, the kernel does | yes |
 //! | [`arp`] | gratuitous ARP and foreign claims on an address (RFC 826, RFC 5227) | yes | yes |
 //! | [`ndp`] | Neighbor Advertisements, the same for IPv6 (RFC 4861) | yes | yes |

@@ -7,6 +7,7 @@ use vipd::time::Duration;
 use crate::kernel::UPLINK;
 use crate::node::{Process, Request};
 use crate::plan::{Fault, Tweak};
+use crate::planted::Bug;
 use crate::topology::{self, PROBE};
 use crate::world::{Happening, LONGEST_LATENCY, LONGEST_MAIL, Mail, World};
 
@@ -78,6 +79,8 @@ impl World {
             Fault::Resume(node, at) => self.command(*node, *at, false),
             Fault::Reload(node, tweak) => self.configure(*node, tweak),
             Fault::Dump(node) => self.dump(*node, true),
+            Fault::Clock(node, error) => self.nodes[*node].clock_error = *error,
+            Fault::Replay(node) => self.replay(*node),
         }
     }
 
@@ -102,6 +105,10 @@ impl World {
         let settings = bug.map_or(machine.settings.clone(), |bug| bug.settings(&machine.settings));
         let mut process = Process::new(machine.serial, clock, settings, left, seed);
         process.groups = groups;
+        if !self.bug.is_some_and(Bug::forgets_sequences) {
+            process.engine.remember(clock, machine.sequences.clone());
+        }
+        machine.remembers = machine.sequences_at;
         machine.process = Some(process);
         let verdicts: Vec<(String, Verdict)> =
             machine.health.iter().filter(|(name, _)| *name == PROBE).map(|(n, v)| (n.clone(), *v)).collect();

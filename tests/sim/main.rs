@@ -12,6 +12,7 @@
 //! | `world` `faults` | virtual time, and what goes wrong in it |
 //! | `node` `turn` | a machine, its agent, and the agent's five steps |
 //! | `kernel` `workers` `network` | the fakes |
+//! | `signatures` | clocks that are set, recordings sent again, and what is promised of signed adverts |
 //! | `watch` `oracles` | what is promised, and what must be remembered to judge it |
 //! | `scenarios` | named stories with figures |
 //! | `patience` | a check whose word has to stand for a while |
@@ -29,6 +30,7 @@ mod plan;
 mod planted;
 mod random;
 mod scenarios;
+mod signatures;
 mod topology;
 mod trace;
 mod turn;
@@ -79,6 +81,8 @@ fn every_promise_is_kept_whatever_the_seed() {
         "reloads",
         "adoptions",
         "delayed verdicts",
+        "clocks set",
+        "replays",
     ] {
         let count = outcome.counts.get(what).copied().unwrap_or_default();
         assert!(count >= seeds / 20, "{count} {what} in {seeds} seeds prove nothing");

@@ -9,6 +9,7 @@ use vipd::engine::event::{Change, Claim, Gated, Held, Linked, Opened, Picture, S
 use vipd::engine::inheritance::Inheritance;
 use vipd::engine::notice::State;
 use vipd::engine::settings::{Instance, Settings};
+use vipd::engine::signing::Signed;
 use vipd::net::{Family, Mac};
 use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
@@ -42,6 +43,13 @@ pub(crate) struct Node {
     pub(crate) serial: u32,
     /// Its state file.
     pub(crate) state: Option<Inheritance>,
+    /// By how many milliseconds its wall clock is ahead of the right time.
+    pub(crate) clock_error: i64,
+    /// Its file of where signatures have got to, and when it was written.
+    pub(crate) sequences: Vec<Signed>,
+    pub(crate) sequences_at: Instant,
+    /// When the file was written that its agent began with.
+    pub(crate) remembers: Instant,
 }
 
 impl Node {
@@ -59,6 +67,10 @@ impl Node {
             jammed: false,
             serial: 0,
             state: None,
+            clock_error: 0,
+            sequences: Vec::new(),
+            sequences_at: Instant::BOOT,
+            remembers: Instant::BOOT,
         }
     }
 
@@ -170,6 +182,8 @@ pub(crate) enum Request {
 pub(crate) struct Waiting {
     pub(crate) at: Instant,
     pub(crate) frame: Shared,
+    /// Somebody else sent it, who had recorded it.
+    pub(crate) replayed: bool,
 }
 
 /// What the notices and status of a process say of an instance.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vipd::engine::settings::{Adverts, Effect, Instance, Preempt, Settings, VirtualMac};
+use vipd::engine::settings::{Adverts, Effect, Hmac, Instance, Preempt, Settings, VirtualMac};
 use vipd::net::{Family, IpNet, Priority};
 use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use crate::incidents;
 use crate::network::Quality;
 use crate::patience;
 use crate::random::Random;
+use crate::signatures;
 use crate::topology::{self, PROBE, UPLINK_CHECK};
 
 /// Everything that is decided before a run.
@@ -87,6 +88,10 @@ pub(crate) enum Fault {
     Reload(usize, Tweak),
     /// The monitor overflowed: everything is dumped again.
     Dump(usize),
+    /// The wall clock of a node is set, to so many milliseconds ahead of the right time.
+    Clock(usize, i64),
+    /// Somebody sends a node what it has heard before.
+    Replay(usize),
 }
 
 /// A change of a configuration.
@@ -208,7 +213,10 @@ impl Plan {
         let nodes = usize::try_from(random.between(2, 4)).unwrap_or(2);
         let ranks = ranks(&mut random, nodes);
         let instances = usize::try_from(random.between(1, 3)).unwrap_or(1);
-        let specs: Vec<Spec> = (0..instances).map(|number| Spec::draw(&mut random, number)).collect();
+        let mut specs: Vec<Spec> = (0..instances).map(|number| Spec::draw(&mut random, number)).collect();
+        for spec in specs.iter_mut().filter(|spec| spec.password == Authentication::None) {
+            spec.hmac = signatures::draw(seed, spec.number);
+        }
         let grouped = instances > 1 && random.chance(400);
         let mut nodes: Vec<NodePlan> = (0..nodes)
             .map(|node| NodePlan {
@@ -222,6 +230,8 @@ impl Plan {
         let length = (slowest * 30).clamp(Duration::from_secs(3), Duration::from_secs(40));
         let mut faults = incidents::draw(&mut random, &nodes, length);
         patience::draw(seed, &mut nodes, &mut faults, length);
+        faults.extend(signatures::incidents(seed, nodes.len(), &faults, length));
+        faults.sort_by_key(|(at, _)| *at);
         let quiet_at = Instant::BOOT + length;
         // Master_Down_Interval, a retry after a refusal, a preempt delay: all of it, twice.
         let muted =
@@ -287,6 +297,7 @@ struct Spec {
     last_resort: bool,
     password: Authentication,
     virtual_mac: Option<VirtualMac>,
+    hmac: Option<Hmac>,
 }
 
 impl Spec {
@@ -334,6 +345,7 @@ impl Spec {
             } else {
                 Authentication::None
             },
+            hmac: None,
         }
     }
 
@@ -351,6 +363,7 @@ impl Spec {
         instance.authentication = self.password;
         instance.last_resort = self.last_resort;
         instance.virtual_mac.clone_from(&self.virtual_mac);
+        instance.hmac.clone_from(&self.hmac);
         if random.chance(500) {
             let effect = if random.chance(500) { Effect::Fault } else { Effect::Weight(-60) };
             instance.tracks.push(topology::track(PROBE, effect));

@@ -9,9 +9,10 @@ use vipd::engine::settings::Settings;
 use vipd::net::{Family, Priority};
 use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
-use vipd::wire::{ipv4, vrrp};
+use vipd::wire::ipv4;
 
 use crate::plan::Plan;
+use crate::signatures;
 use crate::trace::Trace;
 use crate::world::World;
 
@@ -86,6 +87,8 @@ pub(crate) enum Bug {
     LinksStayUp,
     /// They are, and what passes there once does so for ever.
     OwnLinksStayOpen,
+    /// Where signatures have got to is not remembered.
+    Forgetful,
 }
 
 const ALL: &[(Bug, &[&str])] = &[
@@ -122,6 +125,7 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::BelievesGates, &[DARK]),
     (Bug::LinksStayUp, &["a link of a virtual router's own is down where nobody is master"]),
     (Bug::OwnLinksStayOpen, &["only a master sends with a virtual Ethernet address"]),
+    (Bug::Forgetful, &["nothing is believed twice", "an honest advert is no old one"]),
     (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
 
@@ -156,6 +160,10 @@ impl Bug {
 
     pub(crate) fn hears_silence_first(self) -> bool {
         self == Self::SilenceFirst
+    }
+
+    pub(crate) fn forgets_sequences(self) -> bool {
+        self == Self::Forgetful
     }
 
     /// Whether a lease that is over begins again when a process starts.
@@ -300,7 +308,7 @@ fn priority(packet: Packet<'_>) -> Option<(u8, u8)> {
 }
 
 fn resigned(mut datagram: vipd::engine::action::Datagram) -> Action {
-    if let Ok(mut advert) = vrrp::decode(&datagram.payload, datagram.source, datagram.destination) {
+    if let Ok(mut advert) = signatures::read(&datagram.payload, datagram.source, datagram.destination) {
         advert.priority = Priority::RESIGN;
         datagram.payload = advert.encode(datagram.source, datagram.destination);
     }

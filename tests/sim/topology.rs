@@ -84,6 +84,7 @@ pub(crate) fn instance(number: usize) -> Instance {
         damping: None,
         tracks: Vec::new(),
         authentication: Authentication::None,
+        hmac: None,
         checksum: ChecksumForm::PseudoHeader,
         announce: Announce { again_after: Some(Duration::from_secs(5)), ..Announce::default() },
         lease: true,

@@ -1,6 +1,6 @@
 //! A turn of an agent's protocol thread, and how its actions are performed: the same steps as in the agent.
 //!
-//! (1) The clock is read. (2) `Stalled`, if the turn is late; then `Tick`. (3) What waits is read: adverts, the
+//! (1) The clocks are read. (2) `Stalled`, if the turn is late; then `Tick`. (3) What waits is read: adverts, the
 //! kernel's reports, the workers' answers, claims, requests. (4) `Silence` up to the clock of step 1. (5) The timer is
 //! armed. Actions are performed after every event, in order.
 
@@ -11,12 +11,12 @@ use vipd::engine::event::{Event, Gated, Gating, Packet, Received, Refusal};
 use vipd::engine::notice::What;
 use vipd::net::Family;
 use vipd::time::{Duration, Instant};
-use vipd::wire::vrrp;
 
 use crate::network::Frame;
 use crate::node::{Answer, Request, Waiting};
 use crate::oracles;
 use crate::planted::{Bug, Context};
+use crate::signatures;
 use crate::topology;
 use crate::world::{Mail, World};
 
@@ -26,6 +26,8 @@ impl World {
         // The file is a turn late: what happens in this one it does not say if the agent dies now.
         let bug = self.bug;
         self.nodes[node].write_state(bug);
+        let wall = signatures::wall(self.now, self.nodes[node].clock_error);
+        self.feed(node, Event::Clock { wall });
         let Some(process) = &mut self.nodes[node].process else { return };
         let idle = !process.has_mail();
         let late = process.armed.map_or(Duration::ZERO, |armed| self.now.since(armed));
@@ -51,6 +53,8 @@ impl World {
         if !early {
             self.silence(node);
         }
+        let has_news = self.nodes[node].process.as_ref().is_some_and(|process| process.has_news);
+        self.write_sequences(node, has_news);
         self.arm(node, idle);
     }
 
@@ -65,9 +69,12 @@ impl World {
         let Some(process) = &self.nodes[node].process else { return };
         let endpoints: Vec<_> = process.sockets.keys().copied().collect();
         for endpoint in endpoints {
-            while let Some(Waiting { at, frame }) = self.next_datagram(node, endpoint) {
+            while let Some(Waiting { at, frame, replayed }) = self.next_datagram(node, endpoint) {
                 let Frame::Vrrp { source, destination, bytes } = &*frame else { continue };
-                self.note_better(node, *source, *destination, bytes);
+                if !replayed {
+                    self.note_better(node, *source, *destination, bytes);
+                }
+                let before = signatures::before(self, node, &frame);
                 let packet = if source.is_ipv4() {
                     Packet::Ipv4(bytes)
                 } else {
@@ -76,6 +83,9 @@ impl World {
                 };
                 let at = self.nodes[node].clock(at);
                 self.feed(node, Event::Datagram(Received { at, link: endpoint.link, packet }));
+                if let Some(before) = before {
+                    signatures::after(self, before, &frame);
+                }
             }
         }
     }
@@ -274,7 +284,7 @@ impl World {
     /// An advert is read: whether it is better than what this node says, or ought to.
     fn note_better(&mut self, node: usize, source: IpAddr, destination: IpAddr, bytes: &[u8]) {
         let payload = if source.is_ipv4() { &bytes[20..] } else { bytes };
-        let Ok(advert) = vrrp::decode(payload, source, destination) else { return };
+        let Ok(advert) = signatures::read(payload, source, destination) else { return };
         let vrid = advert.vrid.get();
         let Some(own) = self.watch.said.get(&(node, vrid, Family::of(source))) else { return };
         let Some(instance) = self.nodes[node].instance(vrid) else { return };
@@ -320,6 +330,7 @@ impl World {
         let Some(process) = &mut machine.process else { return };
         if process.engine.is_idle() {
             oracles::end(self, node);
+            self.write_sequences(node, true);
             self.end_process(node);
             return;
         }

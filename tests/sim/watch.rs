@@ -11,12 +11,13 @@ use vipd::engine::event::{Change, Event};
 use vipd::engine::notice::{Notice, Reason};
 use vipd::net::{Family, LinkIndex};
 use vipd::time::{Duration, Instant};
-use vipd::wire::vrrp::{self, Advert};
+use vipd::wire::vrrp::Advert;
 
 use crate::network::Frame;
 use crate::node::Standing;
 use crate::patience::Uplink;
 use crate::plan::Fault;
+use crate::signatures::{self, Heard};
 
 /// One router of one node: node, virtual router identifier, family.
 pub(crate) type Voice = (usize, u8, Family);
@@ -123,6 +124,8 @@ pub(crate) struct Watch {
     pub(crate) takes: Vec<Take>,
     /// Virtual routers' own links that are up although their agent runs and is not master, and since when.
     pub(crate) idle_links: BTreeMap<(usize, LinkIndex), Instant>,
+    /// Signed adverts.
+    pub(crate) signed: Heard,
     /// What happened, for the statistics.
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
@@ -166,6 +169,7 @@ impl Watch {
             outages: Vec::new(),
             takes: Vec::new(),
             idle_links: BTreeMap::new(),
+            signed: Heard::default(),
             counts: BTreeMap::new(),
         }
     }
@@ -234,8 +238,11 @@ impl Watch {
     pub(crate) fn arrived(&mut self, now: Instant, node: usize, frame: &Frame) {
         let Frame::Vrrp { source, destination, bytes } = frame else { return };
         let payload = if source.is_ipv4() { &bytes[20..] } else { bytes };
-        let Ok(advert) = vrrp::decode(payload, *source, *destination) else { return };
+        let Ok(advert) = signatures::read(payload, *source, *destination) else { return };
         let voice = (node, advert.vrid.get(), Family::of(*source));
+        if !self.signed.is_next(voice, *source, payload) {
+            return;
+        }
         let heard = self.heard.entry(voice).or_default();
         if advert.priority.get() == 0 {
             heard.remove(source);
@@ -255,6 +262,7 @@ impl Watch {
             | Event::Gated(_)
             | Event::Linked(_)
             | Event::Datagram(_) => {}
+            Event::Clock { .. } => {}
             Event::Change(Change::Address(address)) if address.ours => {}
             Event::Change(Change::Link(link)) if link.virtual_on.is_some() => {}
             Event::Stalled { .. } => {
@@ -362,6 +370,7 @@ impl Watch {
             Fault::Freeze(..) => "freezes",
             Fault::Part(_) => "partitions",
             Fault::Cut(..) => "one-way cuts",
+            Fault::Clock(..) => "clocks set",
             _ => "other faults",
         };
         *self.counts.entry(name).or_default() += 1;

@@ -370,7 +370,7 @@ impl World {
                 }
                 let Some(queue) = process.sockets.get_mut(&endpoint) else { return };
                 if queue.len() < SOCKET_ROOM {
-                    queue.push_back(Waiting { at: now, frame: Rc::clone(frame) });
+                    queue.push_back(Waiting { at: now, frame: Rc::clone(frame), replayed: false });
                     self.watch.arrived(now, to, frame);
                     self.learn_from_advert(to, frame);
                 } else {

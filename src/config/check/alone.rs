@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
+use crate::config::authentication::Authentication;
 use crate::config::duration;
+use crate::config::hmac::Mode;
 use crate::config::instance::Instance;
 use crate::config::problem::{At, Findings};
 use crate::engine::settings::{Address, Adverts};
@@ -53,9 +55,14 @@ fn families(instance: &Instance, version: Version, findings: &Findings) {
 
 fn authentication(instance: &Instance, version: Version, findings: &Findings) {
     let Some(authentication) = &instance.authentication else { return };
-    if version == Version::V3 {
-        findings
-            .error(&authentication.spot, "version 3 has no authentication; remove it, or write 'version: 2'");
+    if let Authentication::Hmac(hmac) = &authentication.value {
+        if hmac.mode.value != Mode::Enforce {
+            let what = "adverts that are not signed count as well, whoever sends them; write enforce once all nodes sign";
+            findings.warn(&hmac.mode.spot, what);
+        }
+    } else if version == Version::V3 {
+        let what = "version 3 has no password; write 'type: hmac', or 'version: 2'";
+        findings.error(&authentication.spot, what);
     } else {
         let what =
             "the password travels in clear in every advert: it keeps a misconfigured router out, no attacker";

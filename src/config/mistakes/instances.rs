@@ -1,5 +1,6 @@
 //! Mistakes in and between instances.
 
+use super::super::secret::tests::Scratch;
 use super::*;
 
 const KEYS: &str = "interface, virtual_router_id, addresses, routes, rules, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \
@@ -191,21 +192,29 @@ fn a_password_has_to_suit_the_version_and_the_advert() {
         (
             more("authentication: { type: simple, password: x }"),
             &[
-                "6:21: instances.web.authentication: version 3 has no authentication; remove it, or write 'version: 2'",
+                "6:21: instances.web.authentication: version 3 has no password; write 'type: hmac', or 'version: 2'",
             ],
         ),
         (
             more("version: 2\nauthentication: { type: PASS, password: '123456789' }"),
             &[
-                "7:29: instances.web.authentication.type: 'PASS' is no type of authentication; write simple, there is no other",
-                "7:45: instances.web.authentication.password: the password has 9 bytes; write 1 to 8, none of them 0",
+                "7:29: instances.web.authentication.type: 'PASS' is no type of authentication; write hmac or simple",
+            ],
+        ),
+        (
+            more("version: 2\nauthentication: { type: simple, password: '123456789' }"),
+            &[
+                "7:47: instances.web.authentication.password: the password has 9 bytes; write 1 to 8, none of them 0",
             ],
         ),
         (
             more("version: 2\nauthentication: { password: x, password_file: /x }"),
+            &["7:5: instances.web.authentication: 'type' is missing; write for example 'type: hmac'"],
+        ),
+        (
+            more("version: 2\nauthentication: { type: simple, password: x, password_file: /x }"),
             &[
-                "7:5: instances.web.authentication: 'type' is missing; write for example 'type: simple'",
-                "7:51: instances.web.authentication.password_file: there is a 'password' as well; keep one of them",
+                "7:65: instances.web.authentication.password_file: there is a 'password' as well; keep one of them",
             ],
         ),
         (
@@ -219,6 +228,84 @@ fn a_password_has_to_suit_the_version_and_the_advert() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn signatures_need_keys_that_are_right_and_none_is_quoted() {
+    let key = "k".repeat(32);
+    let hmac = |rest: &str| more(&format!("authentication: {{ type: hmac, {rest} }}"));
+    let keys = format!("keys: {{ 1: {key}, 2: x{key} }}");
+    let whole = "instances.web.authentication";
+    told(&[
+        (hmac(&format!("keys: {{ 1: {key} }}")), &[]),
+        (hmac(&format!("{keys}, active_key: 2, time_window: 5m")), &[]),
+        (
+            hmac("mode: enforce"),
+            &[&format!(
+                "6:5: {whole}: 'keys' is missing; write for example 'keys: {{ 1: {{ file: /etc/vipd/vrrp.key }} }}'"
+            )],
+        ),
+        (
+            hmac(&format!("keys: {key}")),
+            &[&format!(
+                "6:41: {whole}.keys: is no set of numbers with keys; write for example {{ 1: {{ file: /etc/vipd/vrrp.key }} }}"
+            )],
+        ),
+        (
+            hmac(&format!("keys: {{ 0: {key} }}")),
+            &[&format!("6:43: {whole}.keys.0: is no number of a key; write 1 to 255")],
+        ),
+        (
+            hmac("keys: { 1: short }"),
+            &[&format!("6:46: {whole}.keys.1: the key has 5 bytes; write 32 to 64 of them")],
+        ),
+        (
+            hmac(&keys),
+            &[&format!("6:5: {whole}: which key signs is not said; write for example 'active_key: 1'")],
+        ),
+        (hmac(&format!("{keys}, mode: receive_only")), &[&format!("6:126: {whole}.mode: {UNSIGNED}")]),
+        (
+            hmac(&format!("{keys}, active_key: 3")),
+            &[&format!("6:132: {whole}.active_key: no key has the number 3; there are: 1, 2")],
+        ),
+        (
+            hmac(&format!("keys: {{ 1: {key} }}, anti_replay: monotonic, time_window: 5s")),
+            &[&format!(
+                "6:119: {whole}.time_window: there is no window with 'anti_replay: monotonic'; remove one of them"
+            )],
+        ),
+        (
+            hmac(&format!("keys: {{ 1: {key} }}, time_window: 1500ms")),
+            &[&format!("6:95: {whole}.time_window: '1500ms' is no whole number of seconds; write 1s to 5m")],
+        ),
+        (
+            hmac(&format!("keys: {{ 1: {key} }}, password: x")),
+            &[&format!(
+                "6:82: {whole}.password: unknown key; it belongs to 'type: simple'; known here: type, keys, active_key, anti_replay, time_window, mode"
+            )],
+        ),
+    ]);
+}
+
+const UNSIGNED: &str = "warning: adverts that are not signed count as well, whoever sends them; write enforce once all nodes sign";
+
+#[test]
+fn a_key_file_that_others_can_read_is_refused_with_the_remedy() {
+    let file = Scratch::new("vrrp.key", "k".repeat(32).as_bytes(), 0o644);
+    let path = file.path();
+    let text = more(&format!("authentication: {{ type: hmac, keys: {{ 1: {{ file: {path} }} }} }}"));
+    let expected = format!(
+        "6:54: instances.web.authentication.keys.1.file: '{path}' is open to group or others (mode 0644); run \
+         'chmod 600 {path}'"
+    );
+    assert_eq!(said(&text), [expected]);
+    let file = Scratch::new("vrrp.key.short", b"hex:00\n", 0o600);
+    let path = file.path();
+    let text = more(&format!("authentication: {{ type: hmac, keys: {{ 1: {{ file: {path} }} }} }}"));
+    let expected = format!(
+        "6:54: instances.web.authentication.keys.1.file: in '{path}' the key has 1 bytes; write 32 to 64 of them"
+    );
+    assert_eq!(said(&text), [expected]);
 }
 
 #[test]

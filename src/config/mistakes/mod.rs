@@ -181,6 +181,15 @@ fn a_password_in_a_file_that_others_can_read_is_a_warning() {
     let text = more("version: 2\nauthentication: { type: simple, password: x }");
     let warnings = |mode| understand(&text, "f", mode).unwrap().warnings.len();
     assert_eq!((warnings(0o100_600), warnings(0o100_644)), (1, 2));
+    let key = "k".repeat(32);
+    let text = more(&format!("authentication: {{ type: hmac, keys: {{ 1: {key} }} }}"));
+    let warnings = |mode| understand(&text, "f", mode).unwrap().warnings;
+    assert_eq!(warnings(0o100_600), []);
+    assert_eq!(
+        warnings(0o100_640)[0].to_string(),
+        "6:46: instances.web.authentication.keys.1: warning: this key stands in a file that is open to group or others \
+         (mode 0640); write '{ file: PATH }'"
+    );
 }
 
 #[test]

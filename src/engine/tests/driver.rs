@@ -7,8 +7,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::engine::Engine;
 use crate::engine::action::{
-    Action, Announcement, Gate, Hold, KernelWork, Lease, Listen, Passage, Place, VirtualLink, VirtualLinkId,
-    VirtualLinkState,
+    Action, Announcement, Datagram, Gate, Hold, KernelWork, Lease, Listen, Passage, Place, VirtualLink,
+    VirtualLinkId, VirtualLinkState,
 };
 use crate::engine::event::{
     Change, Claim, Event, Gated, Gating, Held, Link, LinkAddress, Linked, Opened, Packet, Picture, Received,
@@ -76,6 +76,7 @@ pub(super) fn instance(priority: u8) -> Instance {
         damping: None,
         tracks: Vec::new(),
         authentication: Authentication::None,
+        hmac: None,
         checksum: ChecksumForm::PseudoHeader,
         announce: Announce::default(),
         lease: true,
@@ -311,6 +312,11 @@ impl Host {
     }
 
     pub(super) fn arrive(&mut self, arriving: &Arriving) -> Vec<Action> {
+        self.arrive_at(self.now, arriving)
+    }
+
+    /// The same, which the kernel received earlier.
+    pub(super) fn arrive_at(&mut self, at: Instant, arriving: &Arriving) -> Vec<Action> {
         let bytes;
         let packet = match (arriving.source, arriving.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -321,7 +327,7 @@ impl Host {
                 Packet::Ipv6 { source, destination, hop_limit: arriving.ttl, payload: &arriving.payload }
             }
         };
-        let received = Received { at: self.now, link: arriving.link, packet };
+        let received = Received { at, link: arriving.link, packet };
         self.give(Event::Datagram(received))
     }
 
@@ -432,12 +438,22 @@ pub(super) fn open(listen: &Listen) -> Opened {
     Opened { endpoint: listen.endpoint, generation: listen.generation, refused: None }
 }
 
+/// An advert as its receivers read it, signed or not.
+pub(super) fn read(sent: &Datagram) -> Advert {
+    let Datagram { source, destination, payload, .. } = sent;
+    let read = match vrrp::split(payload, Family::of(*source)) {
+        Some((pdu, trailer)) => vrrp::decode_signed(pdu, trailer, *source, *destination),
+        None => vrrp::decode(payload, *source, *destination),
+    };
+    read.unwrap()
+}
+
 /// The adverts among actions, read back.
 pub(super) fn adverts(actions: &[Action]) -> Vec<Advert> {
     actions
         .iter()
         .filter_map(|action| match action {
-            Action::Send(sent) => Some(vrrp::decode(&sent.payload, sent.source, sent.destination).unwrap()),
+            Action::Send(sent) => Some(read(sent)),
             Action::Kernel(_) | Action::Tell(_) => None,
         })
         .collect()
@@ -500,7 +516,7 @@ fn lines(action: &Action) -> Vec<String> {
     };
     match action {
         Action::Send(sent) => {
-            let advert = vrrp::decode(&sent.payload, sent.source, sent.destination).unwrap();
+            let advert = read(sent);
             [alloc::format!("{} advert {}", Family::of(sent.source), advert.priority)].into()
         }
         Action::Kernel(KernelWork::Hold(Hold { install, remove, .. })) => {

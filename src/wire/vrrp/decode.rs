@@ -2,8 +2,8 @@
 //! Apart from the encoder, because what peers send is wider than what we do.
 
 use super::{
-    ADVERTISEMENT, Advert, AdvertInterval, Authentication, ChecksumForm, HEADER_LENGTH, Version, length,
-    only_form,
+    ADVERTISEMENT, Advert, AdvertInterval, Authentication, ChecksumForm, HEADER_LENGTH, TRAILER_LENGTH,
+    Version, length, only_form,
 };
 use crate::net::{Family, Priority, Vrid};
 use alloc::vec::Vec;
@@ -48,6 +48,21 @@ pub enum Malformed {
 /// speak of what a peer really said. Both addresses must be those of the packet: the pseudo-header of a
 /// unicast advert holds the unicast destination.
 pub fn decode(payload: &[u8], source: IpAddr, destination: IpAddr) -> Result<Advert, Malformed> {
+    read(payload, &[], source, destination)
+}
+
+/// The advert in a message with a trailer behind it, as [`split`](super::split) found them. Whether the trailer proves
+/// anything is another question.
+pub fn decode_signed(
+    pdu: &[u8],
+    trailer: &[u8; TRAILER_LENGTH],
+    source: IpAddr,
+    destination: IpAddr,
+) -> Result<Advert, Malformed> {
+    read(pdu, trailer, source, destination)
+}
+
+fn read(payload: &[u8], trailer: &[u8], source: IpAddr, destination: IpAddr) -> Result<Advert, Malformed> {
     let family = Family::of(source);
     let header: &[u8; HEADER_LENGTH] = payload.first_chunk().ok_or(Malformed::Truncated)?;
     let [version_type, vrid, priority, count, four, five, _, _] = *header;
@@ -58,12 +73,11 @@ pub fn decode(payload: &[u8], source: IpAddr, destination: IpAddr) -> Result<Adv
     if version_type & 0x0f != ADVERTISEMENT {
         return Err(Malformed::Type);
     }
-    // Exactly: the IP layers have cut padding off, and what a peer appends to sign its adverts (28 bytes) is
-    // not for a receiver without the key to skip.
+    // Exactly: the IP layers have cut padding off, and a trailer is not for a receiver without the key to skip.
     if payload.len() != length(family, version, usize::from(count)) {
         return Err(Malformed::Length);
     }
-    let checksum = verify(payload, version, source, destination).ok_or(Malformed::Checksum)?;
+    let checksum = verify(payload, trailer, version, source, destination).ok_or(Malformed::Checksum)?;
     let vrid = Vrid::new(vrid).ok_or(Malformed::VirtualRouterId)?;
     if count == 0 {
         return Err(Malformed::CountZero);
@@ -106,12 +120,23 @@ fn authentication(kind: u8, message: &[u8]) -> Result<Authentication, Malformed>
 }
 
 /// The form in which the checksum is right.
-fn verify(message: &[u8], version: Version, source: IpAddr, destination: IpAddr) -> Option<ChecksumForm> {
+fn verify(
+    message: &[u8],
+    trailer: &[u8],
+    version: Version,
+    source: IpAddr,
+    destination: IpAddr,
+) -> Option<ChecksumForm> {
     let only = only_form(Family::of(source), version);
+    let trailer = match Family::of(source) {
+        Family::Ipv4 => &[],
+        Family::Ipv6 => trailer,
+    };
+    let length = message.len() + trailer.len();
     [ChecksumForm::PseudoHeader, ChecksumForm::Message]
         .into_iter()
         .filter(|&form| only.is_none_or(|only| only == form))
-        .find(|&form| form.start(source, destination, message.len()).with(message).is_valid())
+        .find(|&form| form.start(source, destination, length).with(message).with(trailer).is_valid())
 }
 
 fn addresses(bytes: &[u8], family: Family, count: usize) -> Vec<IpAddr> {

@@ -1,7 +1,8 @@
 //! Adverts to bytes (RFC 9568, 7.2; RFC 3768, 7.2).
 
 use super::{
-    ADVERTISEMENT, Advert, AdvertInterval, HEADER_LENGTH, MOST_ADDRESSES, Version, length, only_form,
+    ADVERTISEMENT, Advert, AdvertInterval, HEADER_LENGTH, Key, MOST_ADDRESSES, Sequence, TRAILER_LENGTH,
+    Trailer, Version, length, only_form,
 };
 use crate::net::Family;
 use alloc::vec::Vec;
@@ -14,11 +15,37 @@ impl Advert {
     /// the source's and all beyond the 255th. An interval that the version cannot say is rounded
     /// up ([`AdvertInterval::nearest`]). A version 2 advert from an IPv6 source is nobody's: no receiver takes it.
     pub fn encode(&self, source: IpAddr, destination: IpAddr) -> Vec<u8> {
+        self.encode_with(source, destination, None)
+    }
+
+    /// The same with a trailer of [`sign`](Self::sign), if there is one.
+    pub fn encode_with(&self, source: IpAddr, destination: IpAddr, trailer: Option<&Trailer>) -> Vec<u8> {
+        let family = Family::of(source);
+        let mut message = self.unsummed(source);
+        let pdu = message.len();
+        message.extend(trailer.iter().flat_map(|trailer| trailer.encode()));
+        let summed = match family {
+            Family::Ipv4 => &message[..pdu],
+            Family::Ipv6 => &message[..],
+        };
+        let form = only_form(family, self.version).unwrap_or(self.checksum);
+        let checksum = form.start(source, destination, summed.len()).with(summed).finish();
+        message[6..HEADER_LENGTH].copy_from_slice(&checksum.to_be_bytes());
+        message
+    }
+
+    /// Signs this advert from `source`, whatever its destinations, with key number `id`.
+    pub fn sign(&self, source: IpAddr, id: u8, key: &Key, sequence: Sequence) -> Trailer {
+        Trailer::sign(&self.unsummed(source), source, id, key, sequence)
+    }
+
+    /// The bytes with a checksum of zero.
+    fn unsummed(&self, source: IpAddr) -> Vec<u8> {
         let family = Family::of(source);
         let listed = || self.addresses.iter().filter(|a| Family::of(**a) == family).take(MOST_ADDRESSES);
         let count = listed().count();
         let [four, five] = self.middle();
-        let mut message = Vec::with_capacity(length(family, self.version, count));
+        let mut message = Vec::with_capacity(length(family, self.version, count) + TRAILER_LENGTH);
         message.extend([self.version.number() << 4 | ADVERTISEMENT, self.vrid.get(), self.priority.get()]);
         message.push(u8::try_from(count).unwrap_or(u8::MAX));
         message.extend([four, five, 0, 0]);
@@ -31,9 +58,6 @@ impl Advert {
         if self.version == Version::V2 {
             message.extend(self.authentication.data());
         }
-        let form = only_form(family, self.version).unwrap_or(self.checksum);
-        let checksum = form.start(source, destination, message.len()).with(&message).finish();
-        message[6..HEADER_LENGTH].copy_from_slice(&checksum.to_be_bytes());
         message
     }
 

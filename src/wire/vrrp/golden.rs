@@ -1,11 +1,15 @@
 //! Adverts whose bytes are known, each read and written: worked by hand, or seen from other implementations.
 
-use super::{Advert, Authentication, ChecksumForm, Malformed, Version, decode};
+use super::{
+    Advert, Authentication, ChecksumForm, Key, Malformed, Sequence, Trailer, Version, decode, decode_signed,
+    split,
+};
 use crate::net::{Family, Priority, Vrid};
 use crate::time::Duration;
 use crate::wire::ipv4;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use zeroize::Zeroizing;
 
 const V4_GROUP: &str = "224.0.0.18";
 const V6_GROUP: &str = "ff02::12";
@@ -145,13 +149,68 @@ fn the_extremes_of_every_field() {
     both_ways("21010001 00ffd3fd 0a000001 0000000000000000", "10.0.0.1", V4_GROUP, &resigning);
 }
 
+/// The key of all signed samples: 00 to 1f.
+fn key() -> Key {
+    Key::new(Zeroizing::new((0..32).collect())).unwrap()
+}
+
+/// A signed advert, read, verified, and written the same again.
+fn signed_both_ways(hex: &str, source: &str, destination: &str, advert: &Advert) {
+    let (message, source, destination) = (bytes(hex), ip(source), ip(destination));
+    let (pdu, trailer) = split(&message, Family::of(source)).unwrap();
+    assert_eq!(decode_signed(pdu, trailer, source, destination).as_ref(), Ok(advert), "reading {hex}");
+    let trailer = Trailer::decode(trailer).unwrap();
+    assert!(trailer.is_genuine(pdu, source, &key()), "{hex}");
+    let again = advert.sign(source, 1, &key(), trailer.sequence);
+    assert_eq!(again, trailer, "signing {hex}");
+    assert_eq!(advert.encode_with(source, destination, Some(&again)), message, "writing {hex}");
+    assert_eq!(decode(&message, source, destination), Err(Malformed::Length), "unsigned is another length");
+}
+
 #[test]
-fn signed_adverts_are_well_formed_without_their_trailer_and_refused_with_it() {
-    let v4 = "3133c801 00644402 c0000264";
-    both_ways(v4, "198.51.100.10", V4_GROUP, &advert(Version::V3, ChecksumForm::Message, &["192.0.2.100"]));
+fn the_signed_sample_of_the_draft_over_ipv4() {
+    let pdu = "3133c801 00644402 c0000264";
     let trailer = "01010000 68000000 80000000 1b84bc4e8e43892dc6d98448f8ee2265";
-    let signed = [bytes(v4), bytes(trailer)].concat();
-    assert_eq!(decode(&signed, ip("198.51.100.10"), ip(V4_GROUP)), Err(Malformed::Length));
+    let advert = advert(Version::V3, ChecksumForm::Message, &["192.0.2.100"]);
+    signed_both_ways(&[pdu, trailer].concat(), "198.51.100.10", V4_GROUP, &advert);
+}
+
+#[test]
+fn the_signed_sample_of_the_draft_over_ipv6() {
+    // Without a right checksum: the sample is for the signature, which does not cover it.
+    let pdu = bytes("3133c801 0064a2e9 fe800000000000000000000000000100");
+    let trailer = bytes("01010000 68000000 80000000 c8c56146ebfd66ee10ec4d8186461b78");
+    let trailer = Trailer::decode(trailer.first_chunk().unwrap()).unwrap();
+    assert!(trailer.is_genuine(&pdu, ip("fe80::10"), &key()));
+    let sequence = Sequence::from_bits(0x6800_0000_8000_0000);
+    assert_eq!(v3(&["fe80::100"]).sign(ip("fe80::10"), 1, &key(), sequence), trailer);
+}
+
+#[test]
+fn keepalived_version_3_signed() {
+    let hex = "3133c801 00641173 0a000064
+               01010000 6b0157a0 7c9d0000 6ec1e77ee36a7d658849009077be5538";
+    signed_both_ways(hex, "10.0.0.1", V4_GROUP, &v3(&["10.0.0.100"]));
+}
+
+#[test]
+fn keepalived_version_2_signed() {
+    let hex = "2133c801 00010c66 0a000064 0000000000000000
+               01010000 6b0157a7 be2b0000 2dd5f8c0fccf25a64028d7ec8da7a1c4";
+    signed_both_ways(hex, "10.0.0.1", V4_GROUP, &v2(&["10.0.0.100"]));
+}
+
+#[test]
+fn keepalived_ipv6_signed_with_a_checksum_that_covers_the_trailer() {
+    let hex = "3133c801 006428c5 fe800000000000000000000000000100
+               01010000 6b0157af 03de0000 447ccb04c945e9b99d2ff2f4216aa43d";
+    signed_both_ways(hex, "fe80::a", V6_GROUP, &v3(&["fe80::100"]));
+    let message = bytes(hex);
+    let (pdu, trailer) = split(&message, Family::Ipv6).unwrap();
+    let mut other = *trailer;
+    other[27] ^= 1;
+    let read = decode_signed(pdu, &other, ip("fe80::a"), ip(V6_GROUP));
+    assert_eq!(read, Err(Malformed::Checksum));
 }
 
 #[test]
@@ -161,17 +220,9 @@ fn a_signed_packet_from_the_wire_is_read_through_both_layers() {
          01010000 6b0157a0 7c9d0000 6ec1e77ee36a7d658849009077be5538",
     );
     let (header, payload) = ipv4::decode(&packet).unwrap();
-    let (source, destination) = (header.source.into(), header.destination.into());
     assert_eq!((header.ttl, header.protocol, payload.len()), (super::TTL, super::PROTOCOL, 12 + 28));
-    assert_eq!(destination, Family::Ipv4.group());
-    assert_eq!(decode(payload, source, destination), Err(Malformed::Length));
-    assert_eq!(decode(&payload[..12], source, destination), Ok(v3(&["10.0.0.100"])));
-    let packet = bytes(
-        "45c00044 00010000 ff70d075 0a000001 e0000012 2133c801 00010c66 0a000064 0000000000000000
-         01010000 6b0157a7 be2b0000 2dd5f8c0fccf25a64028d7ec8da7a1c4",
-    );
-    let (_, payload) = ipv4::decode(&packet).unwrap();
-    assert_eq!(decode(&payload[..20], source, destination), Ok(v2(&["10.0.0.100"])));
+    let (pdu, trailer) = split(payload, Family::Ipv4).unwrap();
+    assert!(Trailer::decode(trailer).unwrap().is_genuine(pdu, header.source.into(), &key()));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! send) and version 3 as RFC 9568 has it. Here stand the values, [`decode`](decode()) and
 //! [`encode`](Advert::encode) turn them from and into bytes.
 //!
+//! Adverts may have a [`Trailer`] behind them that signs them.
+//!
 //! TTL, source, destination, and whether a virtual router of ours is meant at all, are the caller's: they
 //! are not in these bytes.
 
@@ -10,9 +12,11 @@ mod encode;
 #[cfg(test)]
 mod golden;
 mod interval;
+mod trailer;
 
-pub use decode::{Malformed, decode, peek};
+pub use decode::{Malformed, decode, decode_signed, peek};
 pub use interval::{AdvertInterval, IntervalError};
+pub use trailer::{Key, Sequence, TRAILER_LENGTH, Trailer, split};
 
 use crate::net::{Family, Priority, Vrid};
 use crate::time::Duration;
@@ -172,15 +176,16 @@ pub struct Advert {
 }
 
 /// How many addresses an advert can list without its packet outgrowing `mtu`: at most 255, and 90 for IPv6
-/// at an MTU of 1500.
-pub fn most_addresses(family: Family, version: Version, mtu: u32) -> usize {
+/// at an MTU of 1500, or 89 if it is signed.
+pub fn most_addresses(family: Family, version: Version, mtu: u32, signed: bool) -> usize {
     let ip_header = match (family, version) {
         (Family::Ipv4, Version::V2 | Version::V3) => 20,
         (Family::Ipv6, Version::V3) => 40,
         (Family::Ipv6, Version::V2) => return 0,
     };
-    let room =
-        usize::try_from(mtu).unwrap_or(usize::MAX).saturating_sub(ip_header + length(family, version, 0));
+    let trailer = if signed { TRAILER_LENGTH } else { 0 };
+    let taken = ip_header + length(family, version, 0) + trailer;
+    let room = usize::try_from(mtu).unwrap_or(usize::MAX).saturating_sub(taken);
     (room / address_length(family)).min(MOST_ADDRESSES)
 }
 
@@ -214,22 +219,31 @@ mod tests {
     #[test]
     fn as_many_addresses_are_sent_as_fit_the_mtu_and_the_count() {
         // IPv6: 1500 - 40 - 8 = 1452 = 90 x 16 + 12.
-        assert_eq!(most_addresses(Family::Ipv6, Version::V3, 1500), 90);
-        assert_eq!(most_addresses(Family::Ipv6, Version::V3, 1280), 77);
+        assert_eq!(most_addresses(Family::Ipv6, Version::V3, 1500, false), 90);
+        assert_eq!(most_addresses(Family::Ipv6, Version::V3, 1280, false), 77);
         // IPv4: 1500 - 20 - 8 leaves room for 368, the count byte does not.
-        assert_eq!(most_addresses(Family::Ipv4, Version::V3, 1500), 255);
-        assert_eq!(most_addresses(Family::Ipv6, Version::V3, 9000), 255);
+        assert_eq!(most_addresses(Family::Ipv4, Version::V3, 1500, false), 255);
+        assert_eq!(most_addresses(Family::Ipv6, Version::V3, 9000, false), 255);
         // 576 - 20 - 8 = 548 = 137 x 4; version 2 needs 8 bytes more.
-        assert_eq!(most_addresses(Family::Ipv4, Version::V3, 576), 137);
-        assert_eq!(most_addresses(Family::Ipv4, Version::V2, 576), 135);
-        assert_eq!(most_addresses(Family::Ipv4, Version::V2, 36), 0);
-        assert_eq!(most_addresses(Family::Ipv4, Version::V3, 0), 0);
-        assert_eq!(most_addresses(Family::Ipv4, Version::V3, u32::MAX), 255);
+        assert_eq!(most_addresses(Family::Ipv4, Version::V3, 576, false), 137);
+        assert_eq!(most_addresses(Family::Ipv4, Version::V2, 576, false), 135);
+        assert_eq!(most_addresses(Family::Ipv4, Version::V2, 36, false), 0);
+        assert_eq!(most_addresses(Family::Ipv4, Version::V3, 0, false), 0);
+        assert_eq!(most_addresses(Family::Ipv4, Version::V3, u32::MAX, false), 255);
+    }
+
+    #[test]
+    fn fewer_addresses_fit_with_a_signature() {
+        // 1452 - 28 = 1424 = 89 x 16.
+        assert_eq!(most_addresses(Family::Ipv6, Version::V3, 1500, true), 89);
+        // 548 - 28 = 520 = 130 x 4.
+        assert_eq!(most_addresses(Family::Ipv4, Version::V3, 576, true), 130);
+        assert_eq!(most_addresses(Family::Ipv4, Version::V2, 60, true), 0);
     }
 
     #[test]
     fn version_2_carries_no_ipv6_addresses() {
-        assert_eq!(most_addresses(Family::Ipv6, Version::V2, 1500), 0);
+        assert_eq!(most_addresses(Family::Ipv6, Version::V2, 1500, false), 0);
     }
 
     #[test]

@@ -13,12 +13,13 @@ use vipd::wire::vrrp;
 
 use super::World;
 use crate::patience;
+use crate::signatures;
 use crate::watch::{Take, Voice, said};
 use crate::world::LONGEST_LATENCY;
 
 /// An advert is about to be sent.
 pub(crate) fn advert(world: &mut World, node: usize, datagram: &Datagram) {
-    let decoded = vrrp::decode(&datagram.payload, datagram.source, datagram.destination);
+    let decoded = signatures::read(&datagram.payload, datagram.source, datagram.destination);
     let Ok(advert) = decoded else {
         return world.breaks("what is sent can be read", format!("n{node} sends what is no advert"));
     };
