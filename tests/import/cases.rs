@@ -110,6 +110,16 @@ fn routes_and_rules_are_imported() {
 }
 
 #[test]
+fn notifications_are_imported() {
+    case("notify", 0);
+}
+
+#[test]
+fn virtual_macs_are_imported() {
+    case("vmac", 6);
+}
+
+#[test]
 fn processes_are_imported() {
     case("processes", 0);
 }

@@ -62,6 +62,7 @@ impl Globals {
                 globals.announce_interval =
                     announce::interval(&mut gathered, "vrrp_", report).or(globals.announce_interval);
                 globals.notify.read(&mut gathered, report);
+                globals.links(&mut gathered, report);
                 globals.urgency(&mut gathered, report);
                 gathered.rest(report);
             }
@@ -111,6 +112,16 @@ impl Globals {
                 self.top.set(key, delay.shown());
                 report.converted(statement, key);
             }
+        }
+    }
+
+    /// `vmac_prefix`: what the links with a virtual router's own address are called.
+    fn links(&mut self, gathered: &mut Gathered<'_>, report: &mut Report) {
+        if let Some(statement) = gathered.last("vmac_prefix", report)
+            && let Some(prefix) = statement.word(1)
+        {
+            self.vmac_prefix = Some(prefix.to_owned());
+            report.converted(statement, "virtual_mac.name");
         }
     }
 
