@@ -242,14 +242,15 @@ impl Bug {
                     .then_some(Action::Kernel(KernelWork::Gate(gate)))
             }
             (Self::LinksStayUp | Self::OwnLinksStayOpen, Action::Kernel(KernelWork::Link(mut link))) => {
-                link.wanted.iter_mut().for_each(|wanted| wanted.up = true);
+                let stays = self == Self::LinksStayUp || link.there.is_some();
+                link.wanted.iter_mut().for_each(|wanted| wanted.up |= stays);
                 Some(Action::Kernel(KernelWork::Link(link)))
             }
             (Self::OwnLinksStayOpen, Action::Kernel(KernelWork::Gate(mut gate)))
                 if gate.virtual_link.is_some() =>
             {
-                gate.lease = None;
-                (gate.passage == Passage::Open).then_some(Action::Kernel(KernelWork::Gate(gate)))
+                (gate.passage, gate.lease) = (Passage::Open, None);
+                Some(Action::Kernel(KernelWork::Gate(gate)))
             }
             (Self::StraysStay, Action::Kernel(KernelWork::Hold(hold))) if hold.instance == InstanceId(0) => {
                 None
