@@ -99,7 +99,8 @@ impl Host {
             virtual_on: None,
         };
         let nets = ["192.0.2.5/24", "fe80::5/64"].map(|net| net.parse().expect("it is right"));
-        let addresses = nets.map(|net| LinkAddress { link: ETH0, net, ours: false, usable: true, peer: None });
+        let addresses =
+            nets.map(|net| LinkAddress { link: ETH0, net, ours: false, usable: true, peer: None });
         let links = vec![link(ETH0, "eth0"), link(ETH1, "eth1")];
         host.give(Event::Picture(Picture { links, addresses: addresses.to_vec() }));
         host
@@ -188,8 +189,12 @@ impl Host {
                     assert!(!hold.install.is_empty() || !hold.remove.is_empty());
                     self.kernel.retain(|place| !hold.remove.contains(place));
                     self.kernel.extend(hold.install.iter().map(|placement| placement.place));
-                    let held =
-                        Held { instance: hold.instance, generation: hold.generation, refused: Vec::new(), refused_paths: Vec::new() };
+                    let held = Held {
+                        instance: hold.instance,
+                        generation: hold.generation,
+                        refused: Vec::new(),
+                        refused_paths: Vec::new(),
+                    };
                     self.engine.handle(self.now, Event::Held(held), &mut actions);
                 }
                 Action::Kernel(KernelWork::Listen(listen)) if listen.groups.is_some() => {

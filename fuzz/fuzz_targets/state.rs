@@ -113,7 +113,8 @@ fn picture(left: &Inheritance) -> Picture {
     };
     let eth0 = LinkIndex(2);
     let own = ["192.0.2.5/24", "fe80::5/64"].map(|net| net.parse().expect("it is right"));
-    let mut addresses = own.map(|net| LinkAddress { link: eth0, net, ours: false, usable: true, peer: None }).to_vec();
+    let mut addresses =
+        own.map(|net| LinkAddress { link: eth0, net, ours: false, usable: true, peer: None }).to_vec();
     let estates = left.instances.iter().filter_map(|instance| instance.estate.as_ref());
     let places = estates.flat_map(|estate| &estate.places);
     addresses.extend(places.map(|place| LinkAddress {
