@@ -2,10 +2,10 @@
 //! is read here, in the file or in one of its own, signatures in `hmac`.
 
 use super::hmac::{self, Hmac};
+use super::private;
 use super::problem::{At, Spot};
 use super::read::{Item, Table};
 use super::scalar;
-use super::secret;
 use crate::time::Duration;
 use crate::wire::vrrp;
 
@@ -13,6 +13,9 @@ use crate::wire::vrrp;
 pub(super) const KEYS: &[&str] = &["type"];
 /// What stands there with `type: simple`.
 pub(super) const SIMPLE: &[&str] = &["password", "password_file"];
+
+/// What is read of a password's file: far more than fits, so that the complaint can say how much.
+const MOST: u64 = 64;
 
 /// How many bytes an advert has for a password.
 const LENGTH: usize = 8;
@@ -92,7 +95,7 @@ fn password(table: &Table<'_>, item: &Item<'_>) -> Option<([u8; LENGTH], Option<
             .map(|at| (at.value, Some(item.spot.clone()))),
         (None, Some(file)) => {
             let path = file.read("an absolute path", scalar::absolute_path)?.value;
-            let password = secret::read(&path, "password")
+            let password = private::content(&path, "password", MOST)
                 .and_then(|password| padded(&password).map_err(|what| format!("in '{path}' {what}")));
             match password {
                 Ok(password) => Some((password, None)),

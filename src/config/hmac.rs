@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::duration;
+use super::private;
 use super::problem::{At, Spot};
 use super::read::{Item, Table};
 use super::scalar;
-use super::secret;
 use crate::engine::settings::{self, AntiReplay};
 use crate::time::Duration;
 use crate::wire::vrrp::Key;
@@ -18,6 +18,8 @@ pub(super) const KEYS: &[&str] = &["keys", "active_key", "anti_replay", "time_wi
 /// What stands under a key's number if the key is in a file of its own.
 pub(super) const KEY: &[&str] = &["file"];
 
+/// What is read of a key's file: far more than fits, so that the complaint can say how much.
+const MOST: u64 = 1024;
 const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
 const LONGEST_WINDOW: Duration = Duration::from_secs(300);
 /// As short as the default window gets: clocks that are kept by NTP at all differ by less.
@@ -182,7 +184,7 @@ fn from_file(entry: &Item<'_>) -> Option<Key> {
     table.only(KEY, |_| None);
     let file = table.required("file", "/etc/vipd/vrrp.key")?;
     let path = file.read("an absolute path", scalar::absolute_path)?.value;
-    let read = secret::read(&path, "key");
+    let read = private::content(&path, "key", MOST);
     match read.and_then(|text| key(&text).map_err(|what| format!("in '{path}' {what}"))) {
         Ok(key) => Some(key),
         Err(what) => file.error(what),
@@ -191,6 +193,9 @@ fn from_file(entry: &Item<'_>) -> Option<Key> {
 
 /// The key that is written as hexadecimal digits behind `hex:`, or as it is.
 fn key(text: &[u8]) -> Result<Key, String> {
+    if text.starts_with(b"file:") {
+        return Err("a key in a file is written as '{ file: PATH }'".to_owned());
+    }
     let bytes = match text.strip_prefix(b"hex:") {
         Some(digits) => unhex(digits).ok_or(
             "'hex:' is not followed by hexadecimal digits, two for each byte; write 64 to 128 of them",
@@ -237,6 +242,7 @@ mod tests {
             ("hex:zz", hex),
             ("hex:00 01", hex),
             ("hex:", "the key has 0 bytes; write 32 to 64 of them"),
+            ("file:/etc/vipd/vrrp.key", "a key in a file is written as '{ file: PATH }'"),
             ("short", "the key has 5 bytes; write 32 to 64 of them"),
             ("ümlaut", "the key has bytes that are not printable ASCII; write it as 'hex:..'"),
         ] {

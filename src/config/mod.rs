@@ -8,7 +8,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `tree`, `read`, `scalar`, `secret`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
+//! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
 //! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `hmac`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
@@ -41,7 +41,6 @@ mod realtime;
 mod routes;
 mod rules;
 mod scalar;
-mod secret;
 mod spelling;
 mod tables;
 mod track;

@@ -55,6 +55,22 @@ fn unicast_with_a_password_is_imported() {
 }
 
 #[test]
+fn hmac_authentication_is_imported() {
+    case("signed", 0);
+}
+
+#[test]
+fn a_key_in_a_file_stays_there() {
+    let path = std::env::temp_dir().join(format!("vipd-import-key-{}.conf", std::process::id()));
+    let signed = fs::read_to_string(directory().join("signed.conf")).unwrap();
+    fs::write(&path, signed.replace("0123456789abcdef0123456789abcdef", "file:/etc/keepalived/key")).unwrap();
+    let output = vipctl(&["import", path.to_str().unwrap()]);
+    fs::remove_file(&path).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("7: { file: /etc/keepalived/key }"), "{said}");
+}
+
+#[test]
 fn a_pair_that_does_not_preempt_is_imported() {
     case("patient", 0);
 }

@@ -1,6 +1,6 @@
 //! Mistakes in and between instances.
 
-use super::super::secret::tests::Scratch;
+use super::super::private::tests::Scratch;
 use super::*;
 
 const KEYS: &str = "interface, virtual_router_id, addresses, routes, rules, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \

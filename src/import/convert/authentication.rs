@@ -57,7 +57,14 @@ pub(super) fn convert_hmac(block: &Statement, report: &mut Report) -> Option<Map
     for statement in gathered.all("key") {
         match (statement.word(1), statement.word(2)) {
             (Some(id), Some(key)) if id.parse::<u8>().is_ok_and(|id| id > 0) => {
-                keys.set(id, key);
+                match key.strip_prefix("file:") {
+                    Some(path) => {
+                        let mut file = Map::default();
+                        file.set("file", path);
+                        keys.set(id, Value::Inline(file));
+                    }
+                    None => keys.set(id, key),
+                }
                 report.converted(statement, "authentication.keys");
             }
             _ => report.ignored(statement, "needs a number from 1 to 255 and a key; keepalived ignores it"),
