@@ -35,8 +35,9 @@ fn status_has_every_key_of_its_schema() {
     assert_eq!(router["master"]["address"].as_str(), Some("192.0.2.1"));
     assert_eq!(router["master"]["priority"].as_u64(), Some(150));
     assert!(router["counters"]["adverts_sent"].is_u64());
-    let address = serde_json::json!({"address": "192.0.2.10/24", "installed": true, "trouble": null});
-    assert_eq!(web["addresses"][0], address);
+    let address = &web["addresses"][0];
+    assert_eq!((address["address"].as_str(), address["trouble"].as_str()), (Some("192.0.2.10/24"), None));
+    assert_eq!((address["installed"].as_bool(), address["advertised"].as_bool()), (Some(true), Some(true)));
     assert_eq!(web["tracks"][0]["weight"].as_i64(), Some(-60));
     assert!(report["warnings"].is_array());
     assert!(web["since"].as_str().unwrap().ends_with('Z'));

@@ -110,7 +110,8 @@ fn the_manual_knows_every_command_and_option() {
     }
     let page = manual("vipctl.8");
     let dir = scratch();
-    for command in ["status", "events", "check", "reload", "step-down", "resume", "upgrade"] {
+    let all = ["status", "events", "check", "import", "reload", "step-down", "resume", "upgrade"];
+    for command in all {
         assert!(page.contains(&format!(".Ss {command}\n")), "{command}");
         let known = options(&help(vipctl(&dir, &[command])));
         for option in known.iter().filter(|option| *option != "help" && *option != "version") {
@@ -122,5 +123,5 @@ fn the_manual_knows_every_command_and_option() {
     let names =
         commands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     let names: Vec<_> = names.filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(names, ["status", "events", "check", "reload", "step-down", "resume", "upgrade"]);
+    assert_eq!(names, all);
 }
