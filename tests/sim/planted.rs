@@ -102,9 +102,9 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::PathsStay, &[PATHS, "a stop leaves nothing"]),
     (Bug::PathsUnobserved, &[PATHS]),
     (Bug::StraysStay, &[UNIQUE, ONLY_MASTERS]),
-    (Bug::SilenceFirst, &[EARLY]),
+    (Bug::SilenceFirst, &[EARLY, STOOD]),
     (Bug::SilenceEarly, &[EARLY]),
-    (Bug::SlowBackup, &[DARK, FOLLOWED]),
+    (Bug::SlowBackup, &[DARK, FOLLOWED, ONLY_MASTERS]),
     (Bug::SlowMaster, &["adverts are on time"]),
     (Bug::SlowAdverts, &[UNIQUE, FOLLOWED]),
     (Bug::Optimist, &[FAULTY, BEST, TRUTH]),
@@ -119,13 +119,13 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::ResignsForNothing, &[RESIGNS]),
     (Bug::AdoptsLate, &[ADOPTED]),
     (Bug::AdoptsAnothers, &[ADOPTED]),
-    (Bug::Hasty, &["a delayed verdict has stood for its time"]),
+    (Bug::Hasty, &[STOOD]),
     (Bug::Dawdling, &["what has stood for its time counts"]),
     (Bug::Ungrouped, &[AGREE]),
     (Bug::BelievesGates, &[DARK]),
     (Bug::LinksStayUp, &["a link of a virtual router's own is down where nobody is master"]),
     (Bug::OwnLinksStayOpen, &["only a master sends with a virtual Ethernet address"]),
-    (Bug::Forgetful, &["nothing is believed twice", "an honest advert is no old one"]),
+    (Bug::Forgetful, &["nothing is believed twice", "an honest advert is no old one", UNIQUE]),
     (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
 
@@ -144,6 +144,7 @@ const TRUTH: &str = "status tells the truth";
 const TOGETHER: &str = "families move together";
 const ADOPTED: &str = "what is adopted was answered for";
 const AGREE: &str = "members of a group agree";
+const STOOD: &str = "a delayed verdict has stood for its time";
 const RESIGNS: &str = "priority 0 is sent only when leaving";
 
 /// What a bug may know of the node it sits in.

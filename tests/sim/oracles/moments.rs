@@ -7,7 +7,7 @@ use vipd::engine::action::{Datagram, KernelWork, Passage, Place};
 use vipd::engine::notice::{Notice, Reason, State, What};
 use vipd::engine::settings::{Instance, Preempt};
 use vipd::engine::status::{InstanceStatus, Status};
-use vipd::net::{Family, LinkIndex};
+use vipd::net::{Family, LinkIndex, Mac};
 use vipd::time::Duration;
 use vipd::wire::vrrp;
 
@@ -37,9 +37,10 @@ pub(crate) fn advert(world: &mut World, node: usize, datagram: &Datagram) {
 
 /// A resignation has a cause: the operator, a check, the link, a refusal.
 fn priority_0_is_sent_only_when_leaving(world: &mut World, node: usize, vrid: u8) {
-    let itself = world.watch.beaten.get(&(node, vrid)) == Some(&world.now);
-    // What moves with a beaten one leaves, too, and says so where nobody else was heard.
-    let another = world.is_beaten(node, vrid) && !itself;
+    // What moves with a beaten one leaves, too, and says so: it may have stood against whoever it heard itself.
+    let beaten = |vrid: u8| world.watch.beaten.get(&(node, vrid)) == Some(&world.now);
+    let mates = world.nodes[node].together(vrid);
+    let another = mates.iter().any(|mate| mate.vrid.get() != vrid && beaten(mate.vrid.get()));
     // Who gives up because its adverts were refused does so a moment after the last of them.
     let was_refused = world.watch.upset[node] > world.now;
     // And who gives up because its gate does not open has waited for that.
@@ -303,7 +304,10 @@ pub(crate) fn reload(world: &mut World, node: usize, before: &Status, after: &St
         let hit = orders.iter().any(|work| match work {
             KernelWork::Hold(hold) => hold.remove.iter().any(touched),
             KernelWork::Gate(gate) => gate.passage != Passage::Open && gate.places.iter().any(touched),
-            KernelWork::Link(link) => link.wanted.is_none(),
+            KernelWork::Link(link) => {
+                let own = |address: &IpAddr| Mac::of_virtual_router(Family::of(*address), new.vrid);
+                link.wanted.is_none() && kept.iter().any(|address| own(address) == link.id.mac)
+            }
             KernelWork::Announce(_) | KernelWork::Listen(_) | KernelWork::Pace(_) => false,
         });
         if hit {
