@@ -108,7 +108,8 @@ impl World {
         if !self.bug.is_some_and(Bug::forgets_sequences) {
             process.engine.remember(clock, machine.sequences.clone());
         }
-        machine.remembers = machine.sequences_at;
+        let written = machine.sequences_at;
+        self.watch.signed.forget(node, written);
         machine.process = Some(process);
         let verdicts: Vec<(String, Verdict)> =
             machine.health.iter().filter(|(name, _)| *name == PROBE).map(|(n, v)| (n.clone(), *v)).collect();

@@ -48,8 +48,6 @@ pub(crate) struct Node {
     /// Its file of where signatures have got to, and when it was written.
     pub(crate) sequences: Vec<Signed>,
     pub(crate) sequences_at: Instant,
-    /// When the file was written that its agent began with.
-    pub(crate) remembers: Instant,
 }
 
 impl Node {
@@ -70,7 +68,6 @@ impl Node {
             clock_error: 0,
             sequences: Vec::new(),
             sequences_at: Instant::BOOT,
-            remembers: Instant::BOOT,
         }
     }
 

@@ -125,7 +125,7 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::BelievesGates, &[DARK]),
     (Bug::LinksStayUp, &["a link of a virtual router's own is down where nobody is master"]),
     (Bug::OwnLinksStayOpen, &["only a master sends with a virtual Ethernet address"]),
-    (Bug::Forgetful, &["nothing is believed twice", "an honest advert is no old one", UNIQUE]),
+    (Bug::Forgetful, &["nothing is believed twice", "an honest advert is no old one", UNIQUE, EARLY]),
     (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
 

@@ -96,8 +96,8 @@ pub(crate) struct Heard {
     arrived: BTreeMap<(Voice, IpAddr), u64>,
     /// The greatest sequence that was handed to a router, by sender.
     greatest: BTreeMap<(Voice, IpAddr), u64>,
-    /// What was accepted: by which process, and when.
-    believed: BTreeMap<(Voice, IpAddr, u64), (u32, Instant)>,
+    /// What was accepted, and when, unless its file does not say so.
+    believed: BTreeMap<(Voice, IpAddr, u64), Instant>,
     /// What somebody has recorded, by receiver.
     recorded: BTreeMap<usize, Vec<Shared>>,
 }
@@ -113,10 +113,14 @@ impl Heard {
         is_next
     }
 
-    /// Who believed an advert, and when.
-    fn first(&self, node: usize, frame: &Frame) -> Option<(u32, Instant)> {
-        let (voice, source, sequence) = signed(node, frame)?;
-        self.believed.get(&(voice, source, sequence)).copied()
+    /// A process of a node begins with a file that was written then: what was heard after that nobody knows any more.
+    pub(crate) fn forget(&mut self, node: usize, written: Instant) {
+        self.believed.retain(|((of, ..), ..), at| *of != node || *at < written);
+    }
+
+    /// Whether a node knows that it has believed an advert.
+    fn knows(&self, node: usize, frame: &Frame) -> bool {
+        signed(node, frame).is_some_and(|advert| self.believed.contains_key(&advert))
     }
 }
 
@@ -166,9 +170,11 @@ fn counted(world: &World, (node, vrid, family): Voice) -> (u64, u64) {
 pub(crate) fn after(world: &mut World, before: Before, frame: &Shared) {
     let Before { voice, source, sequence, accepted, refused } = before;
     let node = voice.0;
-    let Some(serial) = world.nodes[node].process.as_ref().map(|process| process.serial) else { return };
+    if world.nodes[node].process.is_none() {
+        return;
+    }
     let (accepted_now, refused_now) = counted(world, voice);
-    let (now, remembers) = (world.now, world.nodes[node].remembers);
+    let now = world.now;
     let heard = &mut world.watch.signed;
     let greatest = heard.greatest.entry((voice, source)).or_insert(0);
     let is_new = sequence > *greatest;
@@ -178,12 +184,9 @@ pub(crate) fn after(world: &mut World, before: Before, frame: &Shared) {
         if recorded.len() < RECORDED {
             recorded.push(Rc::clone(frame));
         }
-        let before = heard.believed.insert((voice, source, sequence), (serial, now));
-        if let Some((by, at)) = before.filter(|(by, at)| *by == serial || *at < remembers) {
-            let what = format!(
-                "n{node} believes {source} for virtual router {} what process {by} heard at {at:?}",
-                voice.1
-            );
+        if let Some(at) = heard.believed.insert((voice, source, sequence), now) {
+            let what =
+                format!("n{node} believes {source} for virtual router {} what it heard at {at:?}", voice.1);
             world.breaks("nothing is believed twice", what);
         }
     } else if is_new && refused_now > refused {
@@ -197,14 +200,9 @@ impl World {
     /// Somebody sends a node what he has recorded, and what it can know to be old: not what it heard in the last moments
     /// before a crash.
     pub(crate) fn replay(&mut self, node: usize) {
-        let remembers = self.nodes[node].remembers;
-        let serial = self.nodes[node].process.as_ref().map(|process| process.serial);
         let heard = &self.watch.signed;
         let recorded = heard.recorded.get(&node).cloned().unwrap_or_default();
-        let is_known = |frame: &Shared| {
-            heard.first(node, frame).is_some_and(|(by, at)| Some(by) == serial || at < remembers)
-        };
-        let recorded: Vec<Shared> = recorded.into_iter().filter(is_known).collect();
+        let recorded: Vec<Shared> = recorded.into_iter().filter(|frame| heard.knows(node, frame)).collect();
         let now = self.now;
         let machine = &mut self.nodes[node];
         let Some(link) = machine.kernel.lan().map(|link| link.index) else { return };
