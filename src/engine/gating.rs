@@ -165,11 +165,6 @@ impl Gates {
             Some(Gating::Open | Gating::Dark | Gating::Lost(_)) | None => None,
         })
     }
-
-    /// Whether there is no gate although there should be.
-    pub(super) fn are_missing(&self) -> bool {
-        self.standing.values().any(|gate| matches!(gate.answer, Some(Gating::Unavailable(_))))
-    }
 }
 
 impl Instance {

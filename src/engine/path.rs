@@ -63,6 +63,25 @@ pub struct Route<L = LinkIndex> {
     pub congestion_control: Option<String>,
 }
 
+impl<L> Route<L> {
+    /// A route by these hops with nothing else said of it.
+    pub const fn new(to: IpNet, hops: Vec<Hop<L>>, table: u32) -> Self {
+        Self {
+            to,
+            kind: RouteKind::Unicast,
+            hops,
+            source: None,
+            table,
+            metric: 0,
+            scope: None,
+            tos: 0,
+            preference: None,
+            metrics: BTreeMap::new(),
+            congestion_control: None,
+        }
+    }
+}
+
 /// What becomes of a route's packets, by the kernel's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names are ip-route(8)'s")]
@@ -163,6 +182,32 @@ pub struct Rule {
     pub destination_ports: Option<(u16, u16)>,
     /// Their tunnel.
     pub tunnel: Option<u64>,
+}
+
+impl Rule {
+    /// A rule for all packets of a family.
+    pub const fn new(family: Family, priority: u32, verdict: RuleVerdict) -> Self {
+        Self {
+            family,
+            priority,
+            verdict,
+            inverted: false,
+            from: None,
+            to: None,
+            mark: None,
+            input: None,
+            output: None,
+            tos: 0,
+            suppress_prefix_length: None,
+            suppress_group: None,
+            users: None,
+            vrf: false,
+            protocol: None,
+            source_ports: None,
+            destination_ports: None,
+            tunnel: None,
+        }
+    }
 }
 
 /// What a rule does.

@@ -66,7 +66,7 @@ impl Instance {
             effective: self.effective,
             interval: self.settings.interval,
             lease: LeaseStatus {
-                enabled: self.is_leased() && !self.gates.are_missing(),
+                enabled: self.is_leased() && self.gates.missing().is_none(),
                 extension: self.lease_extension(),
             },
             stepped_down: self.stepped_down,

@@ -95,38 +95,13 @@ pub(crate) fn instance(number: usize) -> Instance {
 /// A route by the LAN, one by the uplink, and a rule that leads to them.
 pub(crate) fn paths(number: usize) -> Vec<Path> {
     let table = 100 + u32::from(small(number));
-    let route = |prefix: u8, interface: &str| Route {
-        to: net(Ipv4Addr::new(10, prefix, 0, 0).into(), false),
-        kind: RouteKind::Unicast,
-        hops: vec![Hop { via: None, link: Some(interface.to_owned()), weight: 1, onlink: false }],
-        source: None,
-        table,
-        metric: 0,
-        scope: None,
-        tos: 0,
-        preference: None,
-        metrics: BTreeMap::new(),
-        congestion_control: None,
+    let route = |prefix: u8, interface: &str| {
+        let hop = Hop { via: None, link: Some(interface.to_owned()), weight: 1, onlink: false };
+        Route::new(net(Ipv4Addr::new(10, prefix, 0, 0).into(), false), vec![hop], table)
     };
     let rule = Rule {
-        family: Family::Ipv4,
-        priority: table,
-        verdict: RuleVerdict::Table(table),
-        inverted: false,
         from: Some(IpNet::host(vip(Family::Ipv4, number, 0))),
-        to: None,
-        mark: None,
-        input: None,
-        output: None,
-        tos: 0,
-        suppress_prefix_length: None,
-        suppress_group: None,
-        users: None,
-        vrf: false,
-        protocol: None,
-        source_ports: None,
-        destination_ports: None,
-        tunnel: None,
+        ..Rule::new(Family::Ipv4, table, RuleVerdict::Table(table))
     };
     let routes = [path::Path::Route(route(1, LAN)), path::Path::Route(route(2, UPLINK))];
     let all = routes.into_iter().chain([path::Path::Rule(rule)]);

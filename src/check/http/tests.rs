@@ -2,15 +2,11 @@
 
 use super::*;
 use crate::check::{self, Context, Kind, Report};
+use crate::reach::tls::tests::acceptor;
 use crate::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What a server does with a connection.
 #[derive(Clone, Copy)]
@@ -68,19 +64,6 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
         Server::Stops(_) => drop(stream.read(&mut [0]).await),
         Server::Floods(_, more) => while stream.write_all(more).await.is_ok() {},
     }
-}
-
-fn acceptor() -> TlsAcceptor {
-    let certificate =
-        CertificateDer::from_pem_slice(include_bytes!("../../../tests/tls/server.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../../tests/tls/server.key")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
 }
 
 fn now() -> Instant {

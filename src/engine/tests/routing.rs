@@ -1,6 +1,5 @@
 //! Routes and rules: when they go in and out, and what becomes of those that are refused, removed or left behind.
 
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -8,7 +7,7 @@ use super::driver::*;
 use crate::engine::action::{Action, Hold};
 use crate::engine::event::{Change, Event, Held, SeenPath};
 use crate::engine::notice::{State, What};
-use crate::engine::path::{Hop, Path, PathKey, Route, RouteKind, Rule, RuleVerdict};
+use crate::engine::path::{Hop, Path, PathKey, Route, Rule, RuleVerdict};
 use crate::engine::settings::{self, Instance, Settings};
 use crate::net::{Family, LinkIndex};
 
@@ -16,42 +15,14 @@ const NOTHING: [String; 0] = [];
 
 fn route(to: &str, via: &str, link: Option<&str>) -> settings::Path {
     let hop = Hop { via: Some(ip(via)), link: link.map(String::from), weight: 1, onlink: false };
-    let route = Route {
-        to: net(to),
-        kind: RouteKind::Unicast,
-        hops: Vec::from([hop]),
-        source: None,
-        table: 100,
-        metric: 0,
-        scope: None,
-        tos: 0,
-        preference: None,
-        metrics: BTreeMap::new(),
-        congestion_control: None,
-    };
+    let route = Route::new(net(to), Vec::from([hop]), 100);
     settings::Path { path: Path::Route(route), left_alone: false }
 }
 
 fn rule(priority: u32) -> settings::Path {
     let rule = Rule {
-        family: Family::Ipv4,
-        priority,
-        verdict: RuleVerdict::Table(100),
-        inverted: false,
         from: Some(net("192.0.2.10/32")),
-        to: None,
-        mark: None,
-        input: None,
-        output: None,
-        tos: 0,
-        suppress_prefix_length: None,
-        suppress_group: None,
-        users: None,
-        vrf: false,
-        protocol: None,
-        source_ports: None,
-        destination_ports: None,
-        tunnel: None,
+        ..Rule::new(Family::Ipv4, priority, RuleVerdict::Table(100))
     };
     settings::Path { path: Path::Rule(rule), left_alone: false }
 }

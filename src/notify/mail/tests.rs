@@ -3,29 +3,9 @@
 use super::super::news::Word;
 use super::super::news::tests::news;
 use super::*;
-use std::sync::Arc;
+use crate::reach::tls::tests::acceptor;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
-fn acceptor() -> TlsAcceptor {
-    let certificate = include_bytes!("../../../tests/tls/server.pem");
-    let key = include_bytes!("../../../tests/tls/server.key");
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(certificate).unwrap()],
-            PrivateKeyDer::from_pem_slice(key).unwrap(),
-        )
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
 
 async fn settings(tls: Tls) -> (Settings, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -161,18 +161,11 @@ pub(super) fn seen(payload: &[u8]) -> Result<Option<SeenPath>, Undecodable> {
     if protocol != PROTOCOL {
         return Ok(None);
     }
+    let everything = IpNet::new(unspecified(family), 0).ok_or(Undecodable)?;
     let mut route = Route {
-        to: IpNet::new(unspecified(family), 0).ok_or(Undecodable)?,
         kind: RouteKind::ALL.into_iter().find(|known| *known as u8 == kind).unwrap_or(RouteKind::Unicast),
-        hops: Vec::new(),
-        source: None,
-        table: u32::from(table),
-        metric: 0,
-        scope: None,
         tos,
-        preference: None,
-        metrics: std::collections::BTreeMap::new(),
-        congestion_control: None,
+        ..Route::new(everything, Vec::new(), u32::from(table))
     };
     let mut hop = Hop { via: None, link: None, weight: 1, onlink: false };
     for attribute in NlasIterator::new(attributes) {

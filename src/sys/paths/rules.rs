@@ -112,7 +112,7 @@ pub(super) fn seen(payload: &[u8]) -> Result<Option<Rule>, Undecodable> {
         10 => Family::Ipv6,
         _ => return Ok(None),
     };
-    let mut rule = empty(family);
+    let mut rule = Rule::new(family, 0, RuleVerdict::Nothing);
     rule.tos = *tos;
     rule.inverted = number(flags)? & FIB_RULE_INVERT != 0;
     let (mut table, mut target, mut ours) = (u32::from(*table), 0, false);
@@ -163,29 +163,6 @@ pub(super) fn seen(payload: &[u8]) -> Result<Option<Rule>, Undecodable> {
     Ok(ours.then_some(rule))
 }
 
-fn empty(family: Family) -> Rule {
-    Rule {
-        family,
-        priority: 0,
-        verdict: RuleVerdict::Nothing,
-        inverted: false,
-        from: None,
-        to: None,
-        mark: None,
-        input: None,
-        output: None,
-        tos: 0,
-        suppress_prefix_length: None,
-        suppress_group: None,
-        users: None,
-        vrf: false,
-        protocol: None,
-        source_ports: None,
-        destination_ports: None,
-        tunnel: None,
-    }
-}
-
 fn net(bytes: &[u8], length: u8) -> Result<IpNet, Undecodable> {
     ip(bytes).and_then(|address| IpNet::new(address, length)).ok_or(Undecodable)
 }
@@ -212,8 +189,6 @@ mod tests {
     #[test]
     fn a_rule_is_read_back_as_it_was_written() {
         let rule = Rule {
-            priority: 1000,
-            verdict: RuleVerdict::Table(100),
             inverted: true,
             from: Some("192.0.2.10/32".parse().unwrap()),
             to: Some("198.51.100.0/24".parse().unwrap()),
@@ -228,7 +203,7 @@ mod tests {
             source_ports: Some((1024, 65535)),
             destination_ports: Some((443, 443)),
             tunnel: Some(42),
-            ..empty(Family::Ipv4)
+            ..Rule::new(Family::Ipv4, 1000, RuleVerdict::Table(100))
         };
         for verdict in [
             RuleVerdict::Table(100),
@@ -248,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_rule_of_somebody_elses_is_nobodys() {
-        let mut written = message(&Rule { priority: 1, ..empty(Family::Ipv6) });
+        let mut written = message(&Rule::new(Family::Ipv6, 1, RuleVerdict::Nothing));
         written.attributes.retain(|attribute| !matches!(attribute, RuleAttribute::Protocol(_)));
         let mut bytes = vec![0; written.buffer_len()];
         written.emit(&mut bytes);
