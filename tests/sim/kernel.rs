@@ -108,7 +108,9 @@ impl Kernel {
         let Some(index) = self.link(name).map(|link| link.index) else { return };
         let above: Vec<String> =
             self.links.iter().filter(|l| l.virtual_on == Some(index)).map(|l| l.name.clone()).collect();
-        above.iter().for_each(|link| self.vanish(link));
+        for link in &above {
+            self.vanish(link);
+        }
         self.drop_addresses(index, |_| true);
         self.drop_routes(index);
         self.links.retain(|link| link.index != index);
@@ -122,7 +124,9 @@ impl Kernel {
         let there = self.links.iter().find(|link| is(link, order.id)).map(|link| link.index);
         let Some(state) = &order.wanted else {
             let name = there.and_then(|index| self.link_at(index)).map(|link| link.name.clone());
-            name.iter().for_each(|name| self.vanish(name));
+            if let Some(name) = name {
+                self.vanish(&name);
+            }
             return Ok(());
         };
         if self.link_at(order.id.below).is_none() {

@@ -283,6 +283,7 @@ fn quality(random: &mut Random, nodes: &[NodePlan]) -> Quality {
 }
 
 /// What the nodes have in common about an instance.
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
 struct Spec {
     number: usize,
     version: Version,
@@ -330,7 +331,7 @@ impl Spec {
             interval,
             mixed_intervals: version == Version::V3 && random.chance(100),
             addresses,
-            paths: number % 2 == 0,
+            paths: number.is_multiple_of(2),
             unicast: random.chance(250),
             preempt,
             equal_priorities: random.chance(150),
@@ -387,7 +388,9 @@ fn node_settings(
     if grouped {
         // What moves together bids together.
         let first = (instances[0].priority, specs[0].preempt);
-        instances.iter_mut().for_each(|instance| (instance.priority, instance.preempt) = first);
+        for instance in &mut instances {
+            (instance.priority, instance.preempt) = first;
+        }
     }
     let names = instances.iter().map(|instance| instance.name.clone()).collect();
     let mut settings = topology::settings(instances);

@@ -167,8 +167,8 @@ fn counted(world: &World, (node, vrid, family): Voice) -> (u64, u64) {
 }
 
 /// It was handed over.
-pub(crate) fn after(world: &mut World, before: Before, frame: &Shared) {
-    let Before { voice, source, sequence, accepted, refused } = before;
+pub(crate) fn after(world: &mut World, before: &Before, frame: &Shared) {
+    let Before { voice, source, sequence, accepted, refused } = *before;
     let node = voice.0;
     if world.nodes[node].process.is_none() {
         return;

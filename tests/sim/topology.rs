@@ -1,9 +1,8 @@
 //! Who lives where: the names, numbers and addresses of a simulated network, and the settings of its nodes.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use vipd::engine::path::{self, Hop, Route, RouteKind, Rule, RuleVerdict};
+use vipd::engine::path::{self, Hop, Route, Rule, RuleVerdict};
 use vipd::engine::settings::{
     Announce, Check, CheckSource, Effect, Group, Instance, Multicast, Path, Peer, Preempt, Settings, Track,
     Unicast,

@@ -84,7 +84,7 @@ impl World {
                 let at = self.nodes[node].clock(at);
                 self.feed(node, Event::Datagram(Received { at, link: endpoint.link, packet }));
                 if let Some(before) = before {
-                    signatures::after(self, before, &frame);
+                    signatures::after(self, &before, &frame);
                 }
             }
         }

@@ -261,8 +261,8 @@ impl Watch {
             | Event::Held(_)
             | Event::Gated(_)
             | Event::Linked(_)
-            | Event::Datagram(_) => {}
-            Event::Clock { .. } => {}
+            | Event::Datagram(_)
+            | Event::Clock { .. } => {}
             Event::Change(Change::Address(address)) if address.ours => {}
             Event::Change(Change::Link(link)) if link.virtual_on.is_some() => {}
             Event::Stalled { .. } => {

@@ -77,11 +77,10 @@ impl Route {
         match work {
             KernelWork::Hold(hold) => drop(self.holds.insert(hold.instance, hold)),
             KernelWork::Announce(burst) => drop(self.announcements.insert(burst.instance, burst)),
-            // How fast frames follow each other is below the clock of this world.
-            KernelWork::Pace(_) => {}
+            // How fast frames follow each other is below the clock of this world; gates have a worker of their own.
+            KernelWork::Pace(_) | KernelWork::Gate(_) => {}
             KernelWork::Listen(listen) => drop(self.listens.insert(listen.endpoint, listen)),
             KernelWork::Link(link) => drop(self.links.insert(link.id, link)),
-            KernelWork::Gate(_) => {}
         }
         let at = now + self.pause();
         self.step_at = Some(self.step_at.map_or(at, |planned| planned.min(at)));

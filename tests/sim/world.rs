@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use vipd::engine::action::{Endpoint, Placement};
 use vipd::engine::notice::State;
+use vipd::engine::settings::Address;
 use vipd::net::{Family, LinkIndex, Mac};
 use vipd::time::{Duration, Instant};
 use vipd::wire::{arp, ndp};
@@ -315,8 +316,9 @@ impl World {
         }
         if !machine.kernel.gates.pass(place.net.address(), true) {
             // It is announced when its gate is open.
-            let process = machine.process.as_mut();
-            process.into_iter().for_each(|process| process.gate.barred.push(*placement));
+            if let Some(process) = machine.process.as_mut() {
+                process.gate.barred.push(*placement);
+            }
             return;
         }
         let frame = match place.net.address() {
@@ -397,7 +399,7 @@ impl World {
             return;
         };
         let Some(instance) = self.nodes[node].instance(vrid) else { return };
-        let addresses: Vec<IpAddr> = instance.addresses.iter().map(|net| net.address()).collect();
+        let addresses: Vec<IpAddr> = instance.addresses.iter().map(Address::address).collect();
         for address in addresses {
             self.learn(node, address, other);
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use vipd::engine::notice::State;
 use vipd::engine::path::PathKey;
-use vipd::engine::settings::{Instance, Path, Preempt};
+use vipd::engine::settings::{Address, Instance, Path, Preempt};
 use vipd::net::Priority;
 
 use super::World;
@@ -36,7 +36,7 @@ fn vrids(world: &World) -> Vec<u8> {
 }
 
 fn addresses(instance: &Instance) -> impl Iterator<Item = IpAddr> + '_ {
-    instance.addresses.iter().map(|net| net.address())
+    instance.addresses.iter().map(Address::address)
 }
 
 /// Exactly one of those who can holds everything; nobody who preempts has a higher priority than it; the others have

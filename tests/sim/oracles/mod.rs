@@ -19,7 +19,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use vipd::engine::notice::State;
-use vipd::engine::settings::{Effect, Instance};
+use vipd::engine::settings::{Address, Effect, Instance};
 use vipd::net::Priority;
 use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
@@ -95,7 +95,7 @@ impl World {
         let mut all = self.nodes.iter().filter(|n| n.process.is_some()).map(|node| {
             let mut addresses: Vec<IpAddr> = node
                 .instance(vrid)
-                .map(|i| i.addresses.iter().map(|net| net.address()).collect())
+                .map(|i| i.addresses.iter().map(Address::address).collect())
                 .unwrap_or_default();
             addresses.sort_unstable();
             addresses
@@ -137,7 +137,7 @@ impl World {
         // It has tried again, and its gate opened.
         let holds = machine.process.as_ref().is_some_and(|p| p.state(vrid) == Some(State::Master));
         let started = self.watch.upset[node] <= self.now;
-        let squatted = |a: &vipd::engine::settings::Address| machine.kernel.is_squatted(a.address());
+        let squatted = |a: &Address| machine.kernel.is_squatted(a.address());
         started
             && machine.serves()
             && machine.kernel.lan().is_some()

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use vipd::engine::action::{Datagram, KernelWork, Passage, Place};
 use vipd::engine::notice::{Notice, Reason, State, What};
-use vipd::engine::settings::{Instance, Preempt};
+use vipd::engine::settings::{Address, Instance, Preempt};
 use vipd::engine::status::{InstanceStatus, Status};
 use vipd::net::{Family, LinkIndex, Mac};
 use vipd::time::Duration;
@@ -205,7 +205,7 @@ fn a_beaten_master_says_farewell(world: &mut World, node: usize, vrid: u8) {
 }
 
 fn addresses(instance: Option<&Instance>) -> impl Iterator<Item = IpAddr> + '_ {
-    instance.into_iter().flat_map(|i| i.addresses.iter().map(|net| net.address()))
+    instance.into_iter().flat_map(|i| i.addresses.iter().map(Address::address))
 }
 
 /// A node became master.
