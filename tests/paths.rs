@@ -246,3 +246,45 @@ instances:
         });
     });
 }
+
+const STATIC: &str = "
+static:
+  addresses: [{ address: 198.51.100.5/24, interface: eth1 }]
+  routes: [{ to: 10.9.0.0/16, via: 198.51.100.254 }]
+  rules: [{ from: 198.51.100.5, table: main, priority: 900 }]
+instances:
+  web:
+    interface: eth1
+    virtual_router_id: 51
+    advert_interval: 100ms
+    addresses: [198.51.100.100/24]
+";
+
+#[test]
+fn what_is_static_is_there_whoever_is_master_and_goes_with_the_agent() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        with_eth1(&lb1);
+        // Adverts have no other address to come from.
+        lb1.run("ip", &["addr", "del", "198.51.100.1/24", "dev", "eth1"]);
+        let mut vipd = master(&lb1, STATIC);
+        assert_eq!(wait_for_paths(&lb1, 2).len(), 2);
+        assert_eq!(vipd.instance("web")["routers"][0]["source"], "198.51.100.5");
+        lb1.run("ip", &["addr", "del", "198.51.100.5/24", "dev", "eth1"]);
+        lb1.run("ip", &["rule", "del", "priority", "900"]);
+        until("the address is back", SOON, || shows(&lb1, "eth1", "198.51.100.5/24").then_some(()));
+        wait_for_paths(&lb1, 2);
+        vipd.wait_state("web", "master");
+        vipd.process().kill();
+        let mut vipd = Vipd::start_file(&lb1, &programs(), &STATIC.replace("10.9.0.0", "10.8.0.0"));
+        until("the changed route is there alone", SOON, || {
+            let all = ours(&lb1).join(" ");
+            (all.contains("10.8.0.0") && !all.contains("10.9.0.0")).then_some(())
+        });
+        assert!(shows(&lb1, "eth1", "198.51.100.5/24"));
+        vipd.wait_state("web", "master");
+        vipd.process().stop();
+        assert_eq!(ours(&lb1), [""; 0]);
+        assert!(!shows(&lb1, "eth1", "198.51.100."));
+    });
+}

@@ -17,6 +17,7 @@ pub(crate) fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("TOP", mail::KEYS.to_vec()),
         ("NOTIFICATIONS", notify::KEYS.to_vec()),
         ("NOTIFICATIONS", webhook::KEYS.to_vec()),
+        ("TOP", statics::KEYS.to_vec()),
         ("INSTANCES", instance::KEYS.to_vec()),
         ("INSTANCES", addresses::KEYS.to_vec()),
         ("INSTANCES", routes::KEYS.to_vec()),

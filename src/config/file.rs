@@ -10,6 +10,7 @@ use super::notify::{self, Notify};
 use super::problem::At;
 use super::read::Item;
 use super::realtime;
+use super::statics::{self, Statics};
 use crate::engine::settings::AnnounceLimit;
 use crate::notify::mail::Settings as Mail;
 use crate::sys::realtime::Settings;
@@ -26,6 +27,7 @@ pub(super) const KEYS: &[&str] = &[
     "boot_delay",
     "announce_limits",
     "realtime",
+    "static",
 ];
 
 /// The longest start-up delay.
@@ -36,6 +38,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 pub(super) struct File {
     pub(super) startup_delay: Option<At<Duration>>,
     pub(super) boot_delay: Option<At<Duration>>,
+    /// None if it was wrong.
+    pub(super) statics: Option<At<Statics>>,
     /// None if it was wrong.
     pub(super) announce_limits: Option<At<Vec<AnnounceLimit>>>,
     /// None if it was wrong.
@@ -76,6 +80,7 @@ impl File {
         Some(Self {
             startup_delay,
             announce_limits,
+            statics: table.or("static", Statics::default(), statics::read),
             boot_delay,
             realtime,
             instances: instances.iter().flatten().filter_map(Instance::read).collect(),

@@ -9,7 +9,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
-//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `hmac`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
+//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `statics`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `hmac`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
 
@@ -42,6 +42,7 @@ mod routes;
 mod rules;
 mod scalar;
 mod spelling;
+mod statics;
 mod tables;
 mod track;
 mod tree;
@@ -173,12 +174,13 @@ fn settle(file: File, warnings: Vec<Problem>) -> Option<Config> {
     let (startup_delay, boot_delay) = (file.startup_delay?.value, file.boot_delay?.value);
     let realtime = file.realtime?.value;
     let announce_limits = file.announce_limits?.value;
+    let statics = file.statics?.value.settings();
     let probes = file.checks.into_iter().filter_map(|check| match check.source {
         Some(Source::Probe(settings)) => Some(*settings),
         Some(Source::Interface(_)) | None => None,
     });
     let settings =
-        settings::Settings { instances, groups, checks, announce_limits, startup_delay, boot_delay };
+        settings::Settings { instances, groups, checks, announce_limits, startup_delay, boot_delay, statics };
     Some(Config { settings, checks: probes.collect(), priority_files, notify, realtime, warnings })
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Links {
     known: BTreeMap<LinkIndex, Known>,
     /// The virtual routers' own among them.
     virtual_links: BTreeMap<VirtualLinkId, LinkIndex>,
+    /// What carries our mark and is the host's own all the same.
+    statics: BTreeSet<(LinkIndex, IpAddr)>,
 }
 
 #[derive(Debug)]
@@ -137,6 +139,17 @@ impl Links {
         self.known.values().flat_map(|known| known.ours.values())
     }
 
+    /// Says which of our addresses are the host's own.
+    pub(super) fn set_statics(&mut self, statics: BTreeSet<(LinkIndex, IpAddr)>) {
+        self.statics = statics;
+    }
+
+    /// Those on a link, which are there.
+    fn statics_on(&self, link: LinkIndex) -> impl Iterator<Item = &LinkAddress> {
+        let ours = self.known.get(&link).map(|known| known.ours.values()).into_iter().flatten();
+        ours.filter(move |address| self.statics.contains(&(link, address.net.address())))
+    }
+
     fn foreign_on(&self, link: LinkIndex) -> &[LinkAddress] {
         self.known.get(&link).map_or(&[], |known| &known.foreign)
     }
@@ -161,7 +174,8 @@ impl Links {
     /// scope of the first peer.
     pub(super) fn source(&self, link: LinkIndex, family: Family, settings: &Instance) -> Option<IpAddr> {
         if let Some(source) = settings.source(family) {
-            let mut all = self.known.values().flat_map(|known| &known.foreign);
+            let statics = self.known.keys().flat_map(|link| self.statics_on(*link));
+            let mut all = self.known.values().flat_map(|known| &known.foreign).chain(statics);
             return all.any(|a| a.usable && a.net.address() == source).then_some(source);
         }
         let peer = settings.destinations(family).first().copied();
@@ -171,6 +185,7 @@ impl Links {
         };
         self.foreign_on(link)
             .iter()
+            .chain(self.statics_on(link))
             .filter(|a| a.usable && a.net.family() == family)
             .map(|a| a.net.address())
             .find(|a| match a {
@@ -192,7 +207,8 @@ impl Links {
             (Some(_), IpAddr::V6(address)) if is_link_local(address) => link,
             (below, _) => below.unwrap_or(link),
         };
-        let shared = self.foreign_on(on).iter().any(|a| net.contains(a.net.address()) && a.net != net)
+        let mut own = self.foreign_on(on).iter().chain(self.statics_on(on));
+        let shared = own.any(|a| net.contains(a.net.address()) && a.net != net)
             || earlier.range(first..=last).any(|a| *a != net.address());
         if shared { IpNet::host(net.address()) } else { net }
     }

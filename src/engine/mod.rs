@@ -21,6 +21,7 @@
 //! | `handover` | resigning without a gap |
 //! | `keep` `sites` `holding` `announcing` | what the kernel is to hold, where, and when to say so |
 //! | `path` `routing` | routes and rules: what they are, and what the kernel is to hold of them |
+//! | `statics` `strays` | what is there whoever is master, and what an earlier agent left that nobody wants |
 //! | `gating` | what the addresses may answer, and for how long |
 //! | `world`: `links` `verdicts` `sockets` `virtual_links` | what all instances look at |
 //! | `tracking` | what checks say reaches the instances |
@@ -54,7 +55,9 @@ pub mod settings;
 pub mod signing;
 mod sites;
 mod sockets;
+mod statics;
 pub mod status;
+mod strays;
 mod tracking;
 mod verdicts;
 mod virtual_links;
@@ -63,7 +66,7 @@ mod world;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use self::action::{Action, Gate, Generation, InstanceId, KernelWork, Passage, Place, RouterId};
+use self::action::{Action, Generation, InstanceId, KernelWork, Place};
 use self::event::{Change, Claim, Event, Gated, Held, Picture, Received, Refusal};
 use self::group::Group;
 use self::hear::Message;
@@ -73,6 +76,7 @@ use self::instance::Instance;
 use self::notice::{Discard, Notice, What};
 use self::settings::Settings;
 use self::signing::Signed;
+use self::statics::{STATICS, Statics};
 use self::world::World;
 use crate::net::{Family, LinkIndex, Priority, Vrid};
 use crate::proto::vrrp::Input;
@@ -90,6 +94,7 @@ pub struct Engine {
     boot_delay: Duration,
     /// Addresses with our mark that no instance knows: left by an earlier agent.
     strays: Holding,
+    statics: Statics,
     /// In which families those are kept from answering.
     strays_gated: BTreeSet<Family>,
     strays_generation: Generation,
@@ -126,6 +131,7 @@ impl Engine {
             startup_delay: settings.startup_delay,
             boot_delay: settings.boot_delay,
             strays: Holding::new(STRAYS),
+            statics: Statics::new(settings.statics),
             strays_gated: BTreeSet::new(),
             strays_generation: Generation(0),
             paths_seen: false,
@@ -222,14 +228,19 @@ impl Engine {
         let instances = self.instances.iter().filter_map(Instance::deadline);
         let World { verdicts, sockets, virtual_links, .. } = &self.world;
         let world = [verdicts.deadline(), sockets.deadline(), virtual_links.deadline()];
-        let others = world.into_iter().chain([self.strays.deadline(), self.unclaimed_deadline()]);
+        let others = world.into_iter().chain([
+            self.strays.deadline(),
+            self.unclaimed_deadline(),
+            self.statics.holding.deadline(),
+        ]);
         instances.chain(others.flatten()).min()
     }
 
     /// Whether, after a shutdown, nothing is left to do.
     pub fn is_idle(&self) -> bool {
         let links = self.world.virtual_links.is_empty();
-        self.stopping && self.instances.is_empty() && self.strays.is_empty() && links
+        let empty = self.strays.is_empty() && self.statics.holding.is_empty();
+        self.stopping && self.instances.is_empty() && empty && links
     }
 
     /// How many instances are master, of how many.
@@ -368,47 +379,16 @@ impl Engine {
                 self.instances[at].observe(now, place, found.as_ref(), out);
             }
         }
+        for place in self.statics.holding.places() {
+            let found = self.world.links.ours_at(place).copied();
+            self.observe_static(now, place, found.as_ref(), out);
+        }
         if first {
+            self.claim_statics();
             self.claim_estates(now, out);
             self.find_strays(out);
         }
         self.settle(now, out);
-    }
-
-    /// At the start, what carries our mark was left by an agent before us: on any interface, for it may have been
-    /// configured with others.
-    fn find_strays(&mut self, out: &mut Vec<Action>) {
-        for address in self.world.links.ours() {
-            let place = Place { link: address.link, net: address.net };
-            if !self.instances.iter().any(|instance| instance.holding.knows(place)) {
-                self.strays.remove_stray(place);
-            }
-        }
-        self.gate_strays(out);
-    }
-
-    /// What was left answers nobody until it is gone.
-    fn gate_strays(&mut self, out: &mut Vec<Action>) {
-        let known = core::mem::take(&mut self.strays_gated);
-        for family in [Family::Ipv4, Family::Ipv6] {
-            let mut places = self.strays.places();
-            places.retain(|place| place.net.family() == family);
-            if !places.is_empty() {
-                self.strays_gated.insert(family);
-            } else if !known.contains(&family) {
-                continue;
-            }
-            let router = RouterId { instance: STRAYS, family };
-            self.strays_generation.0 += 1;
-            out.push(Action::Kernel(KernelWork::Gate(Gate {
-                router,
-                generation: self.strays_generation,
-                passage: Passage::Shut,
-                lease: None,
-                places,
-                virtual_link: None,
-            })));
-        }
     }
 
     fn change(&mut self, now: Instant, change: Change, out: &mut Vec<Action>) {
@@ -430,6 +410,7 @@ impl Engine {
             Change::RouteGone(_) | Change::PathGone(_) => false,
             Change::Link(_) | Change::LinkGone(_) => true,
         };
+        let foreign = foreign || place.is_some_and(|place| self.statics.have(place));
         self.world.links.apply(change);
         if let Some(place) = place {
             let found = self.world.links.ours_at(place).copied();
@@ -439,6 +420,7 @@ impl Engine {
                     self.settle_at(now, at, out);
                 }
             }
+            self.observe_static(now, place, found.as_ref(), out);
             self.strays.observe(now, place, found.as_ref());
         }
         if foreign {
@@ -463,6 +445,7 @@ impl Engine {
         let links = &self.world.links;
         let gone = |link: LinkIndex| links.get(link).is_none();
         self.strays.lost_link(gone);
+        self.statics.holding.lost_link(gone);
         for instance in &mut self.instances {
             instance.leave_renamed(now, links, out);
             instance.holding.lost_link(gone);
@@ -472,7 +455,9 @@ impl Engine {
     }
 
     fn held(&mut self, now: Instant, held: &Held, out: &mut Vec<Action>) {
-        if held.instance == STRAYS {
+        if held.instance == STATICS {
+            self.statics_held(now, held, out);
+        } else if held.instance == STRAYS {
             self.strays.settle(now, held);
         } else if let Some(at) = self.instances.iter().position(|i| i.id == held.instance) {
             self.instances[at].held(now, held, out);
@@ -548,6 +533,7 @@ impl Engine {
             let order = self.strays.order(now);
             out.extend(order.map(|order| Action::Kernel(KernelWork::Hold(order))));
         }
+        self.order_statics(now, out);
         if !self.strays_gated.is_empty() && self.strays.is_empty() {
             self.gate_strays(out);
         }
@@ -556,6 +542,7 @@ impl Engine {
             self.signed = self.signed();
             self.instances.iter_mut().filter(|i| is_gone(i)).for_each(|i| i.forget_gates(now, out));
             self.instances.retain(|i| !is_gone(i));
+            self.order_statics(now, out);
             self.need_sockets(now, out);
             self.need_links(now, out);
         }

@@ -30,6 +30,7 @@ impl Engine {
         self.world.verdicts.configure(now, &settings.checks, false);
         self.world.limits = settings.announce_limits;
         self.startup_delay = settings.startup_delay;
+        self.statics.change(settings.statics);
         self.boot_delay = settings.boot_delay;
         self.signed = self.signed();
         let mut old = core::mem::take(&mut self.instances);

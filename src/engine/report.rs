@@ -26,7 +26,12 @@ impl Engine {
             groups: self.groups.iter().map(|group| group.status(&self.world)).collect(),
             checks: self.world.verdicts.status(),
             discarded: self.discarded.clone(),
-            warnings: self.instances.iter().flat_map(|instance| warnings(now, instance)).collect(),
+            warnings: self
+                .instances
+                .iter()
+                .flat_map(|instance| warnings(now, instance))
+                .chain(self.statics.warnings())
+                .collect(),
         }
     }
 

@@ -70,6 +70,7 @@ impl Engine {
                 instance.tell_of_path(now, news, out);
             }
         }
+        self.compare_statics(now, seen, out);
         if !core::mem::replace(&mut self.paths_seen, true) {
             self.claim_paths(seen);
         }
@@ -84,6 +85,9 @@ impl Engine {
             wishes.extend(instance.wishes().into_iter().map(|wish| (wish.path.key(), (at, wish))));
         }
         for seen in seen {
+            if self.statics.claim(seen) {
+                continue;
+            }
             match wishes.get(&seen.key) {
                 Some((at, wish)) => self.instances[*at].holding.routing.inherit(seen, wish.clone()),
                 None => self.strays.routing.remove_stray(seen.key.clone()),
@@ -94,6 +98,7 @@ impl Engine {
     /// The kernel reports that a route or rule of ours is gone.
     pub(super) fn path_gone(&mut self, now: Instant, key: &PathKey, out: &mut Vec<Action>) {
         self.strays.routing.lose(now, key);
+        self.lose_static(now, key, out);
         for instance in self.instances.iter_mut().filter(|i| i.holding.routing.knows(key)) {
             if let Some(news) = instance.holding.routing.lose(now, key) {
                 instance.tell_of_path(now, news, out);
@@ -113,6 +118,12 @@ impl Engine {
             Change::AddressGone(place) => (place.link, Some(place.net.address()), true),
             Change::RouteGone(_) | Change::PathGone(_) => return,
         };
+        let statics = &mut self.statics.holding.routing;
+        if worse {
+            statics.doubt(link, address);
+        } else {
+            statics.hope();
+        }
         for instance in &mut self.instances {
             let routing = &mut instance.holding.routing;
             if routing.is_empty() {
@@ -130,7 +141,8 @@ impl Engine {
     /// A stray that an instance wants by now is not removed but left to it.
     pub(super) fn keep_wanted_paths(&mut self) {
         for key in self.strays.routing.leaving() {
-            if self.instances.iter().any(|instance| instance.holding.routing.wants(&key)) {
+            let wanted = self.instances.iter().any(|instance| instance.holding.routing.wants(&key));
+            if wanted || self.statics.holding.routing.wants(&key) {
                 self.strays.routing.give_away(&key);
             }
         }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub startup_delay: Duration,
     /// The same, counted from the machine's boot; the later of both counts.
     pub boot_delay: Duration,
+    /// What is there whoever is master.
+    pub statics: Statics,
 }
 
 /// A sync group: instances of which all are master, or none is.
@@ -189,6 +191,15 @@ impl From<IpNet> for Address {
     fn from(net: IpNet) -> Self {
         Self { net, interface: None, advertised: true, form: Form::default() }
     }
+}
+
+/// What is there for as long as the agent runs, whoever is master.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Statics {
+    /// Addresses, each with its interface.
+    pub addresses: Vec<Address>,
+    /// Routes and rules, in the order in which they go in.
+    pub paths: Vec<Path>,
 }
 
 /// A route or rule.

@@ -9,7 +9,7 @@ use core::net::IpAddr;
 
 use super::action::VirtualLinkId;
 use super::links::Links;
-use super::settings::{Address, Instance as Settings};
+use super::settings::{Address, Instance as Settings, Statics};
 use crate::net::{Family, LinkIndex, Mac};
 
 /// An interface with addresses of one instance.
@@ -49,6 +49,19 @@ impl Sites {
                 sites.push(site(name));
             }
             sites[at].addresses.insert(address.address());
+        }
+        Self { all: sites, own: BTreeMap::new(), missed: false }
+    }
+
+    /// Those of what is static.
+    pub(super) fn of_statics(settings: &Statics) -> Self {
+        let site = |name: &str| Site { name: name.into(), found: None, addresses: BTreeSet::new() };
+        let names = settings.addresses.iter().filter_map(|address| address.interface.as_deref());
+        let names: BTreeSet<&str> = names.chain(settings.paths.iter().flat_map(|p| p.path.links())).collect();
+        let mut sites: Vec<Site> = names.into_iter().map(site).collect();
+        for site in &mut sites {
+            let here = |a: &&Address| a.interface.as_deref() == Some(site.name.as_str());
+            site.addresses = settings.addresses.iter().filter(here).map(Address::address).collect();
         }
         Self { all: sites, own: BTreeMap::new(), missed: false }
     }

@@ -16,6 +16,7 @@ mod reserve;
 mod routing;
 mod sending;
 mod signing;
+mod statics;
 mod taking;
 mod together;
 mod tracks;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vipd::engine::path::{self, Hop, Route, Rule, RuleVerdict};
 use vipd::engine::settings::{
-    Announce, Check, CheckSource, Effect, Group, Instance, Multicast, Path, Peer, Preempt, Settings, Track,
-    Unicast,
+    Announce, Check, CheckSource, Effect, Group, Instance, Multicast, Path, Peer, Preempt, Settings, Statics,
+    Track, Unicast,
 };
 use vipd::net::{Family, IpNet, Mac, Priority, Vrid};
 use vipd::time::Duration;
@@ -133,6 +133,7 @@ pub(crate) fn settings(instances: Vec<Instance>) -> Settings {
         announce_limits: Vec::new(),
         startup_delay: Duration::ZERO,
         boot_delay: Duration::ZERO,
+        statics: Statics::default(),
     }
 }
 

@@ -8,6 +8,7 @@ mod tracks;
 
 use super::file::File;
 use super::problem::Findings;
+use super::statics::Statics;
 
 /// Notes whatever does not fit together.
 pub(super) fn all(file: &File, findings: &Findings) {
@@ -16,6 +17,9 @@ pub(super) fn all(file: &File, findings: &Findings) {
     }
     notified::agree(file, findings);
     together::agree(&file.instances, findings);
+    let none = Statics::default();
+    let statics = file.statics.as_ref().map_or(&none, |at| &at.value);
+    together::apart(&file.instances, statics, findings);
     groups::agree(&file.groups, &file.instances, findings);
     tracks::agree(&file.instances, &file.groups, &file.checks, findings);
 }

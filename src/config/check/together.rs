@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::config::addresses::is_link_local;
 use crate::config::instance::Instance;
 use crate::config::problem::{At, Findings};
+use crate::config::statics::Statics;
 use crate::engine::path::{Path, PathKey};
 use crate::engine::settings;
 use crate::net::{Family, Vrid};
@@ -15,14 +16,29 @@ pub(super) fn agree(instances: &[Instance], findings: &Findings) {
     identities(instances, findings);
     addresses(instances, findings);
     virtual_links(instances, findings);
-    paths(
-        instances.iter().map(|i| (i.name.value.as_str(), i.paths.as_deref().unwrap_or_default())),
-        findings,
-    );
+}
+
+/// What is static belongs to no instance.
+pub(super) fn apart(instances: &[Instance], statics: &Statics, findings: &Findings) {
+    let own: BTreeMap<IpAddr, &str> = instances
+        .iter()
+        .flat_map(|i| i.addresses.list.iter().map(|at| (at.value.address(), i.name.value.as_str())))
+        .collect();
+    for at in &statics.addresses {
+        let address = at.value.address();
+        if let Some(name) = own.get(&address).filter(|_| !is_link_local(address)) {
+            let what =
+                format!("instance '{name}' has {address}, which is here only while it is master; remove one");
+            findings.error(&at.spot, what);
+        }
+    }
+    let of_instances =
+        instances.iter().map(|i| (i.name.value.as_str(), i.paths.as_deref().unwrap_or_default()));
+    paths(of_instances.chain([("static", statics.paths.as_slice())]), findings);
 }
 
 /// Two with one key would be one to the kernel, and go with the first that goes.
-pub(super) fn paths<'i>(all: impl Iterator<Item = (&'i str, &'i [At<settings::Path>])>, findings: &Findings) {
+fn paths<'i>(all: impl Iterator<Item = (&'i str, &'i [At<settings::Path>])>, findings: &Findings) {
     let mut seen: BTreeMap<PathKey, &str> = BTreeMap::new();
     for (name, list) in all {
         for at in list {
