@@ -288,3 +288,41 @@ fn what_is_static_is_there_whoever_is_master_and_goes_with_the_agent() {
         assert!(!shows(&lb1, "eth1", "198.51.100."));
     });
 }
+
+#[test]
+fn an_upgrade_and_a_reload_leave_what_is_static_alone_and_a_flush_removes_it() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        with_eth1(&lb1);
+        lb1.run("ip", &["addr", "del", "198.51.100.1/24", "dev", "eth1"]);
+        let mut vipd = master(&lb1, STATIC);
+        wait_for_paths(&lb1, 2);
+        let mut monitor = lb1.spawn("monitor", "ip", &["-o", "monitor", "address", "route", "rule"], &[]);
+        let mark = |name: &str| {
+            until("the monitor listens", SOON, || {
+                lb1.run("ip", &["addr", "replace", name, "dev", "eth0"]);
+                monitor.log().contains(name).then_some(())
+            });
+        };
+        mark("192.0.2.71/32");
+        assert!(vipd.vipctl(&["upgrade"]).0);
+        vipd.wait_state("web", "master");
+        let more =
+            STATIC.replace("}]\ninstances", "}, { to: 10.0.0.0/8, table: main, priority: 901 }]\ninstances");
+        let (done, _, complaint) = vipd.reload_file(&more);
+        assert!(done, "{complaint}");
+        wait_for_paths(&lb1, 3);
+        mark("192.0.2.72/32");
+        assert!(!monitor.log().contains("Deleted"), "{}", monitor.log());
+        assert!(vipd.reload_file(STATIC).0);
+        wait_for_paths(&lb1, 2);
+        vipd.process().kill();
+        let directory = lb1.directory().join("vipd");
+        let flush = ["flush", "--runtime-dir", &directory.to_string_lossy()];
+        let said = lb1.run(&programs().vipd.to_string_lossy(), &flush);
+        assert!(said.contains("removed the IPv4 rule 900") && said.contains("198.51.100.5/24"), "{said}");
+        assert_eq!(ours(&lb1), [""; 0]);
+        assert!(!shows(&lb1, "eth1", "198.51.100."));
+        monitor.kill();
+    });
+}

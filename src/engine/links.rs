@@ -14,7 +14,7 @@ use crate::net::{Family, IpNet, LinkIndex, Mac};
 pub(super) struct Links {
     known: BTreeMap<LinkIndex, Known>,
     /// The virtual routers' own among them.
-    virtual_links: BTreeMap<VirtualLinkId, LinkIndex>,
+    own: BTreeMap<VirtualLinkId, LinkIndex>,
     /// What carries our mark and is the host's own all the same.
     statics: BTreeSet<(LinkIndex, IpAddr)>,
 }
@@ -59,7 +59,7 @@ impl Links {
 
     fn look_for_virtual_links(&mut self) {
         let links = self.known.values().map(|known| &known.link);
-        self.virtual_links = links.filter_map(|link| Some((virtual_link_id(link)?, link.index))).collect();
+        self.own = links.filter_map(|link| Some((virtual_link_id(link)?, link.index))).collect();
     }
 
     /// Applies one change.
@@ -68,7 +68,7 @@ impl Links {
             Change::Link(link) => self.apply_link(link),
             Change::LinkGone(index) => {
                 self.known.remove(&index);
-                self.virtual_links.retain(|_, link| *link != index);
+                self.own.retain(|_, link| *link != index);
             }
             Change::Address(address) => self.put(address),
             Change::RouteGone(_) | Change::PathGone(_) => {}
@@ -94,12 +94,12 @@ impl Links {
 
     /// The virtual routers' own links, whosever.
     pub(super) fn virtual_links(&self) -> impl Iterator<Item = VirtualLinkId> + '_ {
-        self.virtual_links.keys().copied()
+        self.own.keys().copied()
     }
 
     /// A virtual router's own link, if it is there.
     pub(super) fn virtual_link(&self, id: VirtualLinkId) -> Option<&Link> {
-        self.get(*self.virtual_links.get(&id)?)
+        self.get(*self.own.get(&id)?)
     }
 
     fn put(&mut self, address: LinkAddress) {

@@ -514,6 +514,7 @@ impl Engine {
     fn order(&mut self, now: Instant, out: &mut Vec<Action>) {
         // First: addresses go in where they answer only if the link is up.
         self.need_links(now, out);
+        self.keep_statics();
         for at in 0..self.instances.len() {
             if self.instances[at].holding.is_due(now) {
                 self.pass_on(at);
@@ -548,8 +549,13 @@ impl Engine {
         }
     }
 
-    /// An address that was moved to an instance that wants it already is not removed but left to it.
+    /// An address that was moved to an instance that wants it already, or is static now, is not removed but left to it.
     fn pass_on(&mut self, at: usize) {
+        for place in self.instances[at].holding.leaving() {
+            if self.statics.holding.wants(place) {
+                self.instances[at].holding.give_away(place);
+            }
+        }
         if self.world.moved.is_empty() {
             return;
         }

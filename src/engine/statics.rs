@@ -187,6 +187,11 @@ impl Engine {
     /// Gives the order that is due.
     pub(super) fn order_statics(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.keep_statics();
+        for place in self.statics.holding.leaving() {
+            if self.instances.iter().any(|instance| instance.holding.wants(place)) {
+                self.statics.holding.give_away(place);
+            }
+        }
         let order = self.statics.holding.order(now);
         out.extend(order.map(|order| Action::Kernel(KernelWork::Hold(order))));
     }

@@ -126,6 +126,11 @@ fn routes_and_rules_are_imported() {
 }
 
 #[test]
+fn static_addresses_routes_and_rules_are_imported() {
+    case("static", 6);
+}
+
+#[test]
 fn notifications_are_imported() {
     case("notify", 0);
 }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::driver::*;
+use crate::engine::action::Action;
 use crate::engine::event::{Change, Event, Picture};
 use crate::engine::notice::{State, What};
 use crate::engine::settings::{Address, Settings, Statics};
@@ -44,6 +45,22 @@ fn a_reload_that_leaves_it_out_removes_it() {
     let mut host = Host::started(with_static());
     host.give(Event::Reload(only(instance(100))));
     assert!(host.held().is_empty());
+}
+
+#[test]
+fn an_address_that_becomes_static_or_an_instances_is_not_removed_in_between() {
+    let mut host = Host::started(with_static());
+    host.pass(SECOND * 4);
+    let mut own = with_static();
+    own.statics.addresses[0] = Address { interface: Some("eth0".into()), ..net("192.0.2.10/32").into() };
+    own.instances[0].addresses = Vec::from([net("192.0.2.11/24").into()]);
+    let removed = |actions: &[Action]| -> Vec<_> {
+        holds(actions).iter().flat_map(|hold| hold.remove.clone()).map(|place| place.net).collect()
+    };
+    assert_eq!(removed(&host.give(Event::Reload(own))), [net(OWN)]);
+    assert_eq!(host.held(), ["192.0.2.10/32", "192.0.2.11/32"]);
+    assert_eq!(removed(&host.give(Event::Reload(with_static()))), [net("192.0.2.11/32")]);
+    assert_eq!(host.held(), ["192.0.2.10/32", OWN]);
 }
 
 #[test]
