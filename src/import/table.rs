@@ -55,11 +55,6 @@ impl Table {
         self.rows.iter().map(|((block, keyword), row)| (block.as_str(), keyword.as_str(), row))
     }
 
-    /// Whether a keyword is converted.
-    pub(super) fn works(&self, block: &str, keyword: &str) -> bool {
-        self.row(block, keyword).is_some_and(|row| row.verdict == Verdict::Works)
-    }
-
     fn read(text: &str) -> Self {
         let mut table = Self::default();
         let mut blocks = Vec::new();

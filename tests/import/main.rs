@@ -6,4 +6,5 @@
 mod behaviour;
 mod cases;
 mod commands;
+mod fates;
 mod table;

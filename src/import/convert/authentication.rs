@@ -1,7 +1,7 @@
 //! `authentication`, the password of version 2, and `auth_hmac`, signed adverts.
 
 use super::gather::Gathered;
-use super::values::{Micros, seconds};
+use super::values::{Micros, seconds, word};
 use crate::import::blocks::Statement;
 use crate::import::report::Report;
 use crate::import::yaml::{Map, Value};
@@ -75,7 +75,7 @@ pub(super) fn convert_hmac(block: &Statement, report: &mut Report) -> Option<Map
     map.set("keys", Value::Map(keys.clone()));
     for (keyword, key) in [("active_key", "active_key"), ("anti_replay", "anti_replay"), ("mode", "mode")] {
         if let Some(statement) = gathered.last(keyword, report)
-            && let Some(value) = statement.word(1)
+            && let Some(value) = word(statement, report)
         {
             map.set(key, value.replace("receive-only", "receive_only"));
             report.converted(statement, &format!("authentication.{key}"));

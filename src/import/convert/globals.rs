@@ -1,13 +1,15 @@
 //! `global_defs`: what becomes the default of every instance, and the few keys that stand at the top.
 
+use std::net::IpAddr;
+
 use super::announce::{self, Announce};
 use super::gather::Gathered;
 use super::notify::Notify;
-use super::values::{Micros, number, seconds, truth};
+use super::values::{Micros, number, seconds, truth, word};
 use crate::import::blocks::Statement;
 use crate::import::report::Report;
-use crate::import::table::TABLE;
 use crate::import::yaml::{Map, Value};
+use crate::net::Family;
 
 /// What instances have unless they say otherwise.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub(super) struct Globals {
     /// `vmac_prefix`.
     pub(super) vmac_prefix: Option<String>,
     /// `vrrp_mcast_group4`, `vrrp_mcast_group6`.
-    pub(super) groups: Vec<String>,
+    pub(super) groups: Vec<IpAddr>,
     /// `vrrp_garp_interval` and `vrrp_gna_interval`.
     pub(super) announce_interval: Option<Micros>,
     /// What stands at the top of the output.
@@ -72,7 +74,7 @@ impl Globals {
 
     fn defaults(&mut self, gathered: &mut Gathered<'_>, report: &mut Report) {
         if let Some(statement) = gathered.last("default_interface", report)
-            && let Some(interface) = statement.word(1)
+            && let Some(interface) = word(statement, report)
         {
             interface.clone_into(&mut self.interface);
             report.converted(statement, "interface");
@@ -95,12 +97,18 @@ impl Globals {
             self.missed_adverts = Some(count);
             missed(statement, count, report);
         }
-        for keyword in ["vrrp_mcast_group4", "vrrp_mcast_group6"] {
+        for (keyword, family) in [("vrrp_mcast_group4", Family::Ipv4), ("vrrp_mcast_group6", Family::Ipv6)] {
             if let Some(statement) = gathered.last(keyword, report)
-                && let Some(group) = statement.word(1)
+                && let Some(group) = word(statement, report)
             {
-                self.groups.push(group.to_owned());
-                report.converted(statement, "multicast.group");
+                let address = group.parse::<IpAddr>().ok();
+                match address.filter(|group| group.is_multicast() && Family::of(*group) == family) {
+                    Some(group) => {
+                        self.groups.push(group);
+                        report.converted(statement, "multicast.group");
+                    }
+                    None => report.ignored(statement, format!("no group of {family}; keepalived ignores it")),
+                }
             }
         }
         for (keyword, key) in
@@ -118,7 +126,7 @@ impl Globals {
     /// `vmac_prefix`: what the links with a virtual router's own address are called.
     fn links(&mut self, gathered: &mut Gathered<'_>, report: &mut Report) {
         if let Some(statement) = gathered.last("vmac_prefix", report)
-            && let Some(prefix) = statement.word(1)
+            && let Some(prefix) = word(statement, report)
         {
             self.vmac_prefix = Some(prefix.to_owned());
             report.converted(statement, "virtual_mac.name");
@@ -141,11 +149,6 @@ impl Globals {
             self.top.set("realtime", Value::Map(realtime));
         }
     }
-}
-
-/// Whether what needs `multicast` can be written.
-pub(super) fn multicast_works() -> bool {
-    TABLE.works("vrrp_instance", "mcast_dst_ip")
 }
 
 /// The fewest adverts that a backup of vipd may miss.

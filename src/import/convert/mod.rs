@@ -50,7 +50,7 @@ pub(super) fn convert(statements: &[Statement], report: &mut Report) -> Output {
         names: Names::default(),
         group_names: Names::default(),
         taken: BTreeMap::new(),
-        priorities: rules::Priorities::default(),
+        priorities: rules::Priorities::of(statements),
         synced: synced(statements),
         secret: false,
     };

@@ -31,11 +31,14 @@ const PROGRAMS: [(&str, &str); 7] = [
 impl Notify {
     /// Reads what `global_defs` says.
     pub(super) fn read(&mut self, gathered: &mut Gathered<'_>, report: &mut Report) {
-        if let Some(statement) = gathered.last_of(&["notify_fifo", "vrrp_notify_fifo"], report)
-            && let Some(path) = statement.escaped().and_then(|words| words.into_iter().next())
-        {
-            self.fifo = Some(path);
-            report.converted(statement, "notify.fifo");
+        if let Some(statement) = gathered.last_of(&["notify_fifo", "vrrp_notify_fifo"], report) {
+            match statement.escaped().and_then(|words| words.into_iter().next()) {
+                Some(path) => {
+                    self.fifo = Some(path);
+                    report.converted(statement, "notify.fifo");
+                }
+                None => report.ignored(statement, "there is no path in it, or a quote is left open"),
+            }
         }
         if let Some(statement) = gathered.last("vrrp_notify_priority_changes", report)
             && let Some(on) = truth(statement, report)

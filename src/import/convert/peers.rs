@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::gather::Gathered;
-use super::globals::{Globals, multicast_works};
-use super::values::number;
+use super::globals::Globals;
+use super::values::word;
 use crate::import::blocks::Statement;
 use crate::import::report::Report;
 use crate::import::yaml::{Map, Value};
@@ -19,8 +19,9 @@ pub(super) fn convert(
     report: &mut Report,
 ) {
     let source = gathered.last_of(&["unicast_src_ip", "mcast_src_ip"], report);
-    let source = source
-        .and_then(|statement| Some((statement, of_family(statement, statement.word(1)?, family, report)?)));
+    let source = source.and_then(|statement| {
+        Some((statement, of_family(statement, word(statement, report)?, family, report)?))
+    });
     let mut peers = Vec::new();
     for block in gathered.all("unicast_peer") {
         for line in &block.block {
@@ -30,11 +31,7 @@ pub(super) fn convert(
         }
         report.converted(block, "unicast.peers");
     }
-    let ttl = gathered.last("unicast_ttl", report);
     if peers.is_empty() {
-        if let Some(statement) = ttl {
-            report.ignored(statement, "there is no peer to send to; keepalived uses multicast");
-        }
         return multicast(gathered, source, family, globals, map, report);
     }
     let mut unicast = Map::default();
@@ -43,12 +40,6 @@ pub(super) fn convert(
         report.converted(statement, "unicast.source");
     }
     unicast.set("peers", Value::List(peers));
-    if let Some(statement) = ttl
-        && let Some(ttl) = number(statement, 0, 255, report)
-    {
-        unicast.set("ttl", ttl.to_string());
-        report.converted(statement, "unicast.ttl");
-    }
     map.set("unicast", Value::Map(unicast));
     if let Some(statement) = gathered.last("mcast_dst_ip", report) {
         report.ignored(statement, "adverts go to the peers");
@@ -115,24 +106,15 @@ fn multicast(
 ) {
     let mut multicast = Map::default();
     if let Some((statement, source)) = source {
-        if multicast_works() {
-            multicast.set("source", source.to_string());
-            report.converted(statement, "multicast.source");
-        } else {
-            report.left_out(
-                statement,
-                "the source of multicast adverts; vipd takes the interface's first address",
-            );
-        }
+        multicast.set("source", source.to_string());
+        report.converted(statement, "multicast.source");
     }
     let own = gathered.last("mcast_dst_ip", report);
     let group = match own {
-        Some(statement) => statement.word(1).and_then(|text| of_family(statement, text, family, report)),
-        None => globals
-            .groups
-            .iter()
-            .filter_map(|group| group.parse().ok())
-            .find(|group| Family::of(*group) == family),
+        Some(statement) => {
+            word(statement, report).and_then(|text| of_family(statement, text, family, report))
+        }
+        None => globals.groups.iter().copied().find(|group| Family::of(*group) == family),
     };
     if let Some(group) = group {
         multicast.set("group", group.to_string());

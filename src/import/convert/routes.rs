@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::values::network;
 use crate::import::blocks::Statement;
 use crate::import::report::Report;
+use crate::import::table::TABLE;
 use crate::import::yaml::{Map, Value};
 use crate::net::Family;
 
@@ -84,6 +85,8 @@ pub(super) fn read(line: &Statement, report: &mut Report) -> Option<Value> {
             other => other,
         };
         if !report.judge_word(BLOCK, known, line) {
+            // keepalived ignores all of a route of which it does not understand a word.
+            TABLE.row(BLOCK, known)?;
             if VALUED.iter().any(|(valued, ..)| *valued == word) {
                 words.next();
             }

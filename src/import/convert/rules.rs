@@ -1,9 +1,13 @@
 //! `virtual_rules` and `static_rules`: what `ip rule` would understand, a rule a line.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use super::routes::is_ipv6;
 use super::values::network;
 use crate::import::blocks::Statement;
+use crate::import::language::Place;
 use crate::import::report::Report;
+use crate::import::table::TABLE;
 use crate::import::yaml::{Map, Value};
 
 /// The name of the table's section.
@@ -38,18 +42,68 @@ const VALUED: [(&str, &str); 25] = [
     ("tunnel-id", "tunnel_id"),
 ];
 
-/// The priority of the next rule that has none: keepalived counts down, too.
-#[derive(Debug)]
-pub(super) struct Priorities(u32);
+/// The priorities of rules that have none, by where these stand: keepalived counts down in the order of the file, for each
+/// family by itself, and which rule is asked first hangs on that.
+#[derive(Debug, Default)]
+pub(super) struct Priorities(BTreeMap<Place, VecDeque<u32>>);
 
-impl Default for Priorities {
-    fn default() -> Self {
-        Self(16_384)
+/// Where keepalived begins.
+const FIRST: u32 = 16_384;
+
+impl Priorities {
+    /// Numbers the rules of a whole file.
+    pub(super) fn of(statements: &[Statement]) -> Self {
+        let mut given = BTreeMap::<_, VecDeque<_>>::new();
+        let mut next = [FIRST; 2];
+        for line in statements.iter().flat_map(lines) {
+            let next = &mut next[usize::from(speaks_ipv6(line))];
+            if unnumbered(line, &mut Report::default()).is_some_and(|map| !map.has("priority")) {
+                given.entry(line.place.clone()).or_default().push_back(*next);
+                *next = next.saturating_sub(1).max(1);
+            }
+        }
+        Self(given)
     }
+
+    /// The priority of a rule that has none. A loop makes several of one line.
+    fn take(&mut self, line: &Statement) -> u32 {
+        self.0.get_mut(&line.place).and_then(VecDeque::pop_front).unwrap_or(FIRST)
+    }
+}
+
+/// The rules in a statement outside of any block.
+fn lines(statement: &Statement) -> Vec<&Statement> {
+    match statement.keyword() {
+        "static_rules" => statement.block.iter().collect(),
+        "vrrp_instance" => {
+            let blocks = statement.block.iter().filter(|inner| inner.keyword() == "virtual_rules");
+            blocks.flat_map(|block| &block.block).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a rule is one of IPv6.
+fn speaks_ipv6(line: &Statement) -> bool {
+    line.words.iter().any(|word| word == "inet6" || is_ipv6(word))
 }
 
 /// Reads a line; none, and noted, if it is no rule.
 pub(super) fn read(line: &Statement, priorities: &mut Priorities, report: &mut Report) -> Option<Value> {
+    let mut map = unnumbered(line, report)?;
+    if map.has("priority") {
+        report.converted(line, "rules");
+    } else {
+        let priority = priorities.take(line);
+        map.set("priority", priority.to_string());
+        let why = format!("priority {priority}: keepalived counts down from {FIRST}");
+        report.converted_but(line, "rules", &why);
+    }
+    Some(Value::Inline(map))
+}
+
+/// A rule as the line has it, with or without a priority.
+fn unnumbered(line: &Statement, report: &mut Report) -> Option<Map> {
     let mut map = Map::default();
     let mut ipv6 = false;
     let mut words = line.words.iter().map(String::as_str);
@@ -58,14 +112,19 @@ pub(super) fn read(line: &Statement, priorities: &mut Priorities, report: &mut R
         let takes = valued.is_some() || matches!(word, "protocol" | "realms" | "track_group");
         let value = if takes { words.next() } else { None }.unwrap_or_default();
         if !report.judge_word(BLOCK, word, line) {
+            // Without what keepalived does not understand, the rule would be about more than it was meant for.
+            TABLE.row(BLOCK, word)?;
             continue;
         }
         match (word, valued) {
             ("from" | "to", _) if matches!(value, "all" | "any" | "default") => {}
-            ("from" | "to", _) => match network(value) {
-                Some(net) => map.set(word, net),
-                None => report.ignored(line, format!("'{value}' is no network; keepalived ignores the rule")),
-            },
+            ("from" | "to", _) => {
+                let Some(net) = network(value) else {
+                    report.ignored(line, format!("'{value}' is no network; keepalived ignores the rule"));
+                    return None;
+                };
+                map.set(word, net);
+            }
             ("ip_proto" | "ipproto", _) => map.set("ip_protocol", value.to_ascii_lowercase()),
             (_, Some((_, key))) => map.set(key, value),
             ("not" | "no", _) => map.set("not", "true"),
@@ -83,16 +142,37 @@ pub(super) fn read(line: &Statement, priorities: &mut Priorities, report: &mut R
     if ipv6 && !line.words.iter().any(|word| is_ipv6(word)) {
         map.set("family", "ipv6");
     }
-    if map.has("priority") {
-        report.converted(line, "rules");
-    } else {
-        map.set("priority", priorities.0.to_string());
-        report.converted_but(
-            line,
-            "rules",
-            &format!("priority {}: keepalived counts down from 16384", priorities.0),
-        );
-        priorities.0 -= 1;
+    Some(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::blocks;
+    use crate::import::language::Line;
+
+    #[test]
+    fn rules_without_a_priority_are_numbered_down_in_the_order_of_the_file_by_family() {
+        let text = "vrrp_instance a\n{\nvirtual_rules\n{\nfrom 192.0.2.1 table 1\nfrom 2001:db8::1 table 1\n\
+            fwmark 1 table 1 priority 7\nbogus\n}\n}\nstatic_rules\n{\nfwmark 1 table 2\ninet6 fwmark 1 table 2\n}";
+        let lines = text.lines().enumerate();
+        let place = |at| Place { file: "f".into(), line: at + 1 };
+        let lines = lines.map(|(at, text)| Line { place: place(at), text: text.to_owned() });
+        let priorities = Priorities::of(&blocks::parse(lines.collect(), &mut Vec::new()));
+        let given = priorities.0.into_iter().map(|(place, given)| (place.line, Vec::from(given)));
+        let expected = [(5, vec![16_384]), (6, vec![16_384]), (13, vec![16_383]), (14, vec![16_383])];
+        assert_eq!(given.collect::<Vec<_>>(), expected);
     }
-    Some(Value::Inline(map))
+
+    #[test]
+    fn more_rules_than_there_are_numbers_share_the_last() {
+        let place = Place { file: "f".into(), line: 1 };
+        let line = Line { place: place.clone(), text: "fwmark 1 table 1".to_owned() };
+        let brace = |text: &str| Line { place: place.clone(), text: text.to_owned() };
+        let mut lines = vec![brace("static_rules"), brace("{")];
+        lines.extend(std::iter::repeat_n(line, 17_000));
+        lines.push(brace("}"));
+        let priorities = Priorities::of(&blocks::parse(lines, &mut Vec::new()));
+        assert_eq!(priorities.0[&place].back(), Some(&1));
+    }
 }

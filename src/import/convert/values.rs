@@ -37,6 +37,15 @@ impl Micros {
     }
 }
 
+/// The first word; noted and none if there is none.
+pub(super) fn word<'s>(statement: &'s Statement, report: &mut Report) -> Option<&'s str> {
+    let word = statement.word(1);
+    if word.is_none() {
+        report.ignored(statement, "says nothing more; keepalived ignores it");
+    }
+    word
+}
+
 /// The time at the first word; noted and none if it is no time within the bounds.
 pub(super) fn seconds(
     statement: &Statement,
