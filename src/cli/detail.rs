@@ -290,6 +290,30 @@ mail: BACKUP on lb1 for 14m, since 2026-11-21 10:11:00 UTC.
     }
 
     #[test]
+    fn a_group_tells_why_its_checks_and_its_members() {
+        let mut report = specimen::report();
+        report.instances[1].group = Some("site".to_owned());
+        let one = Group {
+            name: "site".to_owned(),
+            state: Role::Backup,
+            since: report.instances[1].since,
+            reason: "mail: 192.0.2.2 has the better claim, priority 100".to_owned(),
+            members: vec!["mail".to_owned()],
+            tracks: report.instances[1].tracks.clone(),
+        };
+        let expected = "\
+group site: BACKUP on lb1 for 14m, since 2026-11-21 10:11:00 UTC.
+  why         mail: 192.0.2.2 has the better claim, priority 100
+  checks      nginx: down for 14m (-60 while down)
+                http http://127.0.0.1/
+                connection refused (2s ago, took 0.4 ms)
+NAME  STATE   SINCE  MASTER     WHY
+mail  BACKUP  14m    192.0.2.2  192.0.2.2 has the better claim, priority 100; priority 90 of 150: nginx -60
+";
+        assert_eq!(group(&one, &report, Colour::Never), expected);
+    }
+
+    #[test]
     fn a_stepped_down_instance_says_how_to_take_it_back() {
         let mut report = specimen::report();
         report.instances[1].stepped_down = true;

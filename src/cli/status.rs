@@ -41,6 +41,14 @@ pub(super) const fn exit(health: Health) -> Exit {
     }
 }
 
+/// Whether an instance is what `name` names: it, or else the group that it is in.
+pub(super) fn is_about(name: &str, instance: &Instance, report: &Report) -> bool {
+    match report.instance(name) {
+        Some(named) => named.name == instance.name,
+        None => instance.group.as_deref() == Some(name),
+    }
+}
+
 /// Says that a name is none of the instances'.
 pub(super) fn unknown(name: &str, report: &Report) -> Exit {
     let instances = report.instances.iter().map(|instance| instance.name.as_str());
@@ -64,11 +72,12 @@ fn unreachable(client: &Client, trouble: &Trouble, json: bool) -> Exit {
 }
 
 /// The report with one instance, or a group's only, whatever else a newer agent may have put into it.
-fn only(text: &[u8], name: &str) -> String {
+pub(super) fn only(text: &[u8], name: &str) -> String {
     let Ok(mut report) = serde_json::from_slice::<serde_json::Value>(text) else { return String::new() };
     if let Some(instances) = report.get_mut("instances").and_then(|list| list.as_array_mut()) {
         let is = |one: &serde_json::Value, key| one.get(key).and_then(|value| value.as_str()) == Some(name);
-        instances.retain(|one| is(one, "name") || is(one, "group"));
+        let key = if instances.iter().any(|one| is(one, "name")) { "name" } else { "group" };
+        instances.retain(|one| is(one, key));
     }
     format!("{report}\n")
 }

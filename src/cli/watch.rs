@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::client::{Client, Trouble};
 use super::output::{Colour, complain, say};
-use super::status::{Row, overview, tone, unknown, words};
+use super::status::{Row, is_about, only, overview, tone, unknown, words};
 use super::{Exit, leftovers};
-use crate::agent::report::Report;
+use crate::agent::report::{Report, Role};
 use crate::agent::stamp::Stamp;
 use crate::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Exit
             Ok(None) => {}
             Err(trouble @ Trouble::NotAllowed(_)) => {
                 complain(&trouble.to_string());
-                return Exit::Unreachable;
+                return Exit::NotAllowed;
             }
             Err(trouble) => watch.lose(&trouble),
         }
@@ -43,6 +43,7 @@ struct Watch<'a> {
 struct Shown {
     verdict: String,
     rows: BTreeMap<String, Row>,
+    groups: BTreeMap<String, Role>,
 }
 
 impl Watch<'_> {
@@ -51,6 +52,7 @@ impl Watch<'_> {
         let (report, text) = client.report().await?;
         if let Some(name) = self.name
             && report.instance(name).is_none()
+            && report.group(name).is_none()
         {
             return Ok(Some(unknown(name, &report)));
         }
@@ -83,28 +85,30 @@ impl Watch<'_> {
 
     /// Prints what is new; answers whether anybody still reads.
     fn show(&mut self, report: &Report, json: &[u8]) -> bool {
-        let rows: BTreeMap<_, _> = report
-            .instances
-            .iter()
-            .filter(|instance| self.name.is_none_or(|name| name == instance.name))
-            .map(|instance| (instance.name.clone(), Row::new(instance, report)))
-            .collect();
-        let next = Shown { verdict: report.verdict(), rows };
-        let text = match &self.shown {
-            None if !self.json => overview_of(report, self.name),
-            Some(shown) if !self.json => changes(shown, &next, report.time),
-            Some(shown) if !differs(shown, &next) => String::new(),
-            None | Some(_) => format!("{}\n", String::from_utf8_lossy(json).trim_end()),
+        let (verdict, report) = (report.verdict(), watched(report, self.name));
+        let rows = report.instances.iter().map(|one| (one.name.clone(), Row::new(one, &report))).collect();
+        let groups = report.groups.iter().map(|group| (group.name.clone(), group.state)).collect();
+        let next = Shown { verdict, rows, groups };
+        let text = match (&self.shown, self.name) {
+            (None, _) if !self.json => overview(&report, Colour::of_stdout()),
+            (Some(shown), _) if !self.json => changes(shown, &next, report.time),
+            (Some(shown), _) if !differs(shown, &next) => String::new(),
+            (None | Some(_), Some(name)) => only(json, name),
+            (None | Some(_), None) => format!("{}\n", String::from_utf8_lossy(json).trim_end()),
         };
         self.shown = Some(next);
         text.is_empty() || say(&text)
     }
 }
 
-fn overview_of(report: &Report, name: Option<&str>) -> String {
-    let mut report = report.clone();
-    report.instances.retain(|instance| name.is_none_or(|name| name == instance.name));
-    overview(&report, Colour::of_stdout())
+/// The report with what is watched only: everything, an instance, or a group and its members.
+fn watched(report: &Report, name: Option<&str>) -> Report {
+    let mut part = report.clone();
+    if let Some(name) = name {
+        part.instances.retain(|instance| is_about(name, instance, report));
+        part.groups.retain(|group| report.instance(name).is_none() && group.name == name);
+    }
+    part
 }
 
 fn differs(shown: &Shown, next: &Shown) -> bool {
@@ -122,8 +126,12 @@ fn changes(shown: &Shown, next: &Shown, time: Stamp) -> String {
         let state = colour.paint(tone(row.state), &format!("{:6}", words(row.state)));
         format!("{time}  {}  {state}  {}  {}\n", row.name, row.master, row.why)
     });
+    let groups = next.groups.iter().filter(|(name, state)| shown.groups.get(*name) != Some(*state));
+    let groups = groups.map(|(name, state)| {
+        format!("{time}  group {name}  {}\n", colour.paint(tone(*state), &words(*state)))
+    });
     let gone = shown.rows.keys().filter(|name| !next.rows.contains_key(*name));
     let gone = gone.map(|name| format!("{time}  {name}  is not configured any more\n"));
     let verdict = (shown.verdict != next.verdict).then(|| format!("{time}  {}\n", next.verdict));
-    changed.chain(gone).chain(verdict).collect()
+    changed.chain(groups).chain(gone).chain(verdict).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vipd::agent::post::Request;
 use vipd::engine::notice::{Reason, State, What};
-use vipd::engine::status::Duplicate;
+use vipd::engine::status::{Duplicate, GroupStatus, Status};
 use vipd::net::Priority;
 use vipd::sys::clock;
 
@@ -57,6 +57,92 @@ fn status_of_one_instance_tells_all_about_it_and_of_none_says_which_there_are() 
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["instances"].as_array().unwrap().len(), 1);
     assert_eq!(report["instances"][0]["name"], "mail");
+}
+
+/// `web` and a third instance in a group, which `mail` is not in.
+fn grouped() -> Status {
+    let mut status = healthy();
+    let reason = Reason::SteppedDown;
+    status.instances.push(instance("db", State::Master, reason.clone()));
+    for at in [0, 2] {
+        status.instances[at].group = Some("site".to_owned());
+    }
+    status.groups.push(GroupStatus {
+        name: "site".to_owned(),
+        state: State::Master,
+        since: clock::now(),
+        reason,
+        members: vec!["web".to_owned(), "db".to_owned()],
+        tracks: status.instances[1].tracks.clone(),
+    });
+    status
+}
+
+#[test]
+fn status_of_a_group_tells_all_about_it_and_its_members() {
+    let agent = Agent::start(grouped());
+    let (code, out, _) = said(&agent.vipctl(&["status", "site"]));
+    assert_eq!(code, 0);
+    let lines: Vec<_> = out.lines().map(|line| line.split_once(" for ").map_or(line, |(a, _)| a)).collect();
+    assert_eq!(lines[0], "group site: MASTER on lb1");
+    assert!(lines[1].ends_with("  stepped down by the operator"), "{out}");
+    assert!(lines[2].ends_with("  here: up"), "{out}");
+    let names: Vec<_> = lines.iter().rev().take(3).rev().map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, [Some("NAME"), Some("web"), Some("db")]);
+    let (_, out, _) = said(&agent.vipctl(&["status", "site", "--json"]));
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let names: Vec<_> = report["instances"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["web", "db"]);
+    let (code, _, err) = said(&agent.vipctl(&["status", "nope"]));
+    assert_eq!(code, 64);
+    assert!(err.contains("there are: web, mail, db, site"), "{err}");
+}
+
+#[test]
+fn whoever_watches_a_group_sees_it_and_its_members_and_nothing_else() {
+    let agent = Agent::start(grouped());
+    let watch = |arguments: &[&str]| {
+        let arguments = [&["status", "site", "--watch"], arguments].concat();
+        let mut child = vipctl(&agent.dir, &arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = Lines::of(child.stdout.take().unwrap());
+        (child, lines)
+    };
+    let (mut child, lines) = watch(&[]);
+    let (mut json, objects) = watch(&["--json"]);
+    assert!(lines.next().starts_with("lb1: healthy."));
+    assert!(lines.next().starts_with("NAME"));
+    assert!(lines.next().starts_with("web   MASTER"));
+    assert!(lines.next().starts_with("db    MASTER"));
+    assert!(lines.next().starts_with("group site: MASTER for "));
+    let names = || {
+        let report: serde_json::Value = serde_json::from_str(&objects.next()).unwrap();
+        let instances = report["instances"].as_array().unwrap().clone();
+        instances.iter().map(|one| format!("{} {}", one["name"], one["state"])).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(), r#""web" "master" "db" "master""#);
+    // Of what is not watched there is no word: the first line that comes is of the group.
+    let reason = Reason::SteppedDown;
+    let became = |at: usize| {
+        agent.now(|status| {
+            let (name, group) = (status.instances[at].name.clone(), status.instances[at].group.clone());
+            status.instances[at] = instance(&name, State::Backup, reason.clone());
+            status.instances[at].group = group;
+        });
+        let (from, to) = (State::Master, State::Backup);
+        agent.tell("web", What::Transition { from, to, reason: reason.clone(), priority: Priority::LAST });
+    };
+    became(1);
+    agent.now(|status| status.groups[0].state = State::Backup);
+    became(0);
+    let line = lines.with("web");
+    assert!(line.ends_with("web  BACKUP  192.0.2.2  stepped down by the operator"), "{line}");
+    let line = lines.next();
+    assert!(line.ends_with("group site  BACKUP"), "{line}");
+    assert_eq!(names(), r#""web" "backup" "db" "master""#);
+    for child in [&mut child, &mut json] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 #[test]

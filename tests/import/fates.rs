@@ -21,12 +21,13 @@ fn within(block: &str, line: &str) -> Option<String> {
     let text = match block {
         "" => format!("{line}\n"),
         "vrrp_instance" => instance(line.to_owned()),
-        "authentication" | "auth_hmac" | "unicast_peer" | "virtual_ipaddress_excluded" => {
-            instance(format!("{block} {{\n{line}\n}}"))
-        }
-        "virtual_ipaddress" | "virtual_routes" | "virtual_rules" => {
-            instance(format!("{block} {{\n{line}\n}}"))
-        }
+        "authentication"
+        | "auth_hmac"
+        | "unicast_peer"
+        | "virtual_ipaddress"
+        | "virtual_ipaddress_excluded"
+        | "virtual_routes"
+        | "virtual_rules" => instance(format!("{block} {{\n{line}\n}}")),
         "track_script" | "track_interface" | "track_file" | "track_process" => {
             let definitions = "vrrp_script c { script /bin/true }\ntrack_file c { file /f }\nvrrp_track_process c { process p }\n";
             format!("{definitions}{}", instance(format!("{block} {{\nc {line}\n}}")))
@@ -34,10 +35,13 @@ fn within(block: &str, line: &str) -> Option<String> {
         "vrrp_sync_group" => {
             format!("{}vrrp_sync_group g {{\ngroup {{ V }}\n{line}\n}}\n", instance(String::new()))
         }
-        "static_ipaddress" | "static_routes" | "static_rules" | "interface_up_down_delays" => {
-            format!("{block} {{\n{line}\n}}\n")
-        }
-        "global_defs" | "garp_group" | "SSL" => format!("{block} {{\n{line}\n}}\n"),
+        "static_ipaddress"
+        | "static_routes"
+        | "static_rules"
+        | "interface_up_down_delays"
+        | "global_defs"
+        | "garp_group"
+        | "SSL" => format!("{block} {{\n{line}\n}}\n"),
         "vrrp_script" | "vrrp_track_file" | "vrrp_track_process" | "track_group" | "bfd_instance"
         | "virtual_server" => format!("{block} x {{\n{line}\n}}\n"),
         // They belong to a virtual server, which is left out as a whole.
