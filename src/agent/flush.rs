@@ -1,5 +1,5 @@
 //! Taking away what a dead agent left in the kernel: every rule, route and address with our mark, every virtual router's
-//! own link, then the nftables table.
+//! own link, then the nftables tables.
 //!
 //! In this order, for the table keeps the addresses from answering until they are gone. It needs no configuration: what
 //! is ours carries a mark, wherever it is. Where the agent's lease still lives, its backups wait for it; they are told
@@ -66,8 +66,8 @@ pub struct Flushed {
     pub addresses: Vec<(IpNet, String)>,
     /// Links of virtual routers' own, by name.
     pub links: Vec<String>,
-    /// Whether there was a table.
-    pub table: bool,
+    /// The nftables tables that there were.
+    pub tables: Vec<&'static str>,
 }
 
 /// Why something may be left.
@@ -94,7 +94,7 @@ pub enum Trouble {
     #[error("{}", .0.iter().map(|refusal| refusal.why.as_str()).collect::<Vec<_>>().join("\n"))]
     Left(Vec<Refusal>),
     /// The table is left.
-    #[error("cannot delete the nftables table 'netdev vipd': {0}")]
+    #[error("cannot delete the nftables tables 'netdev vipd' and 'inet vipd': {0}")]
     Table(Failure),
 }
 
@@ -124,8 +124,8 @@ pub fn run(options: &Options) -> Result<Done, Trouble> {
     let paths = remove_paths()?;
     let addresses = remove_addresses()?;
     let links = remove_links()?;
-    let table = delete_table()?;
-    Ok(Done::Flushed(Flushed { resigned, paths, addresses, links, table }))
+    let tables = delete_tables()?;
+    Ok(Done::Flushed(Flushed { resigned, paths, addresses, links, tables }))
 }
 
 impl After {
@@ -193,14 +193,18 @@ fn remove_links() -> Result<Vec<String>, Trouble> {
     links.remove_all().map_err(Trouble::Left)
 }
 
-/// Where nftables is not to be had, there is no table.
-fn delete_table() -> Result<bool, Trouble> {
-    let Ok(mut table) = Table::open() else { return Ok(false) };
-    let there = table.exists().map_err(Trouble::Table)?;
-    if there {
+/// Where nftables is not to be had, there are no tables. Those that were.
+fn delete_tables() -> Result<Vec<&'static str>, Trouble> {
+    let Ok(mut table) = Table::open() else { return Ok(Vec::new()) };
+    let mut deleted = Vec::new();
+    if table.exists().map_err(Trouble::Table)? {
         table.delete().map_err(Trouble::Table)?;
+        deleted.push("netdev vipd");
     }
-    Ok(there)
+    if table.delete_refusals().map_err(Trouble::Table)? {
+        deleted.push("inet vipd");
+    }
+    Ok(deleted)
 }
 
 impl fmt::Display for Done {
@@ -216,11 +220,11 @@ impl fmt::Display for Done {
 impl fmt::Display for Flushed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses = self.addresses.iter().map(|(net, link)| format!("removed {net} from {link}"));
-        let table = self.table.then(|| "removed the nftables table 'netdev vipd'".to_owned());
+        let tables = self.tables.iter().map(|table| format!("removed the nftables table '{table}'"));
         let resigned = self.resigned.iter().map(|to| format!("resigned to {to} with priority 0"));
         let paths = self.paths.iter().map(|path| format!("removed the {path}"));
         let links = self.links.iter().map(|link| format!("removed {link}"));
-        let lines: Vec<String> = resigned.chain(paths).chain(addresses).chain(links).chain(table).collect();
+        let lines: Vec<String> = resigned.chain(paths).chain(addresses).chain(links).chain(tables).collect();
         f.write_str(if lines.is_empty() { "nothing of an agent's is left" } else { "" })?;
         f.write_str(&lines.join("\n"))
     }
@@ -306,7 +310,7 @@ mod tests {
             paths: vec!["route default in table 100 metric 0".to_owned()],
             addresses,
             links: vec!["vrrp.51".to_owned()],
-            table: true,
+            tables: vec!["netdev vipd"],
         };
         let text = "resigned to 224.0.0.18 with priority 0\nremoved the route default in table 100 metric 0\nremoved 192.0.2.10/24 from eth0\nremoved vrrp.51\nremoved the nftables table 'netdev vipd'";
         assert_eq!(Done::Flushed(flushed).to_string(), text);

@@ -6,6 +6,9 @@
 //! whether the table and the leases are there. What cannot be done now is tried again then. Where nftables is not to
 //! be had at all, that is the answer, and nothing is done: then a dead agent's addresses go on answering.
 //!
+//! Packets that are to be refused (`accept: false`) have a table of their own. It does not hang on the other one: what is
+//! wrong with it is a warning, and the gate goes on.
+//!
 //! A table that somebody took away is made again. Until then everything passes, and what a lease still is only the
 //! engine knows; so it is asked first, and who does not answer in 50 ms is dark.
 
@@ -91,6 +94,8 @@ struct Keeper {
     /// None where nftables is not to be had; and why.
     table: Result<Table, String>,
     trouble: Trouble,
+    /// What keeps packets from being refused.
+    unrefused: Option<String>,
     /// The newest order of each router that has addresses.
     wanted: Gates,
     /// Those that came since the table was last brought to what is wanted.
@@ -117,6 +122,7 @@ impl Keeper {
             announcer,
             table,
             trouble,
+            unrefused: None,
             wanted,
             fresh,
             settled: true,
@@ -155,6 +161,7 @@ impl Keeper {
     }
 
     fn look(&mut self) {
+        self.look_for_refusals();
         let loss = match &mut self.table {
             Ok(table) => table.loss(),
             Err(_) => return,
@@ -162,12 +169,14 @@ impl Keeper {
         match loss {
             Ok(None) => self.look_for_expired(),
             Ok(Some(why)) => self.make_again(&why),
-            Err(failure) => self.trouble.set(Some(sentence(&failure))),
+            Err(failure) => self.report(Some(sentence(&failure))),
         }
     }
 
     /// Brings the table to what is wanted, if need be from the ground up.
     fn settle(&mut self) {
+        // First: what opens is not to let in a packet before.
+        self.refuse();
         let Ok(table) = &mut self.table else { return self.do_without() };
         // All that is to stand in a table that is made again must be vouched for.
         if table.is_doubtful() && !self.wanted.keys().all(|router| self.fresh.contains(router)) {
@@ -180,9 +189,48 @@ impl Keeper {
         }
     }
 
+    /// Has packets refused, as far as that can be done.
+    fn refuse(&mut self) {
+        let refused = match &mut self.table {
+            Ok(table) => table.refuse(&self.wanted).map_err(|failure| format!("nftables: {failure}")),
+            Err(_) if self.wanted.values().all(|gate| gate.accept) => Ok(()),
+            Err(why) => Err(why.clone()),
+        };
+        self.unrefused = refused.err().map(|why| format!("{ACCEPTED}: {why}"));
+    }
+
+    /// What could not be refused is tried again; what somebody has accepted again is reported.
+    fn look_for_refusals(&mut self) {
+        let Ok(table) = &mut self.table else { return };
+        let lost = table.refusals_are_lost();
+        if matches!(lost, Ok(false)) && self.unrefused.is_none() {
+            return;
+        }
+        self.refuse();
+        if matches!(lost, Ok(true)) {
+            for gate in self.wanted.values().filter(|gate| !gate.accept) {
+                self.answer(gate, Gating::Lost(UNREFUSED.into()));
+            }
+        }
+        self.report(self.missing());
+    }
+
+    /// What a table that is as it was wanted lacks.
+    fn missing(&self) -> Option<String> {
+        let has_leases = self.table.as_ref().is_ok_and(Table::has_leases);
+        (!has_leases && !self.wanted.is_empty()).then(|| NO_EGRESS.into())
+    }
+
+    /// Says what is wrong with the gate, and with what is to be refused.
+    fn report(&self, gate: Option<String>) {
+        let sentences: Vec<String> = gate.into_iter().chain(self.unrefused.clone()).collect();
+        self.trouble.set((!sentences.is_empty()).then(|| sentences.join("; ")));
+    }
+
     /// Where nftables is not to be had, everything passes.
     fn do_without(&mut self) {
         let Err(why) = &self.table else { return };
+        self.report(Some(why.clone()));
         for gate in std::mem::take(&mut self.fresh).iter().filter_map(|router| self.wanted.get(router)) {
             self.answer(gate, Gating::Unavailable(why.clone()));
         }
@@ -209,8 +257,7 @@ impl Keeper {
             }
         }
         self.settled = true;
-        let missing = !has_leases && !self.wanted.is_empty();
-        self.trouble.set(missing.then(|| NO_EGRESS.into()));
+        self.report(self.missing());
     }
 
     fn look_for_expired(&mut self) {
@@ -221,7 +268,7 @@ impl Keeper {
                     self.answer(gate, Gating::Dark);
                 }
             }
-            Err(failure) => self.trouble.set(Some(sentence(&failure))),
+            Err(failure) => self.report(Some(sentence(&failure))),
         }
     }
 
@@ -271,7 +318,7 @@ impl Keeper {
         }
         self.fresh.clear();
         self.settled = false;
-        self.trouble.set(Some(why));
+        self.report(Some(why));
     }
 
     fn answer(&self, gate: &Gate, state: Gating) {
@@ -287,9 +334,9 @@ impl Keeper {
         for gate in self.wanted.values_mut() {
             gate.passage = Passage::Shut;
         }
-        let done = table.settle(&self.wanted, &BTreeSet::new());
+        let done = table.refuse(&self.wanted).and(table.settle(&self.wanted, &BTreeSet::new()));
         if let Err(failure) = done {
-            self.trouble.set(Some(sentence(&failure)));
+            self.report(Some(sentence(&failure)));
         }
     }
 }
@@ -304,6 +351,10 @@ fn stuck(failure: &Failure) -> String {
         "addresses that it takes over do not answer: the nftables table 'netdev vipd' cannot be changed: {failure}"
     )
 }
+
+const ACCEPTED: &str = "packets for addresses of instances with 'accept: false' are accepted";
+
+const UNREFUSED: &str = "somebody removed or changed the nftables table 'inet vipd'";
 
 const FAILED: &str = "a change of the nftables table 'netdev vipd' failed";
 

@@ -121,6 +121,9 @@ pub struct Instance {
     /// What becomes of its addresses if the agent dies.
     #[serde(default)]
     pub lease: Lease,
+    /// Whether packets for its addresses are for this host.
+    #[serde(default)]
+    pub accept: bool,
     /// Whether the operator has asked it to step down.
     pub stepped_down: bool,
     /// How often it became master.

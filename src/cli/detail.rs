@@ -33,6 +33,10 @@ pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String 
         )],
     );
     page.entry("lease", [lease(one)]);
+    page.entry(
+        "accepts",
+        (!one.accept).then(|| "no packets for its addresses, but ARP and Neighbor Discovery".to_owned()),
+    );
     page.entry("addresses", one.addresses.iter().map(address));
     page.entry("routes", one.paths.iter().map(path));
     for router in &one.routers {

@@ -52,6 +52,7 @@ fn master() -> Instance {
         priority: Priority { configured: 100, effective: 100 },
         advert_interval_ms: 1000.0,
         lease: Lease { enabled: true, extension_ms: 3000.0 },
+        accept: true,
         stepped_down: false,
         times_master: 1,
         duplicate: None,

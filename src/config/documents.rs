@@ -98,7 +98,7 @@ fn what_is_not_written_has_the_default_that_the_manual_names() {
         "priority: 100, advert_interval: 1s, missed_adverts: 3, version: 3, preempt: true, preempt_delay: 0s, \
          last_resort: false, \
          checksum: pseudo_header, announce: { again_after: 5s, repeat: 1, \
-         refresh: 60s, refresh_repeat: 1, after_lower: { again_after: off, repeat: 1 } }, lease: true, \
+         refresh: 60s, refresh_repeat: 1, after_lower: { again_after: off, repeat: 1 } }, lease: true, accept: true, \
          virtual_mac: false",
         "method: GET, interval: 1s, timeout: 500ms, rise: 2, fall: 2, up_delay: 0s, down_delay: 0s",
     );

@@ -46,6 +46,7 @@ pub(super) const KEYS: &[&str] = &[
     "checksum",
     "announce",
     "lease",
+    "accept",
     "virtual_mac",
     "notify",
 ];
@@ -82,6 +83,7 @@ pub(super) struct Instance {
     pub(super) checksum: Option<(At<ChecksumForm>, bool)>,
     pub(super) announce: Option<At<Announce>>,
     pub(super) lease: Option<At<bool>>,
+    pub(super) accept: Option<At<bool>>,
     /// None inside if there is to be none.
     pub(super) virtual_mac: Option<At<Option<VirtualMac>>>,
     /// Absent as well if it is as all others.
@@ -127,6 +129,7 @@ impl Instance {
             checksum: checksum.map(|form| (form, table.optional("checksum").is_some())),
             announce: table.or("announce", announce::DEFAULT, announce::read),
             lease: table.or("lease", true, Item::truth),
+            accept: table.or("accept", true, Item::truth),
             virtual_mac: table.or("virtual_mac", None, virtual_mac::read),
             notify: table.optional("notify").and_then(notify::read),
         })
@@ -187,6 +190,7 @@ impl Instance {
             checksum: self.checksum?.0.value,
             announce: self.announce?.value,
             lease: self.lease?.value,
+            accept: self.accept?.value,
             virtual_mac: self.virtual_mac?.value.map(VirtualMac::settings),
         })
     }

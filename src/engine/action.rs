@@ -203,6 +203,9 @@ pub struct Gate {
     pub lease: Option<Lease>,
     /// All its addresses, each with its link; empty: there is nothing to gate any more.
     pub places: Vec<Place>,
+    /// Whether packets for the addresses are for this host. If not, they are refused, whatever may pass: what is sent
+    /// *through* it passes, and ARP and Neighbor Discovery do.
+    pub accept: bool,
     /// Where its link is the router's own: then that is gated as a whole.
     pub virtual_link: Option<VirtualGate>,
 }

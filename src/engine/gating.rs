@@ -73,6 +73,7 @@ struct Wanted {
     lease: Option<(Duration, Vrid, IpAddr, LinkIndex)>,
     /// By which address the interface below asks.
     source: Option<IpAddr>,
+    accept: bool,
     term: u64,
 }
 
@@ -262,7 +263,8 @@ impl Instance {
         // Without a link nothing is open.
         let link = self.link.unwrap_or(LinkIndex(0));
         let lease = self.is_leased().then(|| (self.lease_extension(), self.settings.vrid, source, link));
-        Wanted { passage, leaving: self.handover.is_some(), lease, source: None, term: self.gates.term }
+        let (accept, leaving) = (self.settings.accept, self.handover.is_some());
+        Wanted { passage, leaving, lease, source: None, accept, term: self.gates.term }
     }
 
     /// Where its adverts will come from: known before the socket is there, so that nothing is left to change at the gate
@@ -335,7 +337,8 @@ impl Instance {
             |(extension, vrid, source, link)| Lease { until, cut, extension, vrid, source, link, term };
         let lease = wanted.lease.map(lease);
         let router = RouterId { instance: self.id, family };
-        let gate = Gate { router, generation, passage: wanted.passage, lease, places, virtual_link };
+        let (passage, accept) = (wanted.passage, wanted.accept);
+        let gate = Gate { router, generation, passage, lease, places, accept, virtual_link };
         out.push(Action::Kernel(KernelWork::Gate(gate)));
     }
 

@@ -74,6 +74,7 @@ impl Instance {
                 enabled: self.is_leased() && self.gates.missing().is_none(),
                 extension: self.lease_extension(),
             },
+            accept: self.settings.accept || self.settings.priority.is_owner(),
             stepped_down: self.stepped_down,
             times_master: self.times_master,
             routers: self.members.iter().map(|member| member.status(now, faulty)).collect(),

@@ -90,6 +90,8 @@ pub struct Instance {
     pub announce: Announce,
     /// Whether the addresses answer only as long as adverts go out, whatever becomes of the agent.
     pub lease: bool,
+    /// Whether packets for the addresses are for this host; for an owner's they always are.
+    pub accept: bool,
     /// Whether the addresses are on links with the virtual router's own Ethernet address.
     pub virtual_mac: Option<VirtualMac>,
 }

@@ -74,6 +74,8 @@ pub struct InstanceStatus {
     pub interval: Duration,
     /// Whether, and for how long, the addresses answer after an advert only.
     pub lease: LeaseStatus,
+    /// Whether packets for the addresses are for this host; for an owner's they always are.
+    pub accept: bool,
     /// Whether the operator has asked it to step down.
     pub stepped_down: bool,
     /// How often it became master.

@@ -40,6 +40,7 @@ impl Engine {
                 passage: Passage::Shut,
                 lease: None,
                 places,
+                accept: true,
                 virtual_link: None,
             })));
         }

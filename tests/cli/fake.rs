@@ -321,6 +321,7 @@ pub(crate) fn instance(name: &str, state: State, reason: Reason) -> InstanceStat
         interval: Duration::from_millis(100),
         stepped_down: false,
         lease: LeaseStatus { enabled: true, extension: Duration::from_millis(300) },
+        accept: true,
         times_master: 1,
         routers: vec![RouterStatus {
             family: Family::Ipv4,

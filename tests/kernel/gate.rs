@@ -31,6 +31,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_flushed_ruleset_is_noticed_and_made_again_from_new_orders", a_flushed_ruleset),
     ("a_flushed_ruleset_is_dark_if_nobody_vouches_for_leases", a_flushed_ruleset_without_new_orders),
     ("a_flush_that_an_order_meets_first_costs_nobody_a_lease", a_flush_that_an_order_meets_first),
+    ("refusals_that_somebody_takes_away_are_made_again_and_reported", refusals_taken_away),
     ("without_permission_the_gate_says_so_and_does_nothing", without_permission),
 ];
 
@@ -72,6 +73,17 @@ impl Gate {
     }
 
     fn order(&mut self, instance: InstanceId, passage: Passage, lease: Option<Lease>, nets: &[&str]) {
+        self.order_with(instance, passage, lease, nets, true);
+    }
+
+    fn order_with(
+        &mut self,
+        instance: InstanceId,
+        passage: Passage,
+        lease: Option<Lease>,
+        nets: &[&str],
+        accept: bool,
+    ) {
         self.generation += 1;
         self.mailbox.gate([action::Gate {
             router: RouterId { instance, family: Family::Ipv4 },
@@ -79,6 +91,7 @@ impl Gate {
             passage,
             lease,
             places: nets.iter().map(|net| place(net)).collect(),
+            accept,
             virtual_link: None,
         }]);
     }
@@ -293,6 +306,26 @@ fn a_flush_that_an_order_meets_first() {
     gate.stop();
 }
 
+fn refusals_taken_away() {
+    let mut gate = Gate::spawn();
+    gate.order_with(WEB, Passage::Open, None, &["192.0.2.10/24"], false);
+    assert_eq!(gate.state(), Gating::Open);
+    gate.order(MAIL, Passage::Open, None, &["192.0.2.20/24"]);
+    assert_eq!(gate.state(), Gating::Open);
+    assert!(ruleset_has("elements = { 192.0.2.10 }", 1));
+    run("nft delete table inet vipd");
+    let lost = gate.answer();
+    let why = "somebody removed or changed the nftables table 'inet vipd'";
+    assert_eq!((lost.router.instance, lost.state), (WEB, Gating::Lost(why.into())));
+    assert!(ruleset_has("elements = { 192.0.2.10 }", 1), "before anybody is asked");
+    gate.order(WEB, Passage::Open, None, &[]);
+    until("nothing is refused", || ruleset_has("table inet vipd", 0));
+    gate.order_with(WEB, Passage::Open, None, &["192.0.2.10/24"], false);
+    assert_eq!(gate.state(), Gating::Open);
+    gate.stop();
+    assert!(ruleset_has("elements = { 192.0.2.10 }", 1), "the addresses may still be there");
+}
+
 fn without_permission() {
     let mut sets = capabilities(None).unwrap();
     sets.effective -= CapabilitySet::NET_ADMIN;
@@ -306,6 +339,9 @@ fn without_permission() {
     );
     gate.order(WEB, Passage::Shut, None, &["192.0.2.10/24"]);
     assert_eq!(gate.state(), Gating::Unavailable(trouble));
+    gate.order_with(WEB, Passage::Shut, None, &["192.0.2.10/24"], false);
+    let accepted = "packets for addresses of instances with 'accept: false' are accepted";
+    until("it says that, too", || gate.trouble.read().is_some_and(|trouble| trouble.contains(accepted)));
     gate.stop();
     sets.effective |= CapabilitySet::NET_ADMIN;
     set_capabilities(None, sets).unwrap();

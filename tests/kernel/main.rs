@@ -14,6 +14,7 @@ mod leases;
 mod monitor;
 mod nftables;
 mod peer;
+mod refusals;
 mod route;
 mod sockets;
 
@@ -34,6 +35,7 @@ fn tests() -> Vec<Test> {
         gate::TESTS,
         nftables::TESTS,
         leases::TESTS,
+        refusals::TESTS,
     ]
     .concat()
 }

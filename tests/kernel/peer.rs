@@ -223,7 +223,7 @@ pub(crate) fn source(family: Family) -> IpAddr {
 /// The table, and what it was ordered.
 pub(crate) struct Orders {
     pub(crate) table: Table,
-    gates: Gates,
+    pub(crate) gates: Gates,
     fresh: BTreeSet<RouterId>,
 }
 
@@ -243,11 +243,25 @@ impl Orders {
             if places.is_empty() {
                 self.gates.remove(&router);
             } else {
-                let gate =
-                    Gate { router, generation: Generation(1), passage, lease, places, virtual_link: None };
+                let gate = Gate {
+                    router,
+                    generation: Generation(1),
+                    passage,
+                    lease,
+                    places,
+                    accept: true,
+                    virtual_link: None,
+                };
                 self.gates.insert(router, gate);
             }
         }
+    }
+
+    /// Has packets for all of these refused, whatever else was ordered.
+    pub(crate) fn refuse(&mut self, places: &[Place]) {
+        self.put(1, Passage::Open, None, places);
+        self.gates.values_mut().for_each(|gate| gate.accept = false);
+        self.table.refuse(&self.gates).unwrap();
     }
 
     /// Brings the table to what is ordered.

@@ -4,7 +4,7 @@ use super::super::private::tests::Scratch;
 use super::*;
 
 const KEYS: &str = "interface, virtual_router_id, addresses, routes, rules, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \
-                    preempt_delay, last_resort, damping, track, authentication, checksum, announce, lease, virtual_mac, notify";
+                    preempt_delay, last_resort, damping, track, authentication, checksum, announce, lease, accept, virtual_mac, notify";
 
 #[test]
 fn a_wrong_key_of_an_instance_is_met_with_the_right_ones() {

@@ -80,6 +80,7 @@ pub(super) fn instance(priority: u8) -> Instance {
         checksum: ChecksumForm::PseudoHeader,
         announce: Announce::default(),
         lease: true,
+        accept: true,
         virtual_mac: None,
     }
 }

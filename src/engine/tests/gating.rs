@@ -198,6 +198,19 @@ fn a_lease_that_is_not_wanted_is_not_ordered() {
 }
 
 #[test]
+fn that_packets_are_refused_is_in_every_order_and_changes_in_place() {
+    let refusing = |priority| Instance { accept: false, ..instance(priority) };
+    let mut host = Host::started(only(refusing(100)));
+    let gate = gates(&host.pass(SECOND * 4)).remove(0);
+    assert_eq!((gate.passage, gate.accept, host.instance().accept), (Passage::Open, false, false));
+    let actions = host.give(Event::Reload(only(instance(100))));
+    let gate = gates(&actions).remove(0);
+    assert_eq!((gate.passage, gate.accept, host.state()), (Passage::Open, true, State::Master));
+    let mut owner = Host::started(only(refusing(255)));
+    assert!(gates(&owner.pass(SECOND * 4)).is_empty() && owner.instance().accept, "an owner accepts");
+}
+
+#[test]
 fn a_hand_over_cuts_the_lease_to_its_own_bound() {
     let (mut host, _) = master();
     host.pass(SECOND);

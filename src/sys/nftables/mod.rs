@@ -1,5 +1,6 @@
 //! What virtual addresses may answer, as an nftables table of our own: `netdev vipd`. Other tables are never
-//! touched, and the `nft` program is needed by nobody but who wants to look.
+//! touched, but for `inet vipd`, which refuses packets ([`refusals`]); and the `nft` program is needed by nobody but who
+//! wants to look.
 //!
 //! For instance 3 with addresses on link 7, `eth0`, and virtual router identifier 51, in IPv4; IPv6 has the same:
 //!
@@ -54,6 +55,7 @@
 
 mod change;
 mod objects;
+mod refusals;
 mod rules;
 mod standing;
 mod transaction;
@@ -68,6 +70,7 @@ use netlink_packet_netfilter::nftables::{
 use nix::libc;
 
 use self::change::Turn;
+use self::refusals::Refusals;
 use self::standing::{Holders, Light, Refresh, Router, Standing};
 use self::transaction::{Netfilter, Transaction};
 use super::netlink::Failure;
@@ -90,6 +93,7 @@ enum Hook {
 #[derive(Debug)]
 pub struct Table {
     netfilter: Netfilter,
+    refusals: Refusals,
     hooks: &'static [Hook],
     standing: Standing,
     /// The places that the standing holders were worked out from, and whether two routers share one of them.
@@ -117,6 +121,7 @@ impl Table {
         let (places, inherited, hooks) = (BTreeMap::new(), BTreeMap::new(), BOTH);
         Ok(Self {
             netfilter,
+            refusals: Refusals::default(),
             hooks,
             standing,
             places,
@@ -451,6 +456,21 @@ impl Table {
     /// Whether there can be leases, and announcements and all of IPv6 can be silenced: whether there is an egress hook.
     pub fn has_leases(&self) -> bool {
         self.hooks.contains(&Hook::Egress)
+    }
+
+    /// Has packets refused as it is wanted, and no others.
+    pub fn refuse(&mut self, gates: &Gates) -> Result<(), Failure> {
+        self.refusals.settle(&mut self.netfilter, gates)
+    }
+
+    /// Whether somebody keeps packets from being refused; it is to be asked for again then.
+    pub fn refusals_are_lost(&mut self) -> Result<bool, Failure> {
+        self.refusals.are_lost(&mut self.netfilter)
+    }
+
+    /// Refuses nothing any more. Says whether there was a table for that.
+    pub fn delete_refusals(&mut self) -> Result<bool, Failure> {
+        self.refusals.delete(&mut self.netfilter)
     }
 
     /// Whether the table is there, whoever made it.

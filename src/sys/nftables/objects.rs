@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, DataAttribute, DevHookNumber, Hook as HookAttribute, ListAttribute,
-    NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetDescription, SetElementAttribute,
-    SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage, Verdict,
-    VerdictAttribute,
+    ChainAttribute, ChainMessage, DataAttribute, DevHookNumber, Hook as HookAttribute, InetHookNumber,
+    ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetDescription,
+    SetElementAttribute, SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute,
+    TableMessage, Verdict, VerdictAttribute,
 };
 
 use super::Hook;
@@ -18,7 +18,7 @@ use crate::engine::action::RouterId;
 use crate::net::{Family, LinkIndex, Mac};
 use crate::time::Duration;
 
-/// The name of our table, in the family `netdev`.
+/// The name of our tables, in the families `netdev` and `inet`.
 const TABLE: &str = "vipd";
 
 /// How many elements go in one message: the list has a 16-bit length, and an IPv6 address with its verdict takes
@@ -161,6 +161,41 @@ pub(super) fn make_refreshes(
     }
     let rules = refreshes.iter().map(|(router, refresh, others)| rules::refresh(*router, *refresh, others));
     append(transaction, &chain, rules.collect());
+}
+
+/// Makes the sets of refused addresses, of IPv4, of IPv6 and of IPv6 with a link, and the chain with the rules about them.
+pub(super) fn make_refusals(transaction: &mut Transaction, sets: [&str; 3], rules: Vec<Rule>) {
+    let keys = [(TYPE_IPV4_ADDR, 4), (TYPE_IPV6_ADDR, 16), (TYPE_ADDRESS_AND_LINK, 20)];
+    for (set, (kind, length)) in sets.into_iter().zip(keys) {
+        let id = transaction.next_id();
+        let mut message = name(set);
+        message.attributes.extend([
+            SetAttribute::Flags(SetFlags::empty()),
+            SetAttribute::KeyType(kind),
+            SetAttribute::KeyLen(length),
+            SetAttribute::Id(id),
+        ]);
+        transaction.make(NfTablesMessage::NewSet(message));
+    }
+    let mut input = chain(INPUT);
+    input.attributes.extend([
+        ChainAttribute::Hook(vec![
+            HookAttribute::Number(InetHookNumber::LocalIn.into()),
+            HookAttribute::Priority(0),
+        ]),
+        ChainAttribute::Policy(NF_ACCEPT),
+        ChainAttribute::Type("filter".into()),
+    ]);
+    transaction.make(NfTablesMessage::NewChain(input));
+    append(transaction, INPUT, rules);
+}
+
+/// Puts keys into a set.
+pub(super) fn fill(transaction: &mut Transaction, set: &str, keys: impl Iterator<Item = Vec<u8>>) {
+    let elements: Vec<_> = keys.map(|key| element(key, [])).collect();
+    for message in messages(set, &elements) {
+        transaction.make(NfTablesMessage::NewSetElement(message));
+    }
 }
 
 /// Puts addresses into a link's map.
@@ -374,6 +409,11 @@ const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
 const TYPE_IPV4_ADDR: u32 = 7;
 const TYPE_IPV6_ADDR: u32 = 8;
 const TYPE_IFACE_INDEX: u32 = 20;
+/// Of several in one key each has 6 bits.
+const TYPE_ADDRESS_AND_LINK: u32 = TYPE_IPV6_ADDR << 6 | TYPE_IFACE_INDEX;
+
+/// The chain for what the host is to take in.
+const INPUT: &str = "input";
 
 /// Tells `nft`, not the kernel, how to read keys: attribute 0, 4 bytes, 1 for the host's order.
 const HOST_BYTE_ORDER: [u8; 6] = {

@@ -13,7 +13,8 @@ use netlink_packet_netfilter::nftables::{
 
 use super::Hook;
 use super::objects;
-use super::standing::Refresh;
+use super::refusals;
+use super::standing::{LOOPBACK, Refresh};
 use crate::engine::action::RouterId;
 use crate::net::{Family, LinkIndex, Mac};
 
@@ -187,6 +188,33 @@ pub(super) fn refresh(router: RouterId, refresh: Refresh, others: &[LinkIndex]) 
         .0
 }
 
+/// What stands in the chain for what the host is to take in, see [`super::refusals`]:
+///
+/// ```text
+///   iif "lo" accept
+///   icmpv6 type nd-neighbor-solicit accept
+///   icmpv6 type nd-neighbor-advert accept
+///   ip daddr @refused4 drop
+///   ip6 daddr @refused6 drop
+///   ip6 daddr . iif @refused6on drop
+/// ```
+pub(super) fn refusing() -> Vec<Rule> {
+    let of = |protocol| Match::all().meta(MetaKey::Nfproto).compare(Operator::Equal, &[protocol]);
+    let (ipv4, ipv6) = (of(NFPROTO_IPV4), || of(NFPROTO_IPV6));
+    let looked_up = |found: Match, set| found.then(Expressions::Lookup(lookup(set))).verdict(NF_DROP);
+    vec![
+        Match::all()
+            .meta(MetaKey::Iif)
+            .compare(Operator::Equal, &LOOPBACK.0.to_ne_bytes())
+            .verdict(NF_ACCEPT),
+        Match::icmpv6(NEIGHBOR_SOLICITATION).verdict(NF_ACCEPT),
+        Match::icmpv6(NEIGHBOR_ADVERTISEMENT).verdict(NF_ACCEPT),
+        looked_up(ipv4.load(IPV4_DESTINATION), refusals::IPV4),
+        looked_up(ipv6().load(IPV6_DESTINATION), refusals::IPV6),
+        looked_up(ipv6().load(IPV6_DESTINATION).and_link(), refusals::ON_LINKS),
+    ]
+}
+
 /// A rule in the making: what a frame must be like for the next expression to be reached.
 struct Match(Rule);
 
@@ -277,6 +305,11 @@ impl Match {
         self.then(Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(REGISTER)]))
     }
 
+    /// Behind an IPv6 address that was loaded: the link that the packet came by.
+    fn and_link(self) -> Self {
+        self.then(Expressions::Meta(vec![Meta::Key(MetaKey::Iif), Meta::DestinationRegister(Register::Reg2)]))
+    }
+
     fn load(self, Field(base, offset, length): Field) -> Self {
         self.then(Expressions::Payload(vec![
             Payload::DestinationRegister(REGISTER),
@@ -319,7 +352,7 @@ fn lookup(set: &str) -> Vec<Lookup> {
     vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(REGISTER)]
 }
 
-/// No rule needs more than one value at a time.
+/// But for one, no rule needs more than one value at a time.
 const REGISTER: Register = Register::Reg1;
 
 const NF_DROP: u32 = 0;
@@ -334,6 +367,8 @@ const NFTA_DYNSET_SREG_KEY: u16 = 4;
 const NFTA_DYNSET_TIMEOUT: u16 = 6;
 const NFT_DYNSET_OP_UPDATE: u32 = 1;
 
+const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
 const IPV4: [u8; 2] = [0x08, 0x00];
 const ARP: [u8; 2] = [0x08, 0x06];
 const IPV6: [u8; 2] = [0x86, 0xdd];

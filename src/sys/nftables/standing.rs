@@ -167,7 +167,7 @@ pub(super) fn name_of(link: LinkIndex) -> Option<String> {
 }
 
 /// The loopback has this number in every namespace.
-const LOOPBACK: LinkIndex = LinkIndex(1);
+pub(super) const LOOPBACK: LinkIndex = LinkIndex(1);
 
 #[cfg(test)]
 mod tests {
@@ -179,7 +179,18 @@ mod tests {
     fn gate(instance: u32, passage: Passage, nets: &[&str]) -> (RouterId, Gate) {
         let router = RouterId { instance: InstanceId(instance), family: Family::Ipv4 };
         let places = nets.iter().map(|net| Place { link: ETH0, net: net.parse().unwrap() }).collect();
-        (router, Gate { router, generation: Generation(1), passage, lease: None, places, virtual_link: None })
+        (
+            router,
+            Gate {
+                router,
+                generation: Generation(1),
+                passage,
+                lease: None,
+                places,
+                accept: true,
+                virtual_link: None,
+            },
+        )
     }
 
     fn holder_of(gates: impl IntoIterator<Item = (RouterId, Gate)>) -> u32 {

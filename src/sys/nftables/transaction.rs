@@ -57,14 +57,28 @@ pub(super) struct Netfilter {
 
 /// The messages of a transaction, in order, as they are sent: there may be thousands. They have their numbers when it
 /// is committed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Transaction {
+    /// Which kind of table all of it is about.
+    family: NetfilterProtoFamily,
     bytes: Vec<u8>,
     count: usize,
     ids: u32,
 }
 
+impl Default for Transaction {
+    /// One about frames on a link.
+    fn default() -> Self {
+        Self { family: NetfilterProtoFamily::NetDev, bytes: Vec::new(), count: 0, ids: 0 }
+    }
+}
+
 impl Transaction {
+    /// One about packets of IPv4 and IPv6.
+    pub(super) fn for_packets() -> Self {
+        Self { family: NetfilterProtoFamily::Inet, ..Self::default() }
+    }
+
     /// Makes something that may exist already.
     pub(super) fn make(&mut self, message: NfTablesMessage) {
         self.push(message, NLM_F_CREATE);
@@ -87,7 +101,7 @@ impl Transaction {
     }
 
     fn push(&mut self, message: NfTablesMessage, flags: u16) {
-        push(&mut self.bytes, ours(message), flags, 0);
+        push(&mut self.bytes, about(self.family, message), flags, 0);
         self.count += 1;
     }
 
@@ -197,11 +211,31 @@ impl Netfilter {
         &mut self,
         question: NfTablesMessage,
         dump: bool,
+        each: impl FnMut(NfTablesMessage),
+    ) -> Result<(), Failure> {
+        self.ask_about(NetfilterProtoFamily::NetDev, question, dump, each)
+    }
+
+    /// The same about tables for packets of IPv4 and IPv6.
+    pub(super) fn ask_for_packets(
+        &mut self,
+        question: NfTablesMessage,
+        dump: bool,
+        each: impl FnMut(NfTablesMessage),
+    ) -> Result<(), Failure> {
+        self.ask_about(NetfilterProtoFamily::Inet, question, dump, each)
+    }
+
+    fn ask_about(
+        &mut self,
+        family: NetfilterProtoFamily,
+        question: NfTablesMessage,
+        dump: bool,
         mut each: impl FnMut(NfTablesMessage),
     ) -> Result<(), Failure> {
         let mut bytes = Vec::new();
         // Acknowledged: then there is an end to wait for, whatever the answer.
-        push(&mut bytes, ours(question), if dump { NLM_F_DUMP } else { NLM_F_ACK }, self.next());
+        push(&mut bytes, about(family, question), if dump { NLM_F_DUMP } else { NLM_F_ACK }, self.next());
         self.socket.send(&bytes, 0)?;
         loop {
             self.receive()?;
@@ -241,8 +275,8 @@ fn push(bytes: &mut Vec<u8>, message: NetfilterMessage, flags: u16, number: u32)
     message.serialize(&mut bytes[at..]);
 }
 
-fn ours(message: NfTablesMessage) -> NetfilterMessage {
-    NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::NetDev, 0, 0), message)
+fn about(family: NetfilterProtoFamily, message: NfTablesMessage) -> NetfilterMessage {
+    NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message)
 }
 
 /// The beginning and the end of a batch name the subsystem that it is for.
