@@ -116,6 +116,11 @@ fn sync_groups_are_imported() {
 }
 
 #[test]
+fn strict_mode_is_imported_as_what_it_does() {
+    case("strict", 0);
+}
+
+#[test]
 fn elections_are_imported() {
     case("elections", 0);
 }

@@ -54,6 +54,11 @@ impl Announce {
         }
     }
 
+    /// A lower priority that is heard has no consequence.
+    pub(super) fn forget_lower(&mut self) {
+        (self.lower_again_after, self.lower_repeat) = (None, None);
+    }
+
     /// What stands under `announce`, if anything.
     pub(super) fn map(&self) -> Option<Map> {
         let pause = |value: Micros, least: Micros| {

@@ -24,6 +24,8 @@ pub(super) struct Globals {
     pub(super) message_checksum: bool,
     /// `vrrp_down_timer_adverts`.
     pub(super) missed_adverts: Option<u32>,
+    /// `vrrp_strict`.
+    pub(super) strict: bool,
     /// `vmac_prefix`.
     pub(super) vmac_prefix: Option<String>,
     /// `vrrp_mcast_group4`, `vrrp_mcast_group6`.
@@ -43,6 +45,7 @@ impl Default for Globals {
             notify: Notify::default(),
             message_checksum: false,
             missed_adverts: None,
+            strict: false,
             vmac_prefix: None,
             groups: Vec::new(),
             announce_interval: None,
@@ -96,6 +99,12 @@ impl Globals {
         {
             self.missed_adverts = Some(count);
             missed(statement, count, report);
+        }
+        if let Some(statement) = gathered.last("vrrp_strict", report) {
+            self.strict = true;
+            let but =
+                "false below priority 255; the report says at each instance what keepalived ignores by it";
+            report.converted_but(statement, "accept", but);
         }
         for (keyword, family) in [("vrrp_mcast_group4", Family::Ipv4), ("vrrp_mcast_group6", Family::Ipv6)] {
             if let Some(statement) = gathered.last(keyword, report)

@@ -12,6 +12,7 @@ use super::notify;
 use super::peers;
 use super::routes;
 use super::rules;
+use super::strict;
 use super::tracks::{self, Tracker};
 use super::values::{Micros, number, seconds, truth};
 use crate::import::blocks::Statement;
@@ -45,8 +46,10 @@ pub(super) struct Facts<'s> {
     priority: u32,
     /// The priority is 255.
     owner: bool,
-    /// `state MASTER`.
+    /// `state MASTER`, as far as that counts.
     master: bool,
+    /// `vrrp_strict` or `strict_mode`.
+    strict: bool,
     gathered: Gathered<'s>,
 }
 
@@ -148,6 +151,7 @@ fn facts<'s>(
         map.set("virtual_router_id", vrid.unwrap_or_default().to_string());
         report.converted(statement, "virtual_router_id");
     }
+    let strict = strict::is_strict(&mut gathered, common.globals, report);
     let wants = of("state").and_then(|state| state.word(1)) == Some("MASTER");
     let (priority, owner) = priority(&mut gathered, wants, statement, report);
     let family = family(statement);
@@ -160,7 +164,9 @@ fn facts<'s>(
         vrid,
         priority,
         owner,
-        master: wants || owner,
+        // To be strict, only an owner is master from the start.
+        master: owner || (wants && !strict),
+        strict,
         gathered,
     })
 }
@@ -386,15 +392,18 @@ fn behaviour(facts: &mut Facts<'_>, globals: &Globals, map: &mut Map, report: &m
     if let Some(count) = missed {
         map.set("missed_adverts", count.max(globals::LEAST_MISSED).to_string());
     }
-    if let Some(statement) = facts.gathered.last_of(&["accept", "no_accept"], report) {
-        map.set("accept", if statement.keyword() == "accept" { "true" } else { "false" });
-        report.converted(statement, "accept");
+    let strict = facts.strict && !facts.owner;
+    if let Some(accept) = strict::accept(&mut facts.gathered, strict, facts.version, report) {
+        map.set("accept", accept.to_string());
     }
     if let Some(statement) = facts.gathered.last("dont_track_primary", report) {
         map.set("follow_interface", "false");
         report.converted(statement, "follow_interface");
     }
     let mut announce = globals.announce.clone();
+    if facts.strict {
+        announce.forget_lower();
+    }
     announce.read(&mut facts.gathered, "", report);
     if let Some(announce) = announce.map() {
         map.set("announce", Value::Inline(announce));

@@ -15,6 +15,7 @@ mod notify;
 mod peers;
 mod routes;
 mod rules;
+mod strict;
 mod tracks;
 mod values;
 
