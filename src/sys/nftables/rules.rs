@@ -1,7 +1,9 @@
 //! The rules of the chains.
 //!
 //! Every rule is one that the `nft` program can print and read again, old releases included: the target of a
-//! Neighbor Advertisement, for one, has a name only since nft 1.0.7, and its source serves as well.
+//! Neighbor Advertisement, for one, has a name only since nft 1.0.7, and its source serves as well. But for one: a link that
+//! an advert does not leave by is a constant in an update of a set, which nft 1.0.6 prints as `0x5000000 [invalid type]`. It
+//! does so of its own `update @s { "eth1" timeout 3s }`, too, and to the kernel it says the same as we do.
 
 use std::net::IpAddr;
 
