@@ -3,11 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use lab::vipd::{Programs, configuration};
-use lab::{Host, Keepalived, Node, Router, Sniffer, Vipd, isolated, until};
+use lab::{Host, Keepalived, Node, Router, Sniffer, Vipd, claim, isolated, until};
+use pnet::packet::ethernet::EtherTypes;
+use pnet::packet::ip::IpNextHeaderProtocol;
+use pnet::packet::ipv4::{self, MutableIpv4Packet};
+use pnet::util::MacAddr;
+use vipd::net::{Priority, Vrid};
+use vipd::wire::vrrp::{Advert, Authentication, ChecksumForm, Version};
 
 const SOON: Duration = Duration::from_secs(15);
 const SECOND: u64 = 1_000_000_000;
@@ -65,6 +71,71 @@ fn a_master_announces_as_often_as_keepalived_when_it_is_told_so() {
         let (here, there) = (counted(&ours), counted(&theirs));
         println!("frames around each second: vipd {here:?}, keepalived {there:?}");
         assert_eq!(here, [3, 3, 2, 0, 2, 0]);
+        assert_eq!(here, there);
+        drop((vipd, keepalived));
+    });
+}
+
+/// An IPv4 packet with an advert of priority 50 for virtual router `vrid`, as `host` would send it.
+fn lower_advert(host: &Host, vrid: u8, address: &str) -> Vec<u8> {
+    let (source, group) = (host.ipv4(), Ipv4Addr::new(224, 0, 0, 18));
+    let advert = Advert {
+        version: Version::V3,
+        vrid: Vrid::new(vrid).unwrap(),
+        priority: Priority::new(50),
+        interval: vipd::time::Duration::from_millis(200),
+        authentication: Authentication::None,
+        addresses: vec![address.parse().unwrap()],
+        checksum: ChecksumForm::PseudoHeader,
+    };
+    let payload = advert.encode(source.into(), group.into());
+    let mut bytes = vec![0; 20 + payload.len()];
+    let mut packet = MutableIpv4Packet::new(&mut bytes).unwrap();
+    packet.set_version(4);
+    packet.set_header_length(5);
+    packet.set_total_length(u16::try_from(20 + payload.len()).unwrap());
+    packet.set_ttl(255);
+    packet.set_next_level_protocol(IpNextHeaderProtocol(112));
+    packet.set_source(source);
+    packet.set_destination(group);
+    packet.set_payload(&payload);
+    let sum = ipv4::checksum(&packet.to_immutable());
+    packet.set_checksum(sum);
+    bytes
+}
+
+#[test]
+fn a_master_that_hears_a_lower_one_announces_again_as_often_as_keepalived() {
+    isolated(|lab| {
+        let (ours, theirs, client) = (lab.host("ours"), lab.host("theirs"), lab.host("client"));
+        let router = |vrid, address: &str| {
+            Router::new("web", vrid, 150, address)
+                .every(200)
+                .vipd("announce: { again_after: off, refresh: off, after_lower: { again_after: 2s, repeat: 3 } }")
+                .keepalived("garp_master_delay 0")
+                .keepalived("garp_master_repeat 1")
+                .keepalived("garp_lower_prio_delay 2")
+                .keepalived("garp_lower_prio_repeat 3")
+        };
+        let sniffer = Sniffer::on(&client);
+        let vipd = Vipd::start(&ours, &programs(), &router(51, "192.0.2.100/24").into());
+        let keepalived = Keepalived::start(&theirs, &router(52, "192.0.2.101/24").into());
+        let counted = |host: &Host, vrid, address: &str| {
+            until(&format!("{} is master", host.name()), SOON, || {
+                (!announced(&sniffer, host).is_empty()).then_some(())
+            });
+            let known = announced(&sniffer, host).len();
+            let group = MacAddr::new(1, 0, 0x5e, 0, 0, 18);
+            claim::send(&client, group, EtherTypes::Ipv4, &lower_advert(&client, vrid, address));
+            let fresh = || announced(&sniffer, host).split_off(known);
+            until(&format!("{} has announced twice", host.name()), SOON, || {
+                let (frames, last) = (fresh(), sniffer.last_advert(host.ipv4().into())?);
+                (last > frames.first()?.0 + 4 * SECOND).then(|| by_second(&frames, 5))
+            })
+        };
+        let (here, there) = (counted(&ours, 51, "192.0.2.100"), counted(&theirs, 52, "192.0.2.101"));
+        println!("frames around each second: vipd {here:?}, keepalived {there:?}");
+        assert_eq!(here, [3, 0, 3, 0, 0]);
         assert_eq!(here, there);
         drop((vipd, keepalived));
     });

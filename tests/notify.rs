@@ -402,13 +402,72 @@ fn a_group_is_told_of_as_one() {
             );
         let mut vipd = Vipd::start_file(&host, &programs(), &text);
         script.last("GROUP site MASTER 0");
+        let (_, page, _) = vipd.vipctl(&["status", "site"]);
+        assert!(page.starts_with("group site: MASTER on "), "{page}");
+        let rows = ["\nweb   MASTER", "\ndb    MASTER"];
+        assert!(rows.iter().all(|row| page.contains(row)), "{page}");
         host.unplug();
         script.last("GROUP site FAULT 0");
+        let (_, page, _) = vipd.vipctl(&["status", "site"]);
+        assert!(page.contains("group site: FAULT on ") && page.contains("has no carrier"), "{page}");
         host.plug();
         script.last("GROUP site MASTER 0");
         vipd.process().stop();
         let states = ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER", "STOP"];
         assert_eq!(script.lines(), states.map(|state| format!("GROUP site {state} 0")));
+    });
+}
+
+/// What a group's program and the reader of the FIFO are told at a start, a fault and its end, and a stop.
+fn play_group(host: &Host, start: impl FnOnce(&Script, &str) -> Player) -> (Vec<String>, Vec<String>) {
+    let script = Script::new(host, "notify", "");
+    let fifo = host.directory().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let reader = Reader::start(fifo.clone());
+    let mut player = start(&script, &fifo.display().to_string());
+    script.last("own GROUP site MASTER 0");
+    host.unplug();
+    script.last("own GROUP site FAULT 0");
+    host.plug();
+    script.last("own GROUP site MASTER 0");
+    player.stop();
+    script.last("own GROUP site STOP 0");
+    until("the FIFO's reader is told", SOON, || {
+        let stopped = reader.lines().iter().filter(|line| line.contains("STOP")).count();
+        (stopped == 3).then_some(())
+    });
+    let of_group = |line: &String| line.starts_with("GROUP");
+    (script.lines(), reader.lines().into_iter().filter(of_group).collect())
+}
+
+#[test]
+fn a_group_is_told_of_in_the_same_words_as_by_keepalived() {
+    isolated(|lab| {
+        let node = || {
+            let mut node = Node::from(Router::new("web", 51, 150, FOUR).every(200));
+            node.routers.push(Router::new("db", 52, 150, "192.0.2.101/24").every(200));
+            node.group = Some("site".to_owned());
+            node
+        };
+        let first = lab.host("theirs");
+        let theirs = play_group(&first, |script, fifo| {
+            let (global, group) = ("script_user root\n", "vrrp_sync_group site {\n");
+            let text = lab::keepalived::configuration(&node())
+                .replacen(global, &format!("{global}  vrrp_notify_fifo {fifo}\n"), 1)
+                .replacen(group, &format!("{group}  notify \"{} own\"\n", script.path()), 1);
+            Player::Keepalived(Keepalived::start_file(&first, &text))
+        });
+        first.unplug();
+        let second = lab.host("ours");
+        let ours = play_group(&second, |script, fifo| {
+            let members = "members: [web, db]";
+            let notify = format!("{members}, notify: {{ script: [{}, own], fifo: {fifo} }}", script.path());
+            let text = lab::vipd::configuration(&node()).replacen(members, &notify, 1);
+            let text = format!("notify: {{ fifo: {fifo} }}\n{text}");
+            Player::Vipd(Vipd::start_file(&second, &programs(), &text))
+        });
+        println!("{theirs:#?}");
+        assert_eq!(ours, theirs);
     });
 }
 

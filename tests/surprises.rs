@@ -321,6 +321,49 @@ fn an_interface_that_is_removed_and_made_again_is_served_again() {
     });
 }
 
+#[test]
+fn an_interface_that_moves_to_another_network_and_back_is_served_again() {
+    isolated(|lab| {
+        let (site, other) = (Site::new(lab), lab.host("other"));
+        let known = site.known();
+        // Both ways under a name that is free there; at home it has its own again.
+        site.ip("link set eth0 netns other name guest0");
+        site.told(known, &["FAULT: waiting for interface eth0 to appear"]);
+        other.run("ip", &["link", "set", "guest0", "up"]);
+        assert_eq!(other.addresses("guest0").iter().filter(|net| !net.starts_with("fe80")).count(), 0);
+        other.run("ip", &["link", "set", "guest0", "netns", "lb1", "name", "eth0"]);
+        site.host.set_up();
+        site.vipd.wait_state("web", "master");
+        until("all addresses are there", SOON, || site.has_all().then_some(()));
+        assert_eq!(claim::who_has(&site.client, address(ALONE[0])), [site.host.mac()].into());
+        assert!(named(&site, "held4_").starts_with("held4_"), "they are gated again");
+    });
+}
+
+#[test]
+fn another_interface_that_takes_the_name_is_served_and_the_first_one_left() {
+    isolated(|lab| {
+        let site = Site::new(lab);
+        site.ip("link add new0 type veth peer name far0");
+        site.ip("link set far0 up");
+        // In one go, so that the agent may find both changes at once.
+        let file = site.host.directory().join("swap");
+        std::fs::write(&file, "link set eth0 down\nlink set eth0 name old0\nlink set new0 name eth0\n")
+            .unwrap();
+        site.ip(&format!("-batch {}", file.display()));
+        site.ip("link set old0 up");
+        site.host.set_up();
+        site.vipd.wait_state("web", "master");
+        until("all addresses are there", SOON, || site.has_all().then_some(()));
+        until("none is left on the other", SOON, || {
+            let there = site.host.addresses("old0");
+            (!ALONE.iter().chain(&WITH_NETWORK).any(|net| there.iter().any(|one| one == net))).then_some(())
+        });
+        let index = site.host.run("cat", &["/sys/class/net/eth0/ifindex"]);
+        assert_eq!(named(&site, "held4_"), format!("held4_{}", index.trim()), "they are gated there");
+    });
+}
+
 /// What says that `address` is at this Ethernet address: destination, type and payload.
 fn lie(site: &Site, address: IpAddr, mac: MacAddr) -> (MacAddr, EtherType, Vec<u8>) {
     match address {

@@ -1,0 +1,141 @@
+//! What decides an election and is seen on the wire, with the real programs in network namespaces: the groups that adverts go
+//! to, how far a peer's may have come, and a priority that a file holds.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::fs;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lab::vipd::Programs;
+use lab::{Agent, Host, Keepalived, Lab, Node, Router, Sniffer, Vipd, isolated, now, until};
+
+const SOON: Duration = Duration::from_secs(15);
+const VIP: &str = "192.0.2.100/24";
+
+fn programs() -> Programs {
+    Programs::at(env!("CARGO_BIN_EXE_vipd"), env!("CARGO_BIN_EXE_vipctl"))
+}
+
+fn router(priority: u8) -> Router {
+    Router::new("web", 51, priority, VIP).every(200)
+}
+
+/// Where the adverts of a host go to.
+fn destinations(sniffer: &Sniffer, host: &Host, ipv6: bool) -> Vec<IpAddr> {
+    let source = if ipv6 { IpAddr::from(host.link_local()) } else { host.ipv4().into() };
+    let mut all: Vec<IpAddr> = sniffer.adverts(source).iter().map(|(_, advert)| advert.destination).collect();
+    all.dedup();
+    all
+}
+
+/// A backup in the same groups stays one, and takes over there; who listens to the usual ones hears nobody.
+fn in_groups(lab: &Lab, ipv6: bool, address: &str, group: &str) {
+    let (ours, theirs, client) = (lab.host("ours"), lab.host("theirs"), lab.host("client"));
+    let router = |priority| Router::new("web", 51, priority, address).every(200);
+    let vip: IpAddr = address.split('/').next().unwrap().parse().unwrap();
+    let sniffer = Sniffer::on(&client);
+    let block = format!("global_defs {{\n  vrrp_mcast_group{} {group}\n}}", if ipv6 { 6 } else { 4 });
+    let _theirs = Keepalived::start(&theirs, &Node::from(router(100)).block(&block));
+    until("keepalived is master, being alone", SOON, || theirs.holds(vip).then_some(()));
+    let elsewhere = router(150).vipd(&format!("multicast: {{ group: \"{group}\" }}"));
+    let mut vipd = Vipd::start(&ours, &programs(), &elsewhere.into());
+    vipd.wait_state("web", "master");
+    until("keepalived hears it", SOON, || (!theirs.holds(vip)).then_some(()));
+    let heard = vipd.instance("web")["routers"][0]["counters"]["adverts_received"].as_u64().unwrap();
+    assert!(heard > 0, "it heard keepalived in that group");
+    vipd.process().stop();
+    until("keepalived takes over", SOON, || theirs.holds(vip).then_some(()));
+    for host in [&ours, &theirs] {
+        assert_eq!(destinations(&sniffer, host, ipv6), [group.parse::<IpAddr>().unwrap()]);
+    }
+    let usual = Vipd::start(&ours, &programs(), &router(50).into());
+    usual.wait_state("web", "master");
+    assert!(theirs.holds(vip), "they do not know of each other");
+}
+
+#[test]
+fn adverts_go_to_the_ipv4_group_that_is_configured_and_are_heard_there() {
+    isolated(|lab| in_groups(lab, false, VIP, "224.0.0.19"));
+}
+
+#[test]
+fn adverts_go_to_the_ipv6_group_that_is_configured_and_are_heard_there() {
+    isolated(|lab| in_groups(lab, true, "2001:db8::100/64", "ff02::13"));
+}
+
+#[test]
+fn a_peer_that_is_farther_away_than_allowed_is_not_heard_and_counted() {
+    isolated(|lab| {
+        let (ours, theirs, client) = (lab.host("ours"), lab.host("theirs"), lab.host("client"));
+        let peers = |a: &Host, b: &Host| {
+            let mut router = router(100);
+            router.unicast = Some((vec![a.ipv4().into()], vec![b.ipv4().into()]));
+            router
+        };
+        let mut better = peers(&theirs, &ours).keepalived("unicast_ttl 250");
+        better.priority = 150;
+        let _theirs = Keepalived::start(&theirs, &better.into());
+        until("keepalived is master", SOON, || theirs.holds("192.0.2.100".parse().unwrap()).then_some(()));
+        let file = |ttl: &str| {
+            lab::vipd::configuration(&peers(&ours, &theirs).into()).replace(
+                &format!("peers: [\"{}\"]", theirs.ipv4()),
+                &format!("peers: [{{ address: {}, ttl: {ttl} }}]", theirs.ipv4()),
+            )
+        };
+        let sniffer = Sniffer::on(&theirs);
+        let vipd = Vipd::start_file(&ours, &programs(), &file("250-255"));
+        vipd.wait_state("web", "backup");
+        let router = || vipd.instance("web")["routers"][0].clone();
+        until("it hears keepalived", SOON, || {
+            (router()["master"]["address"] == theirs.ipv4().to_string()).then_some(())
+        });
+        assert_eq!(router()["counters"]["discarded"], serde_json::json!({}));
+        assert!(vipd.reload_file(&file("251-255")).0);
+        vipd.wait_state("web", "master");
+        until("what came too far is counted", SOON, || {
+            (router()["counters"]["discarded"]["hop_limit"].as_u64()? > 3).then_some(())
+        });
+        let sent = sniffer.adverts(ours.ipv4().into());
+        assert!(!sent.is_empty() && sent.iter().all(|(_, advert)| advert.ttl == 255), "{sent:?}");
+        assert!(vipd.reload_file(&file("250")).0);
+        vipd.wait_state("web", "backup");
+        drop(client);
+    });
+}
+
+#[test]
+fn a_priority_written_to_its_file_moves_the_master() {
+    isolated(|lab| {
+        let (lb1, lb2, client) = (lab.host("lb1"), lab.host("lb2"), lab.host("client"));
+        let path = lb1.directory().join("priority");
+        fs::write(&path, "150\n").unwrap();
+        let sniffer = Sniffer::on(&client);
+        let filed = router(10).vipd(&format!("priority_file: {}", path.display()));
+        let first = Vipd::start(&lb1, &programs(), &filed.into());
+        first.wait_state("web", "master");
+        let second = Vipd::start(&lb2, &programs(), &router(100).into());
+        second.wait_state("web", "backup");
+        let bids = |host: &Host, priority: u8| {
+            let (source, after) = (IpAddr::from(host.ipv4()), now());
+            let what = format!("{} bids {priority}", host.name());
+            sniffer.wait_advert(&what, SOON, after, |advert| {
+                advert.source == source && advert.priority == priority
+            });
+        };
+        bids(&lb1, 150);
+        fs::write(&path, "60\n").unwrap();
+        second.wait_state("web", "master");
+        first.wait_state("web", "backup");
+        bids(&lb2, 100);
+        fs::write(&path, "200\n").unwrap();
+        first.wait_state("web", "master");
+        second.wait_state("web", "backup");
+        bids(&lb1, 200);
+        fs::write(&path, "much\n").unwrap();
+        until("nonsense is told", SOON, || first.vipctl(&["events"]).1.contains("priority").then_some(()));
+        fs::remove_file(&path).unwrap();
+        bids(&lb1, 200);
+        assert_eq!(first.instance("web")["priority"]["effective"], 200);
+    });
+}
