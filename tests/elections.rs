@@ -65,6 +65,34 @@ fn adverts_go_to_the_ipv6_group_that_is_configured_and_are_heard_there() {
 }
 
 #[test]
+fn adverts_leave_from_the_source_that_is_configured() {
+    isolated(|lab| {
+        let (ours, theirs, client) = (lab.host("ours"), lab.host("theirs"), lab.host("client"));
+        let sniffer = Sniffer::on(&client);
+        for (host, vrid) in [(&ours, 51), (&theirs, 52)] {
+            host.run("ip", &["address", "add", &format!("192.0.2.2{vrid}/24"), "dev", "eth0"]);
+        }
+        let router = |vrid: u8| {
+            let source = format!("192.0.2.2{vrid}");
+            Router::new("web", vrid, 150, &format!("192.0.2.1{vrid}/24"))
+                .every(200)
+                .vipd(&format!("multicast: {{ source: {source} }}"))
+                .keepalived(&format!("mcast_src_ip {source}"))
+        };
+        let vipd = Vipd::start(&ours, &programs(), &router(51).into());
+        let keepalived = Keepalived::start(&theirs, &router(52).into());
+        for (host, vrid) in [(&ours, 51), (&theirs, 52)] {
+            let source: IpAddr = format!("192.0.2.2{vrid}").parse().unwrap();
+            sniffer.wait_advert(&format!("{} speaks from {source}", host.name()), SOON, 0, |advert| {
+                advert.source == source && advert.vrid == vrid
+            });
+            assert_eq!(sniffer.adverts(host.ipv4().into()), []);
+        }
+        drop((vipd, keepalived));
+    });
+}
+
+#[test]
 fn a_peer_that_is_farther_away_than_allowed_is_not_heard_and_counted() {
     isolated(|lab| {
         let (ours, theirs, client) = (lab.host("ours"), lab.host("theirs"), lab.host("client"));

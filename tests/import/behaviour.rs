@@ -349,7 +349,7 @@ fn configure(host: &Host, priority: u8) -> String {
 }
 
 /// What `vipctl import` makes of it; nothing may be left out.
-fn imported(host: &Host, file: &str) -> String {
+pub(crate) fn imported(host: &Host, file: &str) -> String {
     let vipctl = programs().vipctl;
     let output =
         std::process::Command::new(vipctl).args(["import", file, "-i", host.name()]).output().unwrap();
@@ -357,6 +357,6 @@ fn imported(host: &Host, file: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn programs() -> Programs {
+pub(crate) fn programs() -> Programs {
     Programs::at(env!("CARGO_BIN_EXE_vipd"), env!("CARGO_BIN_EXE_vipctl"))
 }

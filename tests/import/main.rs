@@ -7,4 +7,5 @@ mod behaviour;
 mod cases;
 mod commands;
 mod fates;
+mod kernel;
 mod table;

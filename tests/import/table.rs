@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
-use vipd::import::table::{DOCUMENT, TABLE, Verdict};
+use vipd::import::table::{DOCUMENT, Row, TABLE, Verdict};
 
 /// Every keyword that the parser of keepalived 2.4.3 takes.
 const KEYWORDS: &str = "\
@@ -106,6 +107,32 @@ fn every_test_of_a_row_that_works_is_in_the_tree() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+/// What no other test is needed for, or whose tests have still to be named.
+const BARE: [&str; 7] = [
+    "default_interface",
+    "dont_track_primary",
+    "interface_up_down_delays",
+    "net_namespace",
+    "static_ipaddress",
+    "static_routes",
+    "vrrp_strict",
+];
+
+#[test]
+fn what_operators_use_is_shown_by_what_it_does_and_not_by_its_conversion_alone() {
+    let bare = |tests: &[String]| {
+        tests.iter().all(|test| test.ends_with("_imported") || IMPORTED.contains(&test.as_str()))
+    };
+    let works = TABLE.rows().filter(|(_, _, row)| row.verdict == Verdict::Works && row.usage != "rare");
+    let mut missing: BTreeSet<_> =
+        works.filter(|(_, _, row)| bare(&row.tests)).map(|(_, keyword, _)| keyword).collect();
+    missing.retain(|keyword| !BARE.contains(keyword));
+    assert_eq!(missing, BTreeSet::new());
+}
+
+/// Tests of conversions that are called otherwise.
+const IMPORTED: [&str; 1] = ["global_defaults_reach_every_instance"];
+
 /// The names of all tests in the files below `folder`.
 fn collect(folder: &Path, into: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -114,7 +141,8 @@ fn collect(folder: &Path, into: &mut BTreeSet<String>) {
             collect(&path, into);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            for (_, after) in text.match_indices("#[test]").map(|(at, _)| text.split_at(at)) {
+            let marks = text.match_indices("#[test]").chain(text.match_indices("#[tokio::test"));
+            for (_, after) in marks.map(|(at, _)| text.split_at(at)) {
                 let name = after.split_once("fn ").and_then(|(_, name)| name.split_once('('));
                 into.extend(name.map(|(name, _)| name.trim().to_owned()));
             }
@@ -129,20 +157,30 @@ const DECIDED: [&str; 3] = ["no_virtual_ipaddress", "notify_fifo_script", "vrrp_
 fn what_operators_use_works_or_is_needless_but_for_what_is_decided() {
     let other_parts =
         ["vipd has no IPVS yet", "belongs to the checks of virtual_server", "vipd has no SNMP yet"];
-    let used = TABLE.rows().filter(|(_, _, row)| row.usage != "rare");
-    let vrrp: Vec<_> =
-        used.filter(|(_, _, row)| !other_parts.iter().any(|part| row.why.starts_with(part))).collect();
+    let of_others = |row: &Row| other_parts.iter().any(|part| row.why.starts_with(part));
+    let used = || TABLE.rows().filter(|(_, _, row)| row.usage != "rare");
+    let vrrp: Vec<_> = used().filter(|(_, _, row)| !of_others(row)).collect();
     // A row with a key waits for it.
     let missing: BTreeSet<&str> = vrrp
         .iter()
         .filter(|(_, _, row)| row.verdict == Verdict::Not && row.keys.is_empty())
         .map(|(_, keyword, _)| *keyword)
         .collect();
+    let waiting =
+        vrrp.iter().filter(|(_, _, row)| row.verdict == Verdict::Not && !row.keys.is_empty()).count();
     let count = |verdict| vrrp.iter().filter(|(_, _, row)| row.verdict == verdict).count();
     let (works, better, not) = (count(Verdict::Works), count(Verdict::Better), count(Verdict::Not));
-    println!(
-        "of {} core and common keywords of VRRP {works} work, {better} are needless, {not} are not there",
-        vrrp.len()
+    let all = vrrp.len();
+    let others: BTreeSet<&str> =
+        used().filter(|(_, _, row)| of_others(row)).map(|(_, keyword, _)| keyword).collect();
+    // Not by a macro, whose words the harness keeps to itself when a test passes.
+    let figures = format!(
+        "keywords of keepalived's VRRP that are core or common: {} of {all} come over, {works} by conversion and {better} because \
+         vipd does so anyway; {not} do not. {} of virtual servers and SNMP are counted apart.\n",
+        works + better,
+        others.len()
     );
+    std::io::stderr().write_all(figures.as_bytes()).unwrap();
+    assert!(works + better + DECIDED.len() >= all - waiting, "{figures}");
     assert_eq!(missing, DECIDED.into());
 }

@@ -78,6 +78,19 @@ async fn told(settings: Settings) -> Result<String, String> {
 }
 
 #[tokio::test]
+async fn a_server_is_greeted_by_the_name_that_is_configured() {
+    let (settings, listener) = settings(Tls::None).await;
+    let server = async {
+        let mut heard = Heard::default();
+        talk(listener.accept().await.unwrap().0, true, "8BITMIME", &mut heard).await;
+        heard
+    };
+    let named = Settings { helo: Some("lb.example.org".to_owned()), ..settings };
+    let (said, heard) = tokio::join!(told(named), server);
+    assert_eq!((said.is_ok(), heard.commands[0].as_str()), (true, "EHLO lb.example.org"));
+}
+
+#[tokio::test]
 async fn a_mail_goes_to_everybody_with_the_news_in_its_subject() {
     let (settings, listener) = settings(Tls::None).await;
     let server = async {
