@@ -132,6 +132,9 @@ pub struct Instance {
     pub duplicate: Option<Duplicate>,
     /// One a family.
     pub routers: Vec<Router>,
+    /// The links of its virtual routers' own, if it has a virtual MAC.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub virtual_links: Vec<VirtualLink>,
     /// The virtual addresses, in the configuration's order.
     pub addresses: Vec<Address>,
     /// The routes and rules, in the configuration's order.
@@ -139,6 +142,33 @@ pub struct Instance {
     pub paths: Vec<Path>,
     /// The checks that bear on it.
     pub tracks: Vec<Track>,
+}
+
+/// A link with a virtual router's own Ethernet address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualLink {
+    /// `ipv4` or `ipv6`: the family whose addresses are there.
+    pub family: String,
+    /// What it is called, or will be.
+    pub name: String,
+    /// Its Ethernet address.
+    pub mac_address: String,
+    /// Whether it is up, as a master's, or down.
+    pub state: LinkState,
+    /// Why it is not as it should be.
+    pub trouble: Option<String>,
+}
+
+/// The state of such a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// The addresses answer there.
+    Up,
+    /// Nothing is sent from there.
+    Down,
+    /// There is no such link.
+    Missing,
 }
 
 /// Instances that are master together, or not at all.

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::report::{
-    Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, Master, Notifier,
-    Path, Pending, Priority, Report, Role, Router, SCHEMA, Track, millis,
+    Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, LinkState, Master,
+    Notifier, Path, Pending, Priority, Report, Role, Router, SCHEMA, Track, VirtualLink, millis,
 };
 use super::stamp::Clocks;
 use crate::engine::notice::{Discard, State};
@@ -91,6 +91,7 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
         times_master: one.times_master,
         duplicate: duplicate(one, now, clocks),
         routers: one.routers.iter().map(|one| router(one, clocks)).collect(),
+        virtual_links: one.virtual_links.iter().map(virtual_link).collect(),
         addresses: one
             .addresses
             .iter()
@@ -153,6 +154,20 @@ fn counters(counted: &status::Counters) -> Counters {
 
 fn discarded(counted: &BTreeMap<Discard, u64>) -> BTreeMap<String, u64> {
     counted.iter().map(|(reason, count)| (reason.as_str().to_owned(), *count)).collect()
+}
+
+fn virtual_link(one: &status::VirtualLinkStatus) -> VirtualLink {
+    VirtualLink {
+        family: one.family.as_str().to_owned(),
+        name: one.name.clone(),
+        mac_address: one.mac.to_string(),
+        state: match one.up {
+            Some(true) => LinkState::Up,
+            Some(false) => LinkState::Down,
+            None => LinkState::Missing,
+        },
+        trouble: one.trouble.clone(),
+    }
 }
 
 fn path(one: &status::PathStatus) -> Path {
@@ -276,6 +291,7 @@ mod tests {
             stepped_down: false,
             times_master: 1,
             routers: vec![router],
+            virtual_links: Vec::new(),
             addresses: Vec::new(),
             paths: Vec::new(),
             tracks: Vec::new(),

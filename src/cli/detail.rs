@@ -3,7 +3,8 @@
 use super::output::{Colour, age, millis};
 use super::status::{Row, master, table, terms, tone, words};
 use crate::agent::report::{
-    Address, Check, Counters, Effect, Group, Instance, Notifier, Path, Report, Role, Router, Track,
+    Address, Check, Counters, Effect, Group, Instance, LinkState, Notifier, Path, Report, Role, Router,
+    Track, VirtualLink,
 };
 
 /// The whole story of one instance.
@@ -37,6 +38,7 @@ pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String 
         "accepts",
         (!one.accept).then(|| "no packets for its addresses, but ARP and Neighbor Discovery".to_owned()),
     );
+    page.entry("links", one.virtual_links.iter().map(virtual_link));
     page.entry("addresses", one.addresses.iter().map(address));
     page.entry("routes", one.paths.iter().map(path));
     for router in &one.routers {
@@ -129,6 +131,19 @@ fn path(one: &Path) -> String {
         (Some(trouble), _) => format!("{}  {trouble}", one.path),
         (None, true) => format!("{}  installed", one.path),
         (None, false) => format!("{}  not here", one.path),
+    }
+}
+
+fn virtual_link(one: &VirtualLink) -> String {
+    let state = match one.state {
+        LinkState::Up => "up",
+        LinkState::Down => "down",
+        LinkState::Missing => "not here",
+    };
+    let what = format!("{} with {}", one.name, one.mac_address);
+    match &one.trouble {
+        Some(trouble) => format!("{what}  {state}: {trouble}"),
+        None => format!("{what}  {state}"),
     }
 }
 
@@ -265,6 +280,28 @@ fn result(check: &Check, report: &Report) -> Vec<String> {
 mod tests {
     use super::super::specimen;
     use super::*;
+
+    #[test]
+    fn links_with_a_virtual_mac_are_shown_as_they_stand() {
+        let mut report = specimen::report();
+        let own = |family: &str, name: &str, state, trouble: Option<&str>| VirtualLink {
+            family: family.to_owned(),
+            name: name.to_owned(),
+            mac_address: "00:00:5e:00:01:34".to_owned(),
+            state,
+            trouble: trouble.map(str::to_owned),
+        };
+        report.instances[1].virtual_links = vec![
+            own("ipv4", "vrrp.52", LinkState::Down, None),
+            own("ipv6", "vrrp6.52", LinkState::Missing, Some("another program keeps removing it")),
+        ];
+        let text = render(&report.instances[1], &report, Colour::Never);
+        let expected = "
+  links       vrrp.52 with 00:00:5e:00:01:34  down
+              vrrp6.52 with 00:00:5e:00:01:34  not here: another program keeps removing it
+  addresses   ";
+        assert!(text.contains(expected), "{text}");
+    }
 
     #[test]
     fn a_backup_tells_its_priority_its_master_and_its_checks() {

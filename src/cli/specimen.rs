@@ -58,6 +58,7 @@ fn master() -> Instance {
         duplicate: None,
         routers: vec![router(Role::Master, "192.0.2.1", 100, "10:24:59.600")],
         addresses: vec![address("192.0.2.10/24", true)],
+        virtual_links: Vec::new(),
         paths: Vec::new(),
         tracks: Vec::new(),
     }

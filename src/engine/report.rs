@@ -78,6 +78,7 @@ impl Instance {
             stepped_down: self.stepped_down,
             times_master: self.times_master,
             routers: self.members.iter().map(|member| member.status(now, faulty)).collect(),
+            virtual_links: self.virtual_link_status(world),
             addresses: self.address_status(world),
             paths: self.path_status(),
             tracks: track_status(&self.settings.tracks, world),

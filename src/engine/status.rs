@@ -9,7 +9,7 @@ use core::net::IpAddr;
 
 use super::notice::{Discard, Reason, State};
 use super::settings::Effect;
-use crate::net::{Family, IpNet, Priority, Vrid};
+use crate::net::{Family, IpNet, Mac, Priority, Vrid};
 use crate::time::{Duration, Instant};
 use crate::wire::vrrp::{ChecksumForm, Version};
 
@@ -82,6 +82,8 @@ pub struct InstanceStatus {
     pub times_master: u64,
     /// One a family.
     pub routers: Vec<RouterStatus>,
+    /// The links of the virtual routers' own, one a family, if it has any.
+    pub virtual_links: Vec<VirtualLinkStatus>,
     /// The virtual addresses, in the configuration's order.
     pub addresses: Vec<AddressStatus>,
     /// The routes and rules, in the configuration's order.
@@ -171,6 +173,21 @@ impl Counters {
             ChecksumForm::Message => self.checksum_forms[1] += 1,
         }
     }
+}
+
+/// A link of a virtual router's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualLinkStatus {
+    /// The family whose addresses are there.
+    pub family: Family,
+    /// What it is called, or will be.
+    pub name: String,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Whether it is up; `None`: it is not there.
+    pub up: Option<bool>,
+    /// Why it is not as it should be.
+    pub trouble: Option<String>,
 }
 
 /// One virtual address.

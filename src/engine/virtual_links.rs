@@ -19,6 +19,7 @@ use super::holding::Repairs;
 use super::instance::Instance;
 use super::links::Links;
 use super::notice::What;
+use super::status::VirtualLinkStatus;
 use super::world::World;
 use crate::net::{Family, LinkIndex, Mac};
 use crate::time::{Duration, Instant};
@@ -289,6 +290,27 @@ impl Instance {
         self.settings.virtual_mac.as_ref()?;
         let below = world.links.named(&self.settings.interface)?.index;
         Some(VirtualLinkId { below, mac: Mac::of_virtual_router(family, self.settings.vrid) })
+    }
+
+    /// How the links of its own stand, those that cannot be made yet among them.
+    pub(super) fn virtual_link_status(&self, world: &World) -> Vec<VirtualLinkStatus> {
+        let status = |family| {
+            let name = self.settings.virtual_link_name(family)?;
+            let id = self.virtual_link_id(family, world);
+            let there = id.and_then(|id| world.links.virtual_link(id));
+            let trouble = id.and_then(|id| match world.virtual_links.standing(id, &world.links) {
+                Standing::Refused(why) => Some(String::from(why)),
+                Standing::There | Standing::Making => None,
+            });
+            Some(VirtualLinkStatus {
+                family,
+                name: there.map_or(name, |link| link.name.clone()),
+                mac: Mac::of_virtual_router(family, self.settings.vrid),
+                up: there.map(|link| link.up),
+                trouble,
+            })
+        };
+        self.settings.housed_families().filter_map(status).collect()
     }
 
     /// The links of its own that it needs.

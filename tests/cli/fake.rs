@@ -332,6 +332,7 @@ pub(crate) fn instance(name: &str, state: State, reason: Reason) -> InstanceStat
             master_down: Duration::from_millis(361),
             counters: Counters::default(),
         }],
+        virtual_links: Vec::new(),
         paths: Vec::new(),
         addresses: vec![AddressStatus {
             interface: None,

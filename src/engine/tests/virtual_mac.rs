@@ -5,6 +5,7 @@ use crate::engine::action::{Action, KernelWork, VirtualLink, VirtualLinkId};
 use crate::engine::event::{Change, Claim, Event, Gated, Gating, Refusal, Target};
 use crate::engine::notice::{Reason, State, What};
 use crate::engine::settings::{Adverts, Instance, Unicast, VirtualMac};
+use crate::engine::status::VirtualLinkStatus;
 use crate::net::{Family, LinkIndex, Mac, Vrid};
 use crate::time::Duration;
 
@@ -238,6 +239,36 @@ fn a_link_that_nobody_needs_any_more_goes() {
     assert_eq!(links(&actions), []);
     let actions = host.pass(SECOND * 2);
     assert!(outline(&actions).contains(&"unlink".into()), "{:?}", outline(&actions));
+}
+
+#[test]
+fn the_status_says_how_each_link_of_its_own_stands() {
+    let shown = |host: &Host| host.instance().virtual_links;
+    let own = |family, name: &str, up, trouble: Option<&str>| VirtualLinkStatus {
+        family,
+        name: name.into(),
+        mac: id(family).mac,
+        up,
+        trouble: trouble.map(Into::into),
+    };
+    let four = |up, trouble| own(Family::Ipv4, "vrrp.51", up, trouble);
+    let six = |up| own(Family::Ipv6, "vrrp6.51", up, None);
+    let mut host = Host::dark(only(with_virtual_mac(dual(100))));
+    assert_eq!(shown(&host), [four(None, None), six(None)], "nothing is known of the kernel");
+    host.give(Event::Picture(picture()));
+    assert_eq!(shown(&host), [four(Some(false), None), six(Some(false))]);
+    host.pass(SECOND * 4);
+    assert_eq!(shown(&host), [four(Some(true), None), six(Some(true))]);
+    host.change(Change::Link(own_link(id(Family::Ipv4), "mine", true)));
+    assert_eq!(shown(&host)[0].name, "mine", "as it is called");
+    assert_eq!(shown(&Host::master(only(instance(100)))), []);
+
+    let mut host = Host::dark(only(with_virtual_mac(instance(100))));
+    host.obliging = false;
+    let orders = links(&host.give(Event::Picture(picture())));
+    let why = "make vrrp.51 on eth0: it is not vipd's";
+    host.give(Event::Linked(linked(&orders[0], Some(Refusal { errno: 17, why: why.into() }))));
+    assert_eq!(shown(&host), [four(None, Some(why))]);
 }
 
 #[test]
