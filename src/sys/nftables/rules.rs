@@ -34,10 +34,14 @@ pub(super) fn at(hook: Hook, link: LinkIndex, own: Option<RouterId>, has_egress:
 ///   ingress   meta protocol arp iif @lease4_3 accept
 ///             meta pkttype host meta protocol ip iif @lease4_3 accept
 ///             drop
-///   egress    meta protocol arp oif @lease4_3 accept
-///             meta protocol ip oif @lease4_3 accept
+///   egress    @ll,96,16 0x806 oif @lease4_3 accept
+///             @ll,96,16 0x800 oif @lease4_3 accept
 ///             drop
 /// ```
+///
+/// On the way out it is the type in the frame that counts. The kernel's own idea of it, `meta protocol`, is nothing for
+/// frames of a packet socket that names none: macvlans do not read it in the frame as Ethernet cards do, Linux 6.1 for one,
+/// and those frames announce the addresses.
 ///
 /// What is for everybody comes in below. In IPv6, that is not so for neighbour solicitations and for queries for
 /// groups, which a switch that snoops has to be answered; nor may router advertisements and redirects for this link give
@@ -50,7 +54,7 @@ pub(super) fn at(hook: Hook, link: LinkIndex, own: Option<RouterId>, has_egress:
 ///             icmpv6 type nd-redirect drop
 ///             meta pkttype host meta protocol ip6 iif @lease6_3 accept
 ///             drop
-///   egress    meta protocol ip6 oif @lease6_3 accept
+///   egress    @ll,96,16 0x86dd oif @lease6_3 accept
 ///             drop
 /// ```
 fn own_base(hook: Hook, router: RouterId) -> Vec<Rule> {
@@ -69,9 +73,9 @@ fn own_base(hook: Hook, router: RouterId) -> Vec<Rule> {
             accept(to_us(IPV6), MetaKey::Iif),
         ],
         (Hook::Egress, Family::Ipv4) => {
-            [ARP, IPV4].map(|t| accept(Match::ether_type(t), MetaKey::Oif)).into()
+            [ARP, IPV4].map(|t| accept(untagged(Match::all(), t), MetaKey::Oif)).into()
         }
-        (Hook::Egress, Family::Ipv6) => vec![accept(Match::ether_type(IPV6), MetaKey::Oif)],
+        (Hook::Egress, Family::Ipv6) => vec![accept(untagged(Match::all(), IPV6), MetaKey::Oif)],
     };
     rules.push(Match::all().verdict(NF_DROP));
     rules
@@ -400,3 +404,22 @@ const ICMPV6_TYPE: Field = Field(TRANSPORT_HEADER, 0, 1);
 /// RFC 9568, 5.1: version and type, virtual router identifier, priority.
 const VRRP_VRID: Field = Field(TRANSPORT_HEADER, 1, 1);
 const VRRP_PRIORITY: Field = Field(TRANSPORT_HEADER, 2, 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::action::InstanceId;
+
+    #[test]
+    fn what_leaves_a_routers_own_link_is_known_by_its_type_on_the_wire() {
+        for (family, types) in [(Family::Ipv4, &[ARP, IPV4][..]), (Family::Ipv6, &[IPV6])] {
+            let rules = own_base(Hook::Egress, RouterId { instance: InstanceId(3), family });
+            let of = |ether_type: &[u8; 2]| {
+                let lease = objects::lease(RouterId { instance: InstanceId(3), family });
+                Match::all().equals(ETHER_TYPE, ether_type).link_in(MetaKey::Oif, &lease).verdict(NF_ACCEPT)
+            };
+            let expected: Vec<Rule> = types.iter().map(of).chain([Match::all().verdict(NF_DROP)]).collect();
+            assert_eq!(rules, expected);
+        }
+    }
+}
