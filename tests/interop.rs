@@ -8,7 +8,6 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use lab::frr::Frr;
@@ -370,21 +369,14 @@ impl Match {
             let address: IpAddr = address.split('/').next().unwrap().parse().unwrap();
             let wanted: BTreeSet<MacAddr> = [self.mac(side, address)].into();
             let mut found = BTreeSet::new();
+            let host = if side == Side::Ours { &self.ours } else { &self.theirs };
             let settled = lab::wait::within(SOON, || {
                 found = claim::who_has(&self.client, address);
-                (found == wanted && self.is_behind_port(side, address)).then_some(())
+                // Both sides may have the same one.
+                (found == wanted && host.is_behind_port(self.mac(side, address))).then_some(())
             });
             assert!(settled.is_some(), "{when} {address} is at {found:?}, not at {side:?} {wanted:?}");
         }
-    }
-
-    /// Whether the switch has the Ethernet address of an address at a side's port: both sides may have the same one.
-    fn is_behind_port(&self, side: Side, address: IpAddr) -> bool {
-        let host = if side == Side::Ours { &self.ours } else { &self.theirs };
-        let table = host.beside_the_switch(|| Command::new("bridge").args(["fdb", "show"]).output());
-        let table = String::from_utf8(table.expect("bridge (iproute2) is installed").stdout).unwrap();
-        let entry = format!("{} dev {} ", self.mac(side, address), host.name());
-        table.lines().any(|line| line.starts_with(&entry))
     }
 
     /// The Ethernet address that a side answers with: FRR has the virtual router's own.

@@ -1,6 +1,6 @@
-//! What happens to a pair of two keepalived happens to a pair of one keepalived and one vipd: the same events to three
-//! pairs side by side, keepalived with keepalived, vipd with keepalived, keepalived with vipd; and after each the same
-//! node has to be the one that advertises and has all the addresses.
+//! What happens to a pair of two keepalived happens to a pair of one keepalived and one vipd, and to one of two vipd: the
+//! same events to four pairs side by side, keepalived with keepalived, vipd with keepalived, keepalived with vipd, vipd
+//! with vipd; and after each the same node has to be the one that advertises and has all the addresses.
 //!
 //! `cargo test --test pairs -- --nocapture` prints each event with the holder: `a`, `b`, `-` for nobody.
 
@@ -15,6 +15,7 @@ use std::time::Duration;
 use lab::vipd::Programs;
 use lab::wait::{observe, within};
 use lab::{Agent, Host, Kind, Lab, Node, Router, Sniffer, isolated, now};
+use pnet::util::MacAddr;
 
 /// One of the two nodes of every pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ enum Twist {
     Excluded,
     /// A second virtual router that shares the fate of the first, and alone has the check.
     Group,
+    /// The virtual router's own Ethernet address.
+    VirtualMac,
 }
 
 type Story = &'static [Twist];
@@ -212,6 +215,36 @@ fn a_sync_group_of_a_mixed_pair_moves_as_one_of_two_keepalived_does() {
 }
 
 #[test]
+fn a_virtual_mac_moves_in_a_mixed_pair_as_it_moves_between_two_keepalived() {
+    let story: Story = &[Twist::VirtualMac, Twist::Weight];
+    isolated(|lab| {
+        play(
+            lab,
+            "a virtual MAC, a weight of -60 on a check",
+            story,
+            &[
+                (Start(B), "b"),
+                (Start(A), "a"),
+                (Fail(A), "b"),
+                (Recover(A), "a"),
+                (Unplug(A), "b"),
+                (Plug(A), "a"),
+                (Down(A), "b"),
+                (Up(A), "a"),
+                (Priority(A, 50), "b"),
+                (Priority(A, 150), "a"),
+                (Stop(A), "b"),
+                (Start(A), "a"),
+                (Kill(A), "b"),
+                (Start(A), "a"),
+                (Stop(B), "a"),
+                (Stop(A), "-"),
+            ],
+        );
+    });
+}
+
+#[test]
 fn a_mixed_pair_shares_an_ipv6_address_as_two_keepalived_do() {
     let story: Story = &[Twist::Ipv6];
     isolated(|lab| {
@@ -277,8 +310,9 @@ fn play(lab: &Lab, what: &str, story: Story, events: &[(Event, &str)]) {
         Pair::new(lab, "kk", [keepalived(), keepalived()], 1, story),
         Pair::new(lab, "vk", [vipd(), keepalived()], 2, story),
         Pair::new(lab, "kv", [keepalived(), vipd()], 3, story),
+        Pair::new(lab, "vv", [vipd(), vipd()], 4, story),
     ];
-    let mut table = format!("{what}\n{:20} kk  vk  kv\n", "");
+    let mut table = format!("{what}\n{:20} kk  vk  kv  vv\n", "");
     for (event, expected) in events {
         for pair in &mut pairs {
             pair.happen(*event);
@@ -295,7 +329,7 @@ fn play(lab: &Lab, what: &str, story: Story, events: &[(Event, &str)]) {
 }
 
 /// The holders of all pairs, when they are as expected and stay so, or when it has taken too long.
-fn settle(pairs: &[Pair; 3], sniffer: &Sniffer, event: Event, expected: &str) -> [String; 3] {
+fn settle(pairs: &[Pair; 4], sniffer: &Sniffer, event: Event, expected: &str) -> [String; 4] {
     if let Wait(seconds) = event {
         observe(Duration::from_secs(seconds));
     }
@@ -304,7 +338,7 @@ fn settle(pairs: &[Pair; 3], sniffer: &Sniffer, event: Event, expected: &str) ->
         observe(Pair::PATIENCE);
         pairs.each_ref().map(|pair| pair.holder(sniffer, from))
     };
-    let good = |holders: &[String; 3]| holders.iter().all(|holder| holder == expected);
+    let good = |holders: &[String; 4]| holders.iter().all(|holder| holder == expected);
     // Before anything can have happened all may be as expected, too.
     observe(Pair::PATIENCE);
     let settled = within(Duration::from_secs(15), || {
@@ -365,6 +399,9 @@ impl Pair {
         }
         if self.has(Twist::PreemptDelay) {
             router = router.vipd("preempt_delay: 8s").keepalived("preempt_delay 8");
+        }
+        if self.has(Twist::VirtualMac) {
+            router = router.vipd("virtual_mac: true").keepalived("use_vmac");
         }
         if self.has(Twist::Excluded) {
             router = router.but_not_listed(&format!("{}/24", self.excluded()));
@@ -428,6 +465,18 @@ impl Pair {
         self.nodes[side as usize].agent.as_deref_mut().unwrap()
     }
 
+    /// Whether a node has an address where it belongs; with an Ethernet address of its own also as far as the switch knows.
+    fn is_at(&self, place: &Place, address: IpAddr) -> bool {
+        if !self.has(Twist::VirtualMac) {
+            return place.host.holds(address);
+        }
+        let vrid = 50 + self.number;
+        let (mac, link) = (MacAddr::new(0, 0, 0x5e, 0, 1, vrid), format!("vrrp.{vrid}"));
+        let prefix = format!("{address}/");
+        let held = place.host.addresses(&link).iter().any(|net| net.starts_with(&prefix));
+        held && place.host.is_behind_port(mac)
+    }
+
     /// Who advertises since `from`, or by unicast, which a third host does not hear, who has the address; `!` if that does
     /// not have all the addresses.
     fn holder(&self, sniffer: &Sniffer, from: u64) -> String {
@@ -440,7 +489,7 @@ impl Pair {
             if self.has(Twist::Group) {
                 wanted.insert(self.second());
             }
-            let held = wanted.iter().filter(|address| place.host.holds(**address)).count();
+            let held = wanted.iter().filter(|address| self.is_at(place, **address)).count();
             let source: IpAddr =
                 if self.has(Twist::Ipv6) { place.host.link_local().into() } else { place.host.ipv4().into() };
             let adverts = sniffer.adverts(source);

@@ -198,6 +198,13 @@ impl Host {
         self.inner.switch.inside(work)
     }
 
+    /// Whether the switch sends what is for an Ethernet address to this host.
+    pub fn is_behind_port(&self, mac: MacAddr) -> bool {
+        let table = self.inner.switch.run("bridge", &["fdb", "show"]);
+        let entry = format!("{mac} dev {} ", self.name());
+        table.lines().any(|line| line.starts_with(&entry))
+    }
+
     /// Cuts the host off: the switch drops its frames in both directions, the carrier stays.
     pub fn cut(&self) {
         self.filter(&["iifname", "oifname"], "");
