@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lab::vipd::Programs;
-use lab::{Agent, Host, Keepalived, Node, Router, Sniffer, Vipd, isolated, now, until};
+use lab::{Agent, Host, Keepalived, Node, Router, Sniffer, Vipd, isolated, now, until, wait};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(15);
@@ -325,4 +326,64 @@ fn priorities(sniffer: &Sniffer, host: &Host, from: u64, offset: u8) -> BTreeMap
     }
     last.retain(|_, priority| *priority != 0);
     last
+}
+
+const UNFOLLOWING: &str = "
+instances:
+  web:
+    interface: eth0
+    virtual_router_id: 51
+    advert_interval: 100ms
+    addresses: [192.0.2.100/24, '2001:db8::100/64']
+    follow_interface: false
+";
+
+#[test]
+fn an_instance_that_does_not_follow_its_interface_goes_on_without_a_carrier_and_says_so_when_it_is_back() {
+    isolated(|lab| {
+        let (lb1, client) = (lab.host("lb1"), lab.host("client"));
+        let mut vipd = Vipd::start_file(&lb1, &programs(), UNFOLLOWING);
+        vipd.wait_state("web", "master");
+        let vip = IpAddr::from([192, 0, 2, 100]);
+        until("the address is there", SOON, || lb1.holds(vip).then_some(()));
+        lb1.unplug();
+        // Three terms of a lease: what could end it would have.
+        wait::observe(Duration::from_millis(1200));
+        // On a busy machine the agent may have been late, but an interface was no reason to end.
+        vipd.wait_state("web", "master");
+        assert!(lb1.holds(vip) && !vipd.log().contains("FAULT"), "{}", vipd.log());
+        let sniffer = Sniffer::on(&client);
+        let plugged = now();
+        lb1.plug();
+        until("it is announced again", Duration::from_secs(2), || {
+            sniffer.announcements(lb1.mac(), plugged).iter().any(|(_, address)| *address == vip).then_some(())
+        });
+        assert!(!vipd.log().contains("FAULT"), "{}", vipd.log());
+        lb1.run("ip", &["link", "set", "eth0", "down"]);
+        vipd.wait_state("web", "fault");
+        until("the address is gone", SOON, || (!lb1.holds(vip)).then_some(()));
+        vipd.process().stop();
+    });
+}
+
+#[test]
+fn a_carrier_may_be_away_for_as_long_as_a_check_of_the_interface_is_patient() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let checks = "    track: { link: fault }\nchecks: { link: { interface: eth0, down_delay: 2s } }\n";
+        let mut vipd = Vipd::start_file(&lb1, &programs(), &format!("{UNFOLLOWING}{checks}"));
+        vipd.wait_state("web", "master");
+        lb1.unplug();
+        wait::observe(Duration::from_millis(800));
+        lb1.plug();
+        wait::observe(Duration::from_millis(1500));
+        assert!(!vipd.log().contains("FAULT"), "{}", vipd.log());
+        lb1.unplug();
+        let away = now();
+        vipd.wait_state("web", "fault");
+        assert!(now() - away > 1_900_000_000, "{} ns", now() - away);
+        lb1.plug();
+        vipd.wait_state("web", "master");
+        vipd.process().stop();
+    });
 }

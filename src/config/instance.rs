@@ -41,6 +41,7 @@ pub(super) const KEYS: &[&str] = &[
     "preempt_delay",
     "last_resort",
     "damping",
+    "follow_interface",
     "track",
     "authentication",
     "checksum",
@@ -76,6 +77,7 @@ pub(super) struct Instance {
     pub(super) last_resort: Option<At<bool>>,
     /// Absent as well if there is to be none.
     pub(super) damping: Option<At<Damping>>,
+    pub(super) follow_interface: Option<At<bool>>,
     pub(super) tracks: Tracks,
     /// Absent as well if there is to be none.
     pub(super) authentication: Option<At<Authentication>>,
@@ -124,6 +126,7 @@ impl Instance {
             preempt_delay: preempt_delay(&table),
             last_resort: table.or("last_resort", false, Item::truth),
             damping: table.optional("damping").and_then(damping::read),
+            follow_interface: table.or("follow_interface", true, Item::truth),
             tracks: table.optional("track").map_or(Tracks::NONE, track::read),
             authentication,
             checksum: checksum.map(|form| (form, table.optional("checksum").is_some())),
@@ -182,6 +185,7 @@ impl Instance {
             preempt: if self.preempt?.value { Preempt::After(delay) } else { Preempt::Never },
             last_resort: self.last_resort?.value,
             damping: self.damping.map(|at| at.value),
+            follow_interface: self.follow_interface?.value,
             tracks: self.tracks.list.into_iter().map(|at| at.value).collect(),
             authentication: authentication
                 .as_ref()

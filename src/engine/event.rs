@@ -161,6 +161,8 @@ pub struct Link {
     pub mtu: u32,
     /// Administratively up and with carrier (`IFF_UP` and `IFF_LOWER_UP`).
     pub up: bool,
+    /// Administratively up, with carrier or without.
+    pub set_up: bool,
     /// The link below it, if it is a virtual router's and carries this agent's mark.
     pub virtual_on: Option<LinkIndex>,
 }

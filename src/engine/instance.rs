@@ -376,7 +376,7 @@ impl Instance {
         let families: Vec<Family> = self.members.iter().map(|member| member.family).collect();
         let through = families.into_iter().map(|family| self.voice_through(family, world));
         for (through, member) in through.collect::<Vec<_>>().into_iter().zip(&mut self.members) {
-            member.voice = link.filter(|link| link.up).and_then(|link| {
+            member.voice = link.filter(|link| self.settings.can_use(link)).and_then(|link| {
                 let endpoint = Endpoint { link: link.index, family: member.family };
                 if world.sockets.standing(endpoint) != sockets::Standing::Open {
                     return None;

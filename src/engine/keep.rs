@@ -212,6 +212,13 @@ impl Instance {
         }
     }
 
+    /// A link has a carrier again: a master that went on without has been heard by nobody meanwhile.
+    pub(super) fn plugged(&mut self, now: Instant, link: LinkIndex) {
+        if self.state == State::Master && self.link == Some(link) {
+            self.announcing.defend(now, self.settings.interval);
+        }
+    }
+
     /// Another host says that an address of ours is its own.
     pub(super) fn claimed(&mut self, now: Instant, address: IpAddr, mac: Mac, out: &mut Vec<Action>) {
         if let Some(handover) = &mut self.handover {

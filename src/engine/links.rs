@@ -81,6 +81,12 @@ impl Links {
         }
     }
 
+    /// The link that gets a carrier by a change.
+    pub(super) fn plugs(&self, change: &Change) -> Option<LinkIndex> {
+        let Change::Link(link) = change else { return None };
+        (link.up && self.get(link.index).is_some_and(|known| !known.up)).then_some(link.index)
+    }
+
     fn apply_link(&mut self, link: Link) {
         let (before, now) = (self.get(link.index).and_then(virtual_link_id), virtual_link_id(&link));
         match self.known.get_mut(&link.index) {

@@ -411,7 +411,11 @@ impl Engine {
             Change::Link(_) | Change::LinkGone(_) => true,
         };
         let foreign = foreign || place.is_some_and(|place| self.statics.have(place));
+        let plugged = self.world.links.plugs(&change);
         self.world.links.apply(change);
+        if let Some(link) = plugged {
+            self.instances.iter_mut().for_each(|instance| instance.plugged(now, link));
+        }
         if let Some(place) = place {
             let found = self.world.links.ours_at(place).copied();
             for at in 0..self.instances.len() {

@@ -29,7 +29,7 @@ impl Instance {
         let Some(link) = world.links.named(&self.settings.interface) else {
             return Some(Reason::InterfaceMissing { interface: interface() });
         };
-        if !link.up {
+        if !self.settings.can_use(link) {
             return Some(Reason::InterfaceDown { interface: interface() });
         }
         if self.gates.are_stuck() {

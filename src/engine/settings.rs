@@ -10,6 +10,7 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
 use super::action::Form;
+use super::event::Link;
 use super::path;
 use crate::net::{Family, IpNet, Priority, Vrid};
 use crate::proto::health::Verdict;
@@ -48,6 +49,7 @@ pub struct Group {
 
 /// One instance: a virtual router per address family, moving together.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the configuration")]
 pub struct Instance {
     /// The operator's label; renaming an instance moves nothing.
     pub name: String,
@@ -90,6 +92,8 @@ pub struct Instance {
     pub announce: Announce,
     /// Whether the addresses answer only as long as adverts go out, whatever becomes of the agent.
     pub lease: bool,
+    /// Whether an interface without a carrier is a fault, and not one that is set down alone.
+    pub follow_interface: bool,
     /// Whether packets for the addresses are for this host; for an owner's they always are.
     pub accept: bool,
     /// Whether the addresses are on links with the virtual router's own Ethernet address.
@@ -97,6 +101,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Whether its interface is one to speak by as it is.
+    pub(super) fn can_use(&self, interface: &Link) -> bool {
+        interface.up || !self.follow_interface && interface.set_up
+    }
+
     /// What the link of the virtual router's own of a family is called, if there is one.
     pub fn virtual_link_name(&self, family: Family) -> Option<String> {
         let virtual_mac = self.virtual_mac.as_ref()?;

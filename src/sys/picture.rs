@@ -170,6 +170,7 @@ fn link(payload: &[u8]) -> Result<Option<Link>, Undecodable> {
         mac: mac.filter(|_| header.link_layer_type == LinkLayerType::Ether),
         mtu,
         up: header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        set_up: header.flags.contains(LinkFlags::Up),
         virtual_on: below.filter(|_| ours),
     }))
 }
@@ -309,6 +310,7 @@ mod tests {
             mac: Some(Mac([2, 0, 0, 0, 0, 1])),
             mtu: 1500,
             up: true,
+            set_up: true,
             virtual_on: None,
         };
         assert_eq!(read(RTM_NEWLINK, &bytes(&eth0())), Ok(Some(Change::Link(link))));
@@ -321,7 +323,8 @@ mod tests {
             let mut message = eth0();
             message.header.flags = flags;
             let read = read(RTM_NEWLINK, &bytes(&message));
-            assert!(matches!(read, Ok(Some(Change::Link(Link { up: false, .. })))), "{flags:?}");
+            let Ok(Some(Change::Link(Link { up: false, set_up, .. }))) = read else { panic!("{flags:?}") };
+            assert_eq!(set_up, flags != LinkFlags::LowerUp, "{flags:?}");
         }
     }
 

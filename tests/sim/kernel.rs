@@ -96,8 +96,15 @@ impl Kernel {
         }
         let index = LinkIndex(self.next_index);
         self.next_index += 1;
-        let link =
-            Link { index, name: name.to_owned(), mac: Some(self.mac), mtu: 1500, up: true, virtual_on: None };
+        let link = Link {
+            index,
+            name: name.to_owned(),
+            mac: Some(self.mac),
+            mtu: 1500,
+            up: true,
+            set_up: true,
+            virtual_on: None,
+        };
         self.reports.push(Change::Link(link.clone()));
         self.links.push(link);
         self.configure_own(index, name, |_| true);
@@ -146,7 +153,15 @@ impl Kernel {
         let index = LinkIndex(self.next_index);
         self.next_index += 1;
         let virtual_on = Some(id.below);
-        let link = Link { index, name: name.to_owned(), mac: Some(id.mac), mtu: 1500, up: false, virtual_on };
+        let link = Link {
+            index,
+            name: name.to_owned(),
+            mac: Some(id.mac),
+            mtu: 1500,
+            up: false,
+            set_up: false,
+            virtual_on,
+        };
         self.reports.push(Change::Link(link.clone()));
         self.links.push(link);
         index
@@ -213,9 +228,10 @@ impl Kernel {
             self.down.insert((name.to_owned(), what));
         }
         let up = !self.down.iter().any(|(link, _)| link == name);
+        let set_up = !self.down.contains(&(name.to_owned(), "admin"));
         let Some(link) = self.links.iter_mut().find(|link| link.name == name) else { return };
-        if link.up != up {
-            link.up = up;
+        if (link.up, link.set_up) != (up, set_up) {
+            (link.up, link.set_up) = (up, set_up);
             self.reports.push(Change::Link(link.clone()));
         }
         self.follow_below();

@@ -87,6 +87,7 @@ pub(crate) fn instance(number: usize) -> Instance {
         checksum: ChecksumForm::PseudoHeader,
         announce: Announce { again_after: Some(Duration::from_secs(5)), ..Announce::default() },
         lease: true,
+        follow_interface: true,
         accept: true,
         virtual_mac: None,
     }

@@ -26,6 +26,7 @@ pub(super) fn agree(instance: &Instance, findings: &Findings) {
     multicast(instance, findings);
     unicast(instance, findings);
     virtual_mac(instance, findings);
+    carrier(instance, findings);
 }
 
 fn interval(instance: &Instance, version: Version, findings: &Findings) {
@@ -86,6 +87,18 @@ fn priority_file(instance: &Instance, findings: &Findings) {
         findings.warn(&path.spot, format!("{why}; until then the priority is {}", priority.value));
     } else if priority.value.is_owner() {
         findings.error(&path.spot, "an owner's priority is 255 and does not change; remove one of the two");
+    }
+}
+
+/// A link of its own has no carrier when the interface below has none.
+fn carrier(instance: &Instance, findings: &Findings) {
+    let (Some(follow), Some(virtual_mac)) = (&instance.follow_interface, &instance.virtual_mac) else {
+        return;
+    };
+    if !follow.value && virtual_mac.value.is_some() {
+        let what =
+            "links with a virtual MAC lose their carrier with the interface; remove this, or 'virtual_mac'";
+        findings.error(&follow.spot, what);
     }
 }
 

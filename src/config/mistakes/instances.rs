@@ -4,7 +4,7 @@ use super::super::private::tests::Scratch;
 use super::*;
 
 const KEYS: &str = "interface, virtual_router_id, addresses, routes, rules, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \
-                    preempt_delay, last_resort, damping, track, authentication, checksum, announce, lease, accept, virtual_mac, notify";
+                    preempt_delay, last_resort, damping, follow_interface, track, authentication, checksum, announce, lease, accept, virtual_mac, notify";
 
 #[test]
 fn a_wrong_key_of_an_instance_is_met_with_the_right_ones() {
@@ -451,6 +451,12 @@ fn a_virtual_mac_that_cannot_be_is_met_with_what_to_write() {
             more("priority: 255\nvirtual_mac: true"),
             &[
                 "7:18: instances.web.virtual_mac: the owner's addresses are the interface's own, with the interface's Ethernet address; remove this, or write another priority than 255",
+            ],
+        ),
+        (
+            more("follow_interface: false\nvirtual_mac: true"),
+            &[
+                "6:23: instances.web.follow_interface: links with a virtual MAC lose their carrier with the interface; remove this, or 'virtual_mac'",
             ],
         ),
         (

@@ -80,6 +80,7 @@ pub(super) fn instance(priority: u8) -> Instance {
         checksum: ChecksumForm::PseudoHeader,
         announce: Announce::default(),
         lease: true,
+        follow_interface: true,
         accept: true,
         virtual_mac: None,
     }
@@ -112,7 +113,15 @@ pub(super) fn tracking(instance: Instance, tracks: &[(&str, Effect)]) -> Setting
 }
 
 pub(super) fn link(index: LinkIndex, name: &str) -> Link {
-    Link { index, name: String::from(name), mac: Some(OUR_MAC), mtu: 1500, up: true, virtual_on: None }
+    Link {
+        index,
+        name: String::from(name),
+        mac: Some(OUR_MAC),
+        mtu: 1500,
+        up: true,
+        set_up: true,
+        virtual_on: None,
+    }
 }
 
 /// A virtual router's own link as the kernel reports it: number 101 for IPv4 on eth0, 102 for IPv6.

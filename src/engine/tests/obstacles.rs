@@ -71,6 +71,25 @@ fn an_interface_that_goes_down_is_a_fault_until_it_comes_back() {
 }
 
 #[test]
+fn without_a_carrier_one_that_does_not_follow_its_interface_goes_on() {
+    let unfollowing = Instance { follow_interface: false, ..instance(100) };
+    let mut host = Host::master(only(unfollowing));
+    assert_eq!(outline(&host.change(Change::Link(down(ETH0, "eth0")))), NOTHING);
+    assert_eq!((host.state(), host.held()), (State::Master, ["192.0.2.10/32".into()].into()));
+    assert_eq!(outline(&host.pass(SECOND)), ["IPv4 advert 100"]);
+    let actions = host.change(Change::Link(link(ETH0, "eth0")));
+    let again = [outline(&actions), outline(&host.pass(ms(1)))].concat();
+    assert_eq!(again, ["announce 192.0.2.10/32"], "nobody has heard of it meanwhile");
+    host.change(Change::Link(Link { set_up: false, ..down(ETH0, "eth0") }));
+    assert_eq!(host.reason(), Reason::InterfaceDown { interface: "eth0".into() });
+    assert_eq!(host.held(), NOTHING);
+    host.change(Change::Link(down(ETH0, "eth0")));
+    assert_eq!((host.state(), host.reason()), (State::Backup, Reason::Listening));
+    host.change(Change::LinkGone(ETH0));
+    assert_eq!((host.state(), host.reason()), (State::Fault, missing()));
+}
+
+#[test]
 fn another_interface_that_goes_down_is_no_concern() {
     let mut host = Host::master(only(instance(100)));
     assert_eq!(host.change(Change::Link(down(ETH1, "eth1"))), []);

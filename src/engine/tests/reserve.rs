@@ -97,7 +97,7 @@ fn a_last_resort_without_an_interface_is_in_fault() {
     let mut host = healthy(resort(100));
     host.pass(SECOND * 4);
     host.verdict("nginx", Verdict::Down);
-    let gone = crate::engine::event::Link { up: false, ..link(ETH0, "eth0") };
+    let gone = crate::engine::event::Link { up: false, set_up: false, ..link(ETH0, "eth0") };
     host.change(crate::engine::event::Change::Link(gone));
     assert_eq!(host.state(), State::Fault);
 }
