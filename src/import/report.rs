@@ -88,13 +88,12 @@ impl Report {
             self.with_it(statement, "its block is left out");
             return false;
         };
-        let (fate, else_) = match row.verdict {
+        let fate = match row.verdict {
             Verdict::Works => return true,
-            Verdict::Better => (Fate::Dropped, "vipd's default serves the purpose"),
-            Verdict::Not => (Fate::LeftOut, "vipd does not have this yet"),
+            Verdict::Better => Fate::Dropped,
+            Verdict::Not => Fate::LeftOut,
         };
-        let why = if row.why.is_empty() { else_.to_owned() } else { row.why.clone() };
-        self.add(statement, fate, why);
+        self.add(statement, fate, row.why.as_str());
         for inner in &statement.block {
             self.add(inner, fate, format!("with '{}' in line {}", statement.keyword(), statement.place.line));
             self.with_it(inner, "with its block");
@@ -120,8 +119,7 @@ impl Report {
                     false
                 }
                 Verdict::Not => {
-                    let why = if row.why.is_empty() { "vipd does not have this yet" } else { &row.why };
-                    self.add(statement, Fate::LeftOut, format!("{word}: {why}"));
+                    self.add(statement, Fate::LeftOut, format!("{word}: {}", row.why));
                     false
                 }
             },

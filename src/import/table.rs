@@ -91,7 +91,7 @@ fn row(cells: &[&str]) -> Option<(Vec<String>, Row)> {
     let verdict = match verdict {
         "works" => Verdict::Works,
         "better" => Verdict::Better,
-        "not" | "soon" => Verdict::Not,
+        "not" => Verdict::Not,
         _ => return None,
     };
     let usage = ["core", "common", "rare"].contains(&usage).then(|| usage.to_owned())?;

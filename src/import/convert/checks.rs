@@ -35,8 +35,9 @@ pub(super) struct Checks {
 }
 
 /// `interface_up_down_delays` of one interface.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Delays {
+    line: Statement,
     down: Micros,
     up: Micros,
 }
@@ -131,6 +132,22 @@ impl Checks {
         });
         check.name.clone()
     }
+
+    /// Says what became of the delays, once all is converted.
+    pub(super) fn tell_delays(&self, report: &mut Report) {
+        for (interface, delays) in &self.delays {
+            match self.known.get(&("track_interface", interface.clone())) {
+                Some(Check { name, .. }) => {
+                    report.converted(&delays.line, &format!("down_delay and up_delay of checks.{name}"));
+                }
+                None => report.add(
+                    &delays.line,
+                    Fate::Dropped,
+                    "nothing in the output goes by a check of this interface",
+                ),
+            }
+        }
+    }
 }
 
 type Converter = fn(&mut Gathered<'_>, &mut Report) -> Option<Map>;
@@ -150,8 +167,10 @@ fn delays(statements: &[Statement], report: &mut Report) -> BTreeMap<String, Del
                 report.ignored(line, "needs a time of at most 255 seconds; keepalived ignores it");
                 continue;
             };
-            found.insert(line.keyword().to_owned(), Delays { down, up: time(2).unwrap_or(down) });
-            report.converted(line, &format!("down_delay and up_delay of checks.link-{}", line.keyword()));
+            let delays = Delays { line: line.clone(), down, up: time(2).unwrap_or(down) };
+            if let Some(earlier) = found.insert(line.keyword().to_owned(), delays) {
+                report.ignored(&earlier.line, format!("line {} says it again, and counts", line.place.line));
+            }
         }
     }
     found

@@ -94,8 +94,13 @@ pub(super) fn convert(
         None if facts.owner => Some("keepalived ignores what is tracked with a weight and priority 255"),
         None => None,
     };
-    let tracker = Tracker { index, own: Some(&facts.interface), weightless };
-    let tracks = tracks::read(&mut facts.gathered, tracker, &mut common.checks, report);
+    let follows = follow(statement, &mut facts, &common.checks, &mut map, report);
+    let own = (follows == Following::Itself).then_some(facts.interface.as_str());
+    let tracker = Tracker { index, own, weightless };
+    let mut tracks = tracks::read(&mut facts.gathered, tracker, &mut common.checks, report);
+    if follows == Following::Check {
+        tracks.set(&common.checks.of_interface(&facts.interface), "fault");
+    }
     if !tracks.is_empty() {
         map.set("track", Value::Map(tracks));
     }
@@ -351,6 +356,46 @@ fn virtual_mac(facts: &mut Facts<'_>, globals: &Globals, map: &mut Map, report: 
     }
 }
 
+/// What an instance goes by that is about its interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Following {
+    Itself,
+    /// A check of it, which may be patient.
+    Check,
+    Nothing,
+}
+
+/// `dont_track_primary`, and `interface_up_down_delays` of its interface.
+fn follow(
+    instance: &Statement,
+    facts: &mut Facts<'_>,
+    checks: &Checks,
+    map: &mut Map,
+    report: &mut Report,
+) -> Following {
+    let unfollowing = facts.gathered.last("dont_track_primary", report);
+    let patient = checks.delays.contains_key(&facts.interface);
+    let (follows, what) = match unfollowing {
+        Some(_) => (Following::Nothing, ""),
+        None if patient => (Following::Check, "interface_up_down_delays: "),
+        None => return Following::Itself,
+    };
+    if map.has("virtual_mac") {
+        let why = format!("{what}not with use_vmac, for links with a virtual MAC lose the carrier at once");
+        report.left_out(unfollowing.unwrap_or(instance), why);
+        return Following::Itself;
+    }
+    map.set("follow_interface", "false");
+    if let Some(statement) = unfollowing {
+        report.converted_but(
+            statement,
+            "follow_interface",
+            "an interface that is set down is a fault all the same",
+        );
+    }
+    follows
+}
+
 /// Routes and rules.
 fn paths(facts: &mut Facts<'_>, common: &mut Common<'_>, map: &mut Map, report: &mut Report) {
     let mut routes = Vec::new();
@@ -395,10 +440,6 @@ fn behaviour(facts: &mut Facts<'_>, globals: &Globals, map: &mut Map, report: &m
     let strict = facts.strict && !facts.owner;
     if let Some(accept) = strict::accept(&mut facts.gathered, strict, facts.version, report) {
         map.set("accept", accept.to_string());
-    }
-    if let Some(statement) = facts.gathered.last("dont_track_primary", report) {
-        map.set("follow_interface", "false");
-        report.converted(statement, "follow_interface");
     }
     let mut announce = globals.announce.clone();
     if facts.strict {

@@ -68,6 +68,7 @@ pub(super) fn convert(statements: &[Statement], report: &mut Report) -> Output {
     }
     let (instances, count) = each(statements, "vrrp_instance", &mut common, report, instance::convert);
     let (groups, _) = each(statements, "vrrp_sync_group", &mut common, report, groups::convert);
+    common.checks.tell_delays(report);
     let fixed = fixed(statements, &mut common, report);
     for (key, part) in
         [("static", fixed), ("instances", instances), ("groups", groups), ("checks", common.checks.map)]
