@@ -7,6 +7,7 @@ use super::checks::Kind;
 use super::problem::At;
 use super::read::{Item, Table};
 use super::scalar;
+use super::tables;
 use crate::check::process::{Arguments, Matching};
 use crate::check::{self, file, http, ping, process, route, script, tcp, value};
 use crate::net::{Family, IpNet};
@@ -180,7 +181,7 @@ fn read_route(target: &Item<'_>, table: &Table<'_>) -> Option<route::Settings> {
     let via = optional(table, "via", |item| item.read("the gateway's address", host));
     let interface = optional(table, "interface", |item| item.read("an interface's name", scalar::interface));
     let number =
-        table.or("table", MAIN, |item| item.read("the number of a routing table, or main", table_number));
+        table.or("table", MAIN, |item| item.read("a routing table, by number or name", tables::table));
     let via = via?;
     let to = target.read("a network or default, for example 10.0.0.0/8", |text| destination(text, via));
     let (to, interface) = (to?.value, interface?);
@@ -202,15 +203,6 @@ fn destination(text: &str, via: Option<IpAddr>) -> Result<IpNet, String> {
     net.filter(|net| net.range().0 == net.address()).ok_or_else(|| {
         format!("'{text}' is no network; write default or one without host bits, for example 10.0.0.0/8")
     })
-}
-
-fn table_number(text: &str) -> Result<u32, String> {
-    match text {
-        "main" => Ok(MAIN),
-        "local" => Ok(255),
-        "default" => Ok(253),
-        _ => scalar::number(text, 1, u32::MAX),
-    }
 }
 
 /// What `read` makes of `key`; the outer `None` if it is wrong, the inner one if it is not written.

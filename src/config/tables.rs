@@ -17,17 +17,17 @@ pub(super) fn table(text: &str) -> Result<u32, String> {
         "local" => return Ok(255),
         _ => {}
     }
-    let known = named();
+    // The distribution's first: what the administrator writes wins.
+    let known = named(&[SHARE, ETC].map(Path::new));
     known.get(text).copied().ok_or_else(|| {
         format!("there is no table '{text}' in {ETC}; write its number, or give that number the name there")
     })
 }
 
-fn named() -> BTreeMap<String, u32> {
+fn named(places: &[&Path]) -> BTreeMap<String, u32> {
     let mut known = BTreeMap::new();
-    // The distribution's first: what the administrator writes wins.
-    for directory in [SHARE, ETC] {
-        for file in files(Path::new(directory)) {
+    for place in places {
+        for file in files(place) {
             let Ok(text) = fs::read_to_string(file) else { continue };
             known.extend(text.lines().filter_map(line));
         }
@@ -72,6 +72,24 @@ mod tests {
         for text in ["0", "-1", "4294967296"] {
             assert!(table(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn names_stand_in_files_and_fragments_and_the_administrators_count() {
+        let scratch = std::env::temp_dir().join(format!("vipd-tables-{}", std::process::id()));
+        let write = |name: &str, text: &str| {
+            let path = scratch.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("share/rt_tables", "255\tlocal\n7 both\n8 shipped\n");
+        write("etc/rt_tables", "9 both\n");
+        write("etc/rt_tables.d/uplinks.conf", "# ours\n100 uplink\n");
+        write("etc/rt_tables.d/ignored.txt", "101 ignored\n");
+        let known = named(&[&scratch.join("share/rt_tables"), &scratch.join("etc/rt_tables")]);
+        let expected = [("both", 9), ("local", 255), ("shipped", 8), ("uplink", 100)];
+        assert_eq!(known.into_iter().collect::<Vec<_>>(), expected.map(|(name, n)| (name.to_owned(), n)));
+        fs::remove_dir_all(scratch).unwrap();
     }
 
     #[test]

@@ -225,7 +225,9 @@ fn a_process_a_host_and_a_route_are_told_from_what_is_none() {
         ),
         (
             checking("{ route: default, table: mane }"),
-            &["8:31: checks.c.table: 'mane' is no number from 1 to 4294967295; write one"],
+            &[
+                "8:31: checks.c.table: there is no table 'mane' in /etc/iproute2/rt_tables; write its number, or give that number the name there",
+            ],
         ),
     ]);
     for check in [
