@@ -94,7 +94,7 @@ const FATES: [Fate; 4] = [Fate::Converted, Fate::Dropped, Fate::Ignored, Fate::L
 
 fn as_text(import: &Import, problems: &[String]) -> String {
     let line = |entry: &Entry| {
-        let Entry { place, statement, fate, text } = entry;
+        let Entry { place, statement, fate, text, .. } = entry;
         format!("{place}: {:<9} {statement}: {text}\n", fate.word())
     };
     let mut out: String = import.entries.iter().map(line).collect();

@@ -87,7 +87,9 @@ fn convert_text(path: &Path, text: &str, id: &str, includes: Includes) -> Import
 fn heading(path: &Path, entries: &[Entry], drop_in: Option<&str>) -> Vec<String> {
     let mut lines = vec![format!("From {}, by vipctl import.", path.display())];
     lines.extend(drop_in.map(|line| format!("For vipd.service, by 'systemctl edit vipd': [Service] {line}")));
-    let left_out = entries.iter().filter(|entry| entry.fate == Fate::LeftOut).take(LISTED);
+    // What goes with a block goes without saying.
+    let whole = |entry: &&Entry| entry.fate == Fate::LeftOut && !entry.is_within;
+    let left_out = entries.iter().filter(whole).take(LISTED);
     lines.extend(
         left_out
             .map(|Entry { place, statement, text, .. }| format!("left out: {place}: {statement}: {text}")),

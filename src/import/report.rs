@@ -42,6 +42,8 @@ pub struct Entry {
     pub fate: Fate,
     /// Into which key, or why not, and what to do.
     pub text: String,
+    /// It stands in a block of which the same is said.
+    pub is_within: bool,
 }
 
 /// The entries so far.
@@ -59,7 +61,15 @@ impl Report {
     }
 
     fn push(&mut self, place: Place, statement: &str, fate: Fate, text: &str) {
-        self.entries.push(Entry { place, statement: printable(statement), fate, text: printable(text) });
+        let (statement, text) = (printable(statement), printable(text));
+        self.entries.push(Entry { place, statement, fate, text, is_within: false });
+    }
+
+    fn add_within(&mut self, statement: &Statement, fate: Fate, text: &str) {
+        self.add(statement, fate, text);
+        if let Some(entry) = self.entries.last_mut() {
+            entry.is_within = true;
+        }
     }
 
     /// A statement that is in the output, below `key`.
@@ -95,7 +105,8 @@ impl Report {
         };
         self.add(statement, fate, row.why.as_str());
         for inner in &statement.block {
-            self.add(inner, fate, format!("with '{}' in line {}", statement.keyword(), statement.place.line));
+            let outer = format!("with '{}' in line {}", statement.keyword(), statement.place.line);
+            self.add_within(inner, fate, &outer);
             self.with_it(inner, "with its block");
         }
         false
@@ -128,7 +139,7 @@ impl Report {
 
     fn with_it(&mut self, statement: &Statement, why: &str) {
         for inner in &statement.block {
-            self.add(inner, Fate::LeftOut, why);
+            self.add_within(inner, Fate::LeftOut, why);
             self.with_it(inner, why);
         }
     }

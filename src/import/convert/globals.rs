@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::announce::{self, Announce};
 use super::gather::Gathered;
-use super::notify::Notify;
+use super::notify::{self, Notify};
 use super::values::{Micros, number, seconds, truth, word};
 use crate::import::blocks::Statement;
 use crate::import::report::Report;
@@ -58,6 +58,7 @@ impl Globals {
     /// Reads every `global_defs`, of which there may be several.
     pub(super) fn read(statements: &[Statement], report: &mut Report) -> Self {
         let mut globals = Self::default();
+        let asked = statements.iter().any(notify::asks_for_mail);
         for statement in statements.iter().filter(|statement| statement.keyword() == "global_defs") {
             if report.judge("", statement) {
                 report.converted(statement, "the defaults of every instance");
@@ -66,7 +67,7 @@ impl Globals {
                 globals.announce.read(&mut gathered, "vrrp_", report);
                 globals.announce_interval =
                     announce::interval(&mut gathered, "vrrp_", report).or(globals.announce_interval);
-                globals.notify.read(&mut gathered, report);
+                globals.notify.read(&mut gathered, asked, report);
                 globals.links(&mut gathered, report);
                 globals.urgency(&mut gathered, report);
                 gathered.rest(report);

@@ -30,7 +30,8 @@ const PROGRAMS: [(&str, &str); 7] = [
 
 impl Notify {
     /// Reads what `global_defs` says.
-    pub(super) fn read(&mut self, gathered: &mut Gathered<'_>, report: &mut Report) {
+    /// Whether mail is `asked` for further down.
+    pub(super) fn read(&mut self, gathered: &mut Gathered<'_>, asked: bool, report: &mut Report) {
         if let Some(statement) = gathered.last_of(&["notify_fifo", "vrrp_notify_fifo"], report) {
             match statement.escaped().and_then(|words| words.into_iter().next()) {
                 Some(path) => {
@@ -52,10 +53,10 @@ impl Notify {
             self.mail = on;
             report.converted(statement, "notify.mail");
         }
-        self.mail_server(gathered, report);
+        self.mail_server(gathered, asked, report);
     }
 
-    fn mail_server(&mut self, gathered: &mut Gathered<'_>, report: &mut Report) {
+    fn mail_server(&mut self, gathered: &mut Gathered<'_>, asked: bool, report: &mut Report) {
         let from = gathered.last("notification_email_from", report);
         let server = gathered.last("smtp_server", report);
         let helo = gathered.last("smtp_helo_name", report);
@@ -72,6 +73,12 @@ impl Notify {
             .chain(server)
             .chain(helo)
             .collect();
+        if !asked && !self.mail {
+            for statement in all {
+                report.ignored(statement, "no smtp_alert asks for mail; keepalived's VRRP sends none either");
+            }
+            return;
+        }
         let address = |text: &&String| {
             text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.'))
         };
@@ -119,6 +126,14 @@ impl Notify {
             map.set("mail", "true");
         }
     }
+}
+
+/// Whether an instance or a group asks for mail itself.
+pub(super) fn asks_for_mail(statement: &Statement) -> bool {
+    let asks = |inner: &Statement| {
+        inner.keyword() == "smtp_alert" && truth(inner, &mut Report::default()) == Some(true)
+    };
+    matches!(statement.keyword(), "vrrp_instance" | "vrrp_sync_group") && statement.block.iter().any(asks)
 }
 
 /// Reads what an instance or a group says of its own; with that it has nothing of what stands at the top, so that is said again.
