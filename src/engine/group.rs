@@ -140,7 +140,8 @@ fn rank(state: State) -> u8 {
     }
 }
 
-/// Gives each instance its place in the groups. Who is new in a group of which others run does not hold them up.
+/// Gives each instance its place in the groups. Who is new in a group of which others run does not hold them up; who was
+/// stepped down before has the others step down, too.
 pub(super) fn enrol(groups: &[Group], instances: &mut [Instance]) {
     for instance in instances.iter_mut() {
         let name = &instance.settings.name;
@@ -154,7 +155,9 @@ pub(super) fn enrol(groups: &[Group], instances: &mut [Instance]) {
         // Every node has the same numbers, but may write them in another order.
         members.sort_by_key(|i| i.settings.vrid);
         let runs = members.iter().any(|i| matches!(i.state, State::Master | State::Backup));
+        let stepped_down = members.iter().any(|i| i.stepped_down);
         for (at, instance) in members.into_iter().enumerate() {
+            instance.stepped_down = stepped_down;
             let joining = runs && instance.state == State::Init;
             if joining {
                 instance.members.iter_mut().for_each(|member| member.joining = true);

@@ -234,7 +234,7 @@ impl Process {
         let groups = topology::groups(&settings);
         let stepped_down = inheritance.instances.iter().filter(|inherited| inherited.stepped_down);
         let stepped_down = stepped_down.map(|inherited| inherited.identity.vrid.get()).collect();
-        Self {
+        let mut process = Self {
             serial,
             engine: Engine::inheriting(clock, settings, inheritance),
             sockets: BTreeMap::new(),
@@ -251,10 +251,22 @@ impl Process {
             stopping: None,
             stepped_down,
             standing: BTreeMap::new(),
-            groups,
+            groups: Vec::new(),
             has_news: false,
             idle_turns: 0,
+        };
+        process.regroup(groups);
+        process
+    }
+
+    /// It has another configuration. Where one is stepped down, so is what moves with it.
+    pub(crate) fn regroup(&mut self, groups: Vec<Vec<u8>>) {
+        for members in &groups {
+            if members.iter().any(|vrid| self.stepped_down.contains(vrid)) {
+                self.stepped_down.extend(members);
+            }
         }
+        self.groups = groups;
     }
 
     /// Reads the states of all instances.

@@ -149,7 +149,7 @@ impl World {
 
     fn reload(&mut self, node: usize, settings: vipd::engine::settings::Settings) {
         if let Some(process) = &mut self.nodes[node].process {
-            process.groups = topology::groups(&settings);
+            process.regroup(topology::groups(&settings));
         }
         let settings = match self.bug {
             Some(bug) => bug.settings(&settings),

@@ -276,6 +276,21 @@ fn a_reload_that_makes_a_group_of_masters_moves_nothing() {
 }
 
 #[test]
+fn a_reload_has_those_step_down_who_are_grouped_with_one_that_was_stepped_down() {
+    let mut host = Host::master(all([instance(100), db(100)]));
+    host.give(Event::StepDown(Target::Named("db".into())));
+    host.pass(ms(600));
+    host.arrive(&on_eth1(90, "198.51.100.9"));
+    host.pass(ms(150));
+    assert_eq!(states(&host), [State::Master, State::Backup]);
+    host.give(Event::Reload(site(100)));
+    assert_eq!(states(&host), [State::Backup; 2]);
+    assert_eq!([host.named("web").effective, host.named("db").effective], [Priority::LAST; 2]);
+    host.give(Event::Resume(Target::Named("site".into())));
+    assert_eq!([host.named("web").effective.get(), host.named("db").effective.get()], [100; 2]);
+}
+
+#[test]
 fn a_member_that_a_reload_adds_becomes_master_with_the_others_as_soon_as_it_can() {
     let mut host = Host::master(only(instance(100)));
     host.obliging = false;

@@ -336,7 +336,7 @@ pub(crate) fn turn(world: &mut World, node: usize) {
     }
 }
 
-/// A frame leaves by a link: one of a virtual router's own only while its agent is master, or before the lease is over.
+/// A frame leaves by a link: one of a virtual router's own only while its agent is master, or hands over.
 pub(crate) fn frame(world: &mut World, node: usize, link: LinkIndex, about: IpAddr) {
     let machine = &world.nodes[node];
     let links = machine.kernel.picture().links;
@@ -346,7 +346,8 @@ pub(crate) fn frame(world: &mut World, node: usize, link: LinkIndex, about: IpAd
     };
     let state = machine.process.as_ref().and_then(|process| process.state(mac.0[5]));
     *world.watch.counts.entry("frames with a virtual Ethernet address").or_default() += 1;
-    if state != Some(State::Master) {
+    let hands_over = world.now <= world.watch.command[node] + world.interval(mac.0[5]) + HANDOVER;
+    if state != Some(State::Master) && !hands_over {
         let what = format!("n{node} is {state:?} and sends from {mac} about {about}");
         world.breaks("only a master sends with a virtual Ethernet address", what);
     }

@@ -188,7 +188,8 @@ fn an_address_is_not_dark_for_long(world: &mut World) -> Option<String> {
     None
 }
 
-/// When a master resigned and another router was there, that one holds the addresses within `Skew_Time`.
+/// When a master resigned and another router was there, that one holds the addresses within `Skew_Time`; later only if
+/// one whose gate does not open came first.
 fn a_resignation_is_followed(world: &mut World) -> Option<String> {
     let resigned: Vec<(u8, (usize, Instant))> =
         world.watch.resigned.iter().map(|(vrid, resigned)| (*vrid, *resigned)).collect();
@@ -205,7 +206,7 @@ fn a_resignation_is_followed(world: &mut World) -> Option<String> {
         let again = world.nodes[from].process.as_ref().is_some_and(|p| p.state(vrid) == Some(State::Master));
         if upset || again || others.iter().any(|n| followed(*n)) {
             world.watch.resigned.remove(&vrid);
-        } else if world.now > at + world.skew(vrid) + world.writing() {
+        } else if world.now > at + world.skew(vrid) + world.vain_attempts(vrid) + world.writing() {
             return Some(format!(
                 "nobody followed n{from} as virtual router {vrid}, which resigned at {at:?}"
             ));
@@ -214,7 +215,8 @@ fn a_resignation_is_followed(world: &mut World) -> Option<String> {
     None
 }
 
-/// Whether a node was listening as a backup when a master resigned.
+/// Whether a node was listening as a backup when a master resigned, for long enough to have heard of one in each family:
+/// it waits for the word of all, and a family that a reload added has none yet.
 fn is_listening(world: &World, node: usize, vrid: u8, at: Instant) -> bool {
     let machine = &world.nodes[node];
     let standing = machine.process.as_ref().and_then(|p| p.standing.get(&vrid));
@@ -223,7 +225,7 @@ fn is_listening(world: &World, node: usize, vrid: u8, at: Instant) -> bool {
     world.is_eligible(node, vrid)
         && !resort
         && standing.is_some_and(|s| match s.state {
-            State::Backup => machine.moment(s.since) < at,
+            State::Backup => machine.moment(s.since) + world.master_down(vrid) < at,
             State::Master => true,
             State::Init | State::Fault => false,
         })
@@ -306,10 +308,11 @@ fn only_the_healthy_hold(world: &mut World) -> Option<String> {
     None
 }
 
-/// A node answers for all addresses of an instance or for none.
+/// A node answers for all addresses of an instance or for none. Where gates are stuck some may be shut and some not, until
+/// it has resigned for that.
 fn families_move_together(world: &mut World) -> Option<String> {
-    for node in (0..world.nodes.len()).filter(|n| world.nodes[*n].is_awake()) {
-        for instance in &world.nodes[node].settings.instances {
+    for (node, machine) in world.nodes.iter().enumerate().filter(|(_, machine)| machine.is_awake()) {
+        for instance in &machine.settings.instances {
             let vrid = instance.vrid.get();
             let answers = |vip: IpAddr| world.watch.answers.get(&vip).is_some_and(|a| a[node].is_some());
             let answered = instance.addresses.iter().filter(|net| answers(net.address())).count();
@@ -321,7 +324,8 @@ fn families_move_together(world: &mut World) -> Option<String> {
             let interval = world.interval(vrid);
             let start =
                 since.max(world.watch.upset[node]).max(world.watch.command[node] + interval + HANDOVER);
-            if world.agrees(vrid) && world.now > start + world.writing() {
+            let vain = if machine.jammed { interval * 3 } else { Duration::ZERO };
+            if world.agrees(vrid) && world.now > start + vain + world.writing() {
                 return Some(format!("n{node} answers for a part of {} since {since:?}", instance.name));
             }
         }
