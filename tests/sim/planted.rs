@@ -122,7 +122,7 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::Hasty, &[STOOD]),
     (Bug::Dawdling, &["what has stood for its time counts"]),
     (Bug::Ungrouped, &[AGREE]),
-    (Bug::BelievesGates, &[DARK]),
+    (Bug::BelievesGates, &[DARK, "nothing is given up without cause"]),
     (Bug::LinksStayUp, &["a link of a virtual router's own is down where nobody is master"]),
     (Bug::OwnLinksStayOpen, &["only a master sends with a virtual Ethernet address"]),
     (Bug::Forgetful, &["nothing is believed twice", "an honest advert is no old one", UNIQUE, EARLY]),
