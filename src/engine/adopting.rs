@@ -33,7 +33,7 @@ use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
 /// What an earlier agent left to an instance.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Heritage {
     /// What it held, as long as it is not decided whether it is adopted.
     estate: Option<Estate>,

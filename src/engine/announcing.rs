@@ -11,7 +11,7 @@ use super::settings;
 use crate::time::{Duration, Instant};
 
 /// An instance's announcements to come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Announcing {
     again_at: Option<Instant>,
     lower_again_at: Option<Instant>,

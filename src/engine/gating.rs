@@ -30,7 +30,7 @@ use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
 /// An instance's gates.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Gates {
     generation: Generation,
     /// Which time as master it is, or was.
@@ -50,7 +50,7 @@ pub(super) struct Gates {
 }
 
 /// One gate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Standing {
     generation: Generation,
     /// What was asked for; `None` if it has to be asked for again.

@@ -32,7 +32,7 @@ use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
 /// A sync group as a whole.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) settings: settings::Group,
     pub(super) state: State,

@@ -17,7 +17,7 @@ use crate::net::Family;
 use crate::time::{Duration, Instant};
 
 /// One hand-over under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Handover {
     since: Instant,
     /// Until when a successor may be heard.

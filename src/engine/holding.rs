@@ -16,7 +16,7 @@ use crate::net::{IpNet, LinkIndex};
 use crate::time::{Duration, Instant};
 
 /// The addresses of one instance.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Holding {
     instance: InstanceId,
     generation: Generation,
@@ -29,7 +29,7 @@ pub(super) struct Holding {
     pub(super) routing: Routing,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     placement: Placement,
     wanted: bool,
@@ -62,7 +62,7 @@ pub(super) enum Kernel {
 }
 
 /// Why something that is wanted is not there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) why: String,
     pause: Duration,
@@ -72,13 +72,13 @@ pub(super) struct Failure {
 }
 
 /// When the last repairs were: the oldest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Repairs {
     at: [Option<Instant>; REPAIRS],
 }
 
 /// What the kernel refused of what is wanted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Refused {
     pub(super) addresses: Vec<(IpNet, Refusal)>,
     pub(super) paths: Vec<(String, Refusal)>,

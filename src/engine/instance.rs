@@ -29,7 +29,7 @@ use crate::proto::vrrp::{Claim, Heard, Input, Output};
 use crate::time::{Duration, Instant};
 
 /// One instance.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Instance {
     pub(super) id: InstanceId,
     pub(super) settings: Settings,

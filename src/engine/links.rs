@@ -10,7 +10,7 @@ use super::settings::Instance;
 use crate::net::{Family, IpNet, LinkIndex, Mac};
 
 /// Links and their addresses.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Links {
     known: BTreeMap<LinkIndex, Known>,
     /// The virtual routers' own among them.
@@ -19,7 +19,7 @@ pub(super) struct Links {
     statics: BTreeSet<(LinkIndex, IpAddr)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     link: Link,
     /// The operator's addresses in the kernel's order: the primary one first.

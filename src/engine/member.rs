@@ -19,7 +19,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::vrrp::{Advert, Key, Sequence, most_addresses};
 
 /// A virtual router of an instance.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) family: Family,
     pub(super) router: Router,

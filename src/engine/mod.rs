@@ -28,11 +28,13 @@
 //! | `inheritance` `adopting` | one agent after another, without a gap |
 //! | `reload` | one configuration after another |
 //! | `report` | status |
+//! | `foresight` | what would happen if |
 
 pub mod action;
 mod adopting;
 mod announcing;
 pub mod event;
+pub mod foresight;
 mod gating;
 mod group;
 mod handover;
@@ -83,7 +85,7 @@ use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
 /// All that the agent decides.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     world: World,
     instances: Vec<Instance>,

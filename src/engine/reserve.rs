@@ -15,7 +15,7 @@ use crate::proto::vrrp::Last;
 use crate::time::{Duration, Instant};
 
 /// The losses of the role that count.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Damper {
     losses: Vec<Instant>,
     until: Option<Instant>,

@@ -22,7 +22,7 @@ use crate::net::LinkIndex;
 use crate::time::Instant;
 
 /// The routes and rules of one instance.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Routing {
     /// Something changed that no order says yet.
     dirty: bool,
@@ -42,7 +42,7 @@ pub(super) struct Wish {
     pub(super) left_alone: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Entry {
     /// None if it is to go and was never wanted here.

@@ -64,7 +64,7 @@ pub struct Mark {
 }
 
 /// A virtual router's side of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Signatures {
     wall: WallClock,
     sent: Option<(Sequence, Instant)>,

@@ -22,7 +22,7 @@ pub(super) struct Site {
 }
 
 /// All of an instance's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sites {
     /// That of its adverts first.
     all: Vec<Site>,

@@ -11,20 +11,20 @@ use super::event::Opened;
 use crate::time::{Duration, Instant};
 
 /// The sockets, by where they are.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sockets {
     generation: Generation,
     slots: BTreeMap<Endpoint, Slot>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot {
     generation: Generation,
     groups: BTreeSet<IpAddr>,
     state: State,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Opening,
     Open,

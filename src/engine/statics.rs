@@ -18,7 +18,7 @@ use super::sites::Sites;
 use crate::time::Instant;
 
 /// What is static.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Statics {
     settings: settings::Statics,
     sites: Sites,

@@ -5,6 +5,7 @@ mod adopting;
 mod discards;
 mod driver;
 mod elsewhere;
+mod foresight;
 mod gating;
 mod groups;
 mod handing_over;

@@ -26,12 +26,12 @@ use crate::proto::health::Verdict;
 use crate::time::Instant;
 
 /// Every check's last word.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Verdicts {
     checks: BTreeMap<String, Known>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     check: Check,
     verdict: Option<Verdict>,
@@ -44,7 +44,7 @@ struct Known {
     counts_unheard: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     verdict: Verdict,
     until: Instant,
@@ -52,7 +52,7 @@ struct Waiting {
 }
 
 /// A check changed its verdict.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Edge {
     pub(super) check: String,
     pub(super) verdict: Verdict,

@@ -25,7 +25,7 @@ use crate::net::{Family, LinkIndex, Mac};
 use crate::time::{Duration, Instant};
 
 /// What is known of the links that are needed, or not gone yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct VirtualLinks {
     generation: Generation,
     slots: BTreeMap<VirtualLinkId, Slot>,
@@ -33,7 +33,7 @@ pub(super) struct VirtualLinks {
     given_up: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot {
     generation: Generation,
     /// What was ordered last; none: that it goes.
@@ -49,7 +49,7 @@ struct Slot {
 }
 
 /// The kernel said no.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Trouble {
     why: String,
     pause: Duration,

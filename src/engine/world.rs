@@ -16,7 +16,7 @@ use crate::net::LinkIndex;
 use crate::time::WallClock;
 
 /// The engine's view of everything but its own instances.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct World {
     /// Whether the kernel's picture has arrived; before, nothing is known to be missing.
     pub(super) seen: bool,
