@@ -244,13 +244,15 @@ fn every_take_is_announced(world: &mut World) -> Option<String> {
 }
 
 /// A client that was told otherwise by another node is told by the holder, at most one interval after the holder could
-/// know: after something of that other node reached it. In a lasting quarrel it may be later.
+/// know: after something of that other node reached it. In a lasting quarrel it may be later, and one that does not know
+/// whether its gate is open says nothing.
 fn clients_follow_the_holder(world: &mut World) -> Option<String> {
     let client = world.nodes.len();
     for (vip, (node, since)) in &world.watch.sole {
         let believed = world.client.get(vip);
         let (Some(believed), Some(vrid)) = (believed, world.vrid_of(*vip)) else { continue };
-        if *believed == world.nodes[*node].mac || !world.nodes[*node].is_awake() {
+        let machine = &world.nodes[*node];
+        if *believed == machine.mac || !machine.is_awake() || machine.jammed {
             continue;
         }
         let Some(learned) = world.watch.learned.get(&(*node, *vip)) else { continue };
