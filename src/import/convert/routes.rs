@@ -12,6 +12,9 @@ use crate::net::Family;
 /// The name of the table's section.
 const BLOCK: &str = "virtual_routes";
 
+/// The share of a next hop, among several.
+const WEIGHT: &str = "weight";
+
 /// How the value of a word is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -58,6 +61,8 @@ struct Route {
     map: Map,
     /// Where it goes; the first stands by itself if it is the only one.
     hops: Vec<Map>,
+    /// There may be several: they are introduced as such.
+    several: bool,
     to: Option<String>,
 }
 
@@ -80,6 +85,10 @@ pub(super) fn read(line: &Statement, report: &mut Report) -> Option<Value> {
                     line,
                     format!("{word}: vipd has no such routes; add this one by a script in notify"),
                 );
+                return None;
+            }
+            WEIGHT if !route.several => {
+                report.ignored(line, "'weight' is for a nexthop; keepalived ignores the route");
                 return None;
             }
             other => other,
@@ -135,7 +144,10 @@ impl Route {
                 self.map.set("mtu", value);
             }
             "no_track" => self.map.set("restore", "false"),
-            "nexthop" => self.hops.push(Map::default()),
+            "nexthop" => {
+                self.several = true;
+                self.hops.push(Map::default());
+            }
             "or" => {
                 let mut second = Map::default();
                 second.set("via", words.next().unwrap_or_default());
@@ -149,7 +161,7 @@ impl Route {
                 self.hop().set("via", value);
             }
             "dev" | "oif" => self.hop().set("interface", words.next().unwrap_or_default()),
-            "weight" => self.hop().set("weight", words.next().unwrap_or_default()),
+            WEIGHT => self.hop().set(WEIGHT, words.next().unwrap_or_default()),
             "onlink" => self.hop().set("onlink", "true"),
             _ => report.ignored(line, format!("'{word}' is not known here; keepalived ignores the route")),
         }
@@ -170,6 +182,10 @@ impl Route {
             return None;
         };
         self.hops.retain(|hop| !hop.is_empty());
+        if let [only] = self.hops.as_mut_slice() {
+            // Against what?
+            only.remove(WEIGHT);
+        }
         let mut map = Map::default();
         map.set("to", to);
         match self.hops.len() {
@@ -189,4 +205,28 @@ pub(super) fn is_ipv6(text: &str) -> bool {
         .next()
         .and_then(|address| address.parse().ok())
         .is_some_and(|a| Family::of(a) == Family::Ipv6)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::import::{Fate, convert};
+
+    #[test]
+    fn only_one_of_several_next_hops_has_a_weight() {
+        let text = "vrrp_instance a {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress { 192.0.2.10 }\n \
+            virtual_routes {\n 10.1.0.0/16 via 192.0.2.1 weight 2\n 10.2.0.0/16 nexthop via 192.0.2.1 weight 2\n \
+            10.3.0.0/16 nexthop via 192.0.2.1 weight 2 nexthop via 192.0.2.2\n }\n}\n";
+        let import = convert("f", text, "main");
+        let routes: Vec<&str> =
+            import.yaml.lines().filter(|line| line.contains("to: 10.")).map(str::trim).collect();
+        assert_eq!(
+            routes,
+            [
+                "- { to: 10.2.0.0/16, via: 192.0.2.1 }",
+                "- { to: 10.3.0.0/16, nexthops: [{ via: 192.0.2.1, weight: 2 }, { via: 192.0.2.2 }] }",
+            ]
+        );
+        let ignored = import.entries.iter().find(|entry| entry.fate == Fate::Ignored);
+        assert_eq!(ignored.map(|entry| entry.place.line), Some(6));
+    }
 }
