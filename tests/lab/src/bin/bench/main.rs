@@ -16,6 +16,7 @@ mod flood;
 mod idle;
 mod lease;
 mod reload;
+mod routed;
 mod stop;
 
 use std::time::Duration;
@@ -31,7 +32,7 @@ struct Options {
     only: Vec<String>,
 }
 
-const USAGE: &str = "usage: bench [--quick] [cut] [thousand] [stop] [reload] [idle] [lease] [flood]
+const USAGE: &str = "usage: bench [--quick] [cut] [thousand] [routed] [stop] [reload] [idle] [lease] [flood]
 
 Measures vipd against keepalived in network namespaces and prints a table in Markdown.
   --quick   few rounds: shows that it works, not how well
@@ -57,6 +58,9 @@ fn main() {
     }
     if wanted("thousand") {
         cut::thousand(&bed, &kinds, rounds(10), &mut table);
+    }
+    if wanted("routed") {
+        routed::measure(&bed, &kinds, rounds(10), &mut table);
     }
     if wanted("stop") {
         stop::measure(&bed, &kinds, rounds(6), &mut table);
@@ -86,7 +90,7 @@ fn options() -> Options {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--quick" => options.quick = true,
-            "cut" | "thousand" | "stop" | "reload" | "idle" | "lease" | "flood" => {
+            "cut" | "thousand" | "routed" | "stop" | "reload" | "idle" | "lease" | "flood" => {
                 options.only.push(argument);
             }
             "--help" | "-h" => {
