@@ -17,6 +17,9 @@
 //! They are said again whenever such a link is set up, for programs that apply `sysctl.d` to each new link (udev does)
 //! come a moment after it is made; [`VirtualLinks::repair`] is for those that come later.
 //!
+//! What comes in on a link belongs to the VRF that the link is in, so it is in the one of the interface below, and
+//! follows that into another or out of it.
+//!
 //! A link is ours by its [group](picture::GROUP), which it has from the moment in which it is made.
 
 use std::collections::BTreeMap;
@@ -45,17 +48,20 @@ pub struct VirtualLinks {
     netlink: Netlink,
     /// Those that were set up.
     up: BTreeMap<VirtualLinkId, LinkIndex>,
+    /// Those that are there, up or down.
+    there: BTreeMap<VirtualLinkId, LinkIndex>,
 }
 
 impl VirtualLinks {
     /// Opens a netlink socket.
     pub fn open() -> io::Result<Self> {
-        Ok(Self { netlink: Netlink::open()?, up: BTreeMap::new() })
+        Ok(Self { netlink: Netlink::open()?, up: BTreeMap::new(), there: BTreeMap::new() })
     }
 
     /// Brings a link to what is wanted. What is so already stays so.
     pub fn bring(&mut self, order: &VirtualLink) -> Result<(), Refusal> {
         self.up.remove(&order.id);
+        self.there.remove(&order.id);
         match (&order.wanted, order.there) {
             (Some(state), Some(link)) => self.set(order.id, link, state),
             (Some(state), None) => self.make(order.id, state),
@@ -74,6 +80,7 @@ impl VirtualLinks {
             done => done,
         }
         .map_err(failed)?;
+        self.there.insert(id, link);
         if state.up {
             self.up.insert(id, link);
         } else if name_of(link) != state.name {
@@ -122,8 +129,12 @@ impl VirtualLinks {
         }
     }
 
-    /// Gives those that are up their settings again where somebody changed them.
+    /// Gives those that are up their settings again where somebody changed them, and takes all along into the VRF of the
+    /// interface below.
     pub fn repair(&mut self) {
+        if let Err(error) = self.follow() {
+            tracing::warn!("whether an interface has moved into a VRF cannot be seen: {error}");
+        }
         let is_as_set =
             |link, (setting, value): &(Setting, u32)| setting.read(link).is_none_or(|is| is == *value);
         let is_changed = |link: &LinkIndex| !SETTINGS.iter().all(|setting| is_as_set(*link, setting));
@@ -139,6 +150,38 @@ impl VirtualLinks {
                 }
             }
         }
+    }
+
+    fn follow(&mut self) -> io::Result<()> {
+        if self.there.is_empty() {
+            return Ok(());
+        }
+        let vrfs = self.facts(vec![LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Vrf)])])?;
+        // Where there is none, and most hosts have none, there is nothing to follow into, and none to be left in.
+        if !vrfs.iter().any(|fact| fact.kind == VRF) {
+            return Ok(());
+        }
+        let facts = self.facts(Vec::new())?;
+        for (id, link) in self.there.clone() {
+            let (Some(below), Some(above)) = (Fact::of(&facts, id.below), Fact::of(&facts, link)) else {
+                continue;
+            };
+            let (wanted, is) = (below.vrf(&facts), above.vrf(&facts));
+            // Nobody else's bridge or bond is left for it.
+            if wanted == is || above.master != is {
+                continue;
+            }
+            let name = name_of(link);
+            match self.one(moving(link, wanted), 0) {
+                Ok(()) => {
+                    tracing::info!("{name} has followed {} into its VRF or out of it", name_of(id.below));
+                }
+                Err(failure) => {
+                    tracing::warn!("{name} does not follow {} into its VRF: {failure}", name_of(id.below));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes every link of this kind, whoever made it, and returns their names.
@@ -162,13 +205,20 @@ impl VirtualLinks {
     }
 
     fn lower(&mut self, below: LinkIndex) -> io::Result<Lower> {
-        let mut found: Vec<(LinkIndex, Option<LinkIndex>, String)> = Vec::new();
-        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        self.netlink.dump(&request, &mut found, |found, message| found.extend(facts(message.payload)))?;
-        let fact = |index: LinkIndex| found.iter().find(|(link, ..)| *link == index);
-        let Some((_, master, kind)) = fact(below) else { return Err(Errno::ENODEV.into()) };
-        let is_vrf = |index: &LinkIndex| fact(*index).is_some_and(|(_, _, kind)| kind == VRF);
-        Ok(Lower { vrf: master.filter(is_vrf), kind: kind.clone() })
+        let facts = self.facts(Vec::new())?;
+        let fact = Fact::of(&facts, below).ok_or(Errno::ENODEV)?;
+        Ok(Lower { vrf: fact.vrf(&facts), kind: fact.kind.clone() })
+    }
+
+    /// What is to be known of all links; kernels that cannot choose (before 4.20) say it of all, whatever was asked.
+    fn facts(&mut self, chosen: Vec<LinkAttribute>) -> io::Result<Vec<Fact>> {
+        let mut message = LinkMessage::default();
+        message.attributes = chosen;
+        let mut found = Vec::new();
+        let request = RouteNetlinkMessage::GetLink(message);
+        self.netlink
+            .dump(&request, &mut found, |found, message| found.extend(Fact::read(message.payload)))?;
+        Ok(found)
     }
 }
 
@@ -177,6 +227,37 @@ struct Lower {
     /// The VRF that it is in: what comes in above it belongs there, too.
     vrf: Option<LinkIndex>,
     kind: String,
+}
+
+/// A link with its master and its kind.
+struct Fact {
+    link: LinkIndex,
+    master: Option<LinkIndex>,
+    kind: String,
+}
+
+impl Fact {
+    fn read(payload: &[u8]) -> Option<Self> {
+        let (header, attributes) = picture::link_header(payload).ok()?;
+        let (mut master, mut kind) = (None, String::new());
+        for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
+            match attribute.kind() {
+                IFLA_MASTER => master = picture::number(attribute.value()).map(LinkIndex),
+                picture::IFLA_LINKINFO => kind = picture::kind_of(attribute.value()).unwrap_or_default(),
+                _ => {}
+            }
+        }
+        Some(Self { link: LinkIndex(header.index), master, kind })
+    }
+
+    fn of(facts: &[Self], link: LinkIndex) -> Option<&Self> {
+        facts.iter().find(|fact| fact.link == link)
+    }
+
+    /// The VRF that it is in.
+    fn vrf(&self, facts: &[Self]) -> Option<LinkIndex> {
+        self.master.filter(|master| Self::of(facts, *master).is_some_and(|fact| fact.kind == VRF))
+    }
 }
 
 /// Whether a link is the one that is meant.
@@ -225,18 +306,11 @@ fn removing(link: LinkIndex) -> RouteNetlinkMessage {
     RouteNetlinkMessage::DelLink(message)
 }
 
-/// A link's number, its master and its kind.
-fn facts(payload: &[u8]) -> Option<(LinkIndex, Option<LinkIndex>, String)> {
-    let (header, attributes) = picture::link_header(payload).ok()?;
-    let (mut master, mut kind) = (None, String::new());
-    for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
-        match attribute.kind() {
-            IFLA_MASTER => master = picture::number(attribute.value()).map(LinkIndex),
-            picture::IFLA_LINKINFO => kind = picture::kind_of(attribute.value()).unwrap_or_default(),
-            _ => {}
-        }
-    }
-    Some((LinkIndex(header.index), master, kind))
+fn moving(link: LinkIndex, vrf: Option<LinkIndex>) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = link.0;
+    message.attributes.push(LinkAttribute::Controller(vrf.map_or(0, |vrf| vrf.0)));
+    RouteNetlinkMessage::SetLink(message)
 }
 
 fn refusal(doing: &str, failure: &Failure) -> Refusal {
