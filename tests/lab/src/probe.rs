@@ -89,6 +89,15 @@ pub struct Gap {
 impl Echo {
     /// Starts answering on every address of `host`, those to come included.
     pub fn on(host: &Host) -> Self {
+        Self::start(host, None)
+    }
+
+    /// The same for the addresses in a VRF alone, as a service that is started there (`ip vrf exec`).
+    pub fn in_vrf(host: &Host, vrf: &str) -> Self {
+        Self::start(host, Some(vrf))
+    }
+
+    fn start(host: &Host, vrf: Option<&str>) -> Self {
         let number = host.number();
         let workers = [Domain::IPV4, Domain::IPV6].map(|domain| {
             let socket =
@@ -101,11 +110,13 @@ impl Echo {
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true).expect("ask for destinations");
                 Ipv6Addr::UNSPECIFIED.into()
             };
+            socket.bind_device(vrf.map(str::as_bytes)).expect("bind the echo server to the VRF");
             socket.bind(&SocketAddr::new(any, PORT).into()).expect("bind the echo server");
             socket.set_read_timeout(Some(Duration::from_millis(50))).expect("bound the wait");
             enlarge(&socket);
+            let pinned = vrf.is_none();
             Worker::repeat("echo", move || {
-                echo(&socket, number);
+                echo(&socket, number, pinned);
             })
         });
         Self { _workers: workers }
@@ -119,8 +130,9 @@ fn enlarge(socket: &impl std::os::fd::AsFd) {
     }
 }
 
-/// Answers one datagram from the address it was sent to, with the number before what it said; `None` if none came, or if that address is gone by now.
-fn echo(socket: &Socket, number: u8) -> Option<usize> {
+/// Answers one datagram from the address it was sent to, and by the interface that it came by or else as it is routed, with
+/// the number before what it said; `None` if none came, or if that address is gone by now.
+fn echo(socket: &Socket, number: u8, pinned: bool) -> Option<usize> {
     let mut buffer = [0; 64];
     let mut space = cmsg_space!(nix::libc::in_pktinfo, nix::libc::in6_pktinfo);
     let mut parts = [IoSliceMut::new(&mut buffer)];
@@ -132,10 +144,12 @@ fn echo(socket: &Socket, number: u8) -> Option<usize> {
     match (control, from.as_sockaddr_in(), from.as_sockaddr_in6()) {
         (ControlMessageOwned::Ipv4PacketInfo(mut info), Some(to), None) => {
             info.ipi_spec_dst = info.ipi_addr;
+            info.ipi_ifindex = if pinned { info.ipi_ifindex } else { 0 };
             let source = [ControlMessage::Ipv4PacketInfo(&info)];
             sendmsg::<SockaddrIn>(fd, &data, &source, flags, Some(to)).ok()
         }
-        (ControlMessageOwned::Ipv6PacketInfo(info), None, Some(to)) => {
+        (ControlMessageOwned::Ipv6PacketInfo(mut info), None, Some(to)) => {
+            info.ipi6_ifindex = if pinned { info.ipi6_ifindex } else { 0 };
             let source = [ControlMessage::Ipv6PacketInfo(&info)];
             sendmsg::<SockaddrIn6>(fd, &data, &source, flags, Some(to)).ok()
         }
