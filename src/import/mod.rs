@@ -86,7 +86,9 @@ fn convert_text(path: &Path, text: &str, id: &str, includes: Includes) -> Import
 /// What stands above it all: where it comes from, and what it lacks.
 fn heading(path: &Path, entries: &[Entry], drop_in: Option<&str>) -> Vec<String> {
     let mut lines = vec![format!("From {}, by vipctl import.", path.display())];
-    lines.extend(drop_in.map(|line| format!("For vipd.service, by 'systemctl edit vipd': [Service] {line}")));
+    // Scripts are to see the same network, and the flush has to clean up there.
+    let units = "vipd.service, vipd-flush@.service and vipd-scripts.service";
+    lines.extend(drop_in.map(|line| format!("For {units}, by 'systemctl edit': [Service] {line}")));
     // What goes with a block goes without saying.
     let whole = |entry: &&Entry| entry.fate == Fate::LeftOut && !entry.is_within;
     let left_out = entries.iter().filter(whole).take(LISTED);
