@@ -403,6 +403,21 @@ fn an_interface_that_goes_down_moves_the_address_and_moves_it_back() {
 }
 
 #[test]
+fn one_that_does_not_follow_its_interface_is_master_without_a_carrier_and_the_only_one_with_it() {
+    let carrier = |up| Fault::Carrier(0, LAN, up);
+    let unfollowing = |priority| Instance { follow_interface: false, ..instance(priority) };
+    let world =
+        between(unfollowing(150), instance(100)).then(5000, carrier(false)).then(9000, carrier(true)).told();
+    assert_timer(world.silence_before_take(5000, 1), master_down(ms(100)));
+    assert!(world.takes(0) == 1 && world.takes(1) == 1, "the one without a carrier stays master");
+    assert!(world.holds(0) && !world.holds(1) && world.outage_after(9100) < ANNOUNCED);
+    let admin = |up| Fault::Admin(0, LAN, up);
+    let world =
+        between(unfollowing(150), instance(100)).then(5000, admin(false)).then(9000, admin(true)).told();
+    assert_eq!(world.masters(), [0, 1, 0]);
+}
+
+#[test]
 fn refused_addresses_are_tried_again() {
     let story = pair().alone().then(100, Fault::Refuse(0, 2));
     let world = story.told();

@@ -7,11 +7,12 @@
 use std::net::IpAddr;
 
 use vipd::engine::action::{Action, Datagram, KernelWork, Passage};
-use vipd::engine::event::{Event, Gated, Gating, Packet, Received, Refusal};
+use vipd::engine::event::{Event, Gated, Gating, Link, Packet, Received, Refusal};
 use vipd::engine::notice::What;
 use vipd::net::Family;
 use vipd::time::{Duration, Instant};
 
+use crate::kernel::LAN;
 use crate::network::Frame;
 use crate::node::{Answer, Request, Waiting};
 use crate::oracles;
@@ -244,7 +245,10 @@ impl World {
         let listens = machine.process.as_ref().is_some_and(|p| p.sockets.contains_key(&datagram.endpoint));
         let link = datagram.endpoint.link;
         let own = machine.kernel.is_virtual(link);
-        let up = machine.kernel.lan().is_some_and(|lan| own || lan.index == link);
+        // Without a carrier it leaves an agent that goes on all the same, moves its lease, and is lost.
+        let goes_on = machine.settings.instances.iter().any(|instance| !instance.follow_interface);
+        let usable = |lan: &&Link| lan.up || goes_on && lan.set_up;
+        let up = machine.kernel.link(LAN).filter(usable).is_some_and(|lan| own || lan.index == link);
         if machine.kernel.mute || !up || !listens || !machine.kernel.has(datagram.source) {
             self.trace.line(self.now, || format!("n{node} cannot send"));
             if machine.kernel.mute {
@@ -252,8 +256,12 @@ impl World {
             }
             return Some((datagram, Refusal { errno: 1, why: "send: Operation not permitted".to_owned() }));
         }
+        let (vrid, priority) = (datagram.payload[1], datagram.payload[2]);
         if !machine.kernel.sends(link) {
             // Its gate is shut, or it is down: nobody is told.
+            if goes_on && machine.kernel.lan().is_none() {
+                self.nodes[node].kernel.gates.extend(vrid, priority, datagram.endpoint.family);
+            }
             return None;
         }
         oracles::frame(self, node, link, datagram.source);
@@ -264,7 +272,6 @@ impl World {
             })
             .collect();
         self.note_sent(node, &datagram);
-        let (vrid, priority) = (datagram.payload[1], datagram.payload[2]);
         self.nodes[node].kernel.gates.extend(vrid, priority, datagram.endpoint.family);
         let held_up = self.bug.map_or(Duration::ZERO, Bug::holds_adverts_up);
         self.trace.line(self.now, || {
