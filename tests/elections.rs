@@ -165,5 +165,30 @@ fn a_priority_written_to_its_file_moves_the_master() {
         fs::remove_file(&path).unwrap();
         bids(&lb1, 200);
         assert_eq!(first.instance("web")["priority"]["effective"], 200);
+        let gone = format!("{}: No such file or directory", path.display());
+        let health = || {
+            let status = first.status();
+            (status["health"] == "degraded", status["problems"].to_string().contains(&gone))
+        };
+        until("somebody must look", SOON, || (health() == (true, true)).then_some(()));
+        fs::write(&path, "200\n").unwrap();
+        until("nobody must any more", SOON, || (health() == (false, false)).then_some(()));
+    });
+}
+
+#[test]
+fn what_is_said_of_a_password_is_advice_and_no_problem() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let vipd =
+            Vipd::start(&lb1, &programs(), &router(150).version(2).every(1000).password("secret").into());
+        vipd.wait_state("web", "master");
+        until("all is well", SOON, || (vipd.status()["health"] == "healthy").then_some(()));
+        let (done, said, complaint) = vipd.vipctl(&["status"]);
+        assert!(done, "{said}{complaint}");
+        let advice: Vec<_> = said.lines().filter(|line| line.starts_with("advice: ")).collect();
+        assert!(advice.len() == 2 && !said.contains("problem"), "{said}");
+        assert!(advice.iter().all(|line| line.contains("instances.web.authentication")), "{said}");
+        assert_eq!(vipd.status()["warnings"].as_array().unwrap().len(), 2);
     });
 }

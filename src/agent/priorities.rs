@@ -16,7 +16,8 @@ pub(super) const EVERY: Duration = Duration::from_secs(1);
 /// What is known of the files.
 #[derive(Debug, Default)]
 pub(super) struct Priorities {
-    known: Mutex<BTreeMap<PathBuf, Known>>,
+    /// By instance: two may share a file, and each is told.
+    known: Mutex<BTreeMap<(String, PathBuf), Known>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,12 +36,13 @@ impl Priorities {
         for PriorityFile { instance, path, trouble } in &config.priority_files {
             let instances = &mut config.settings.instances;
             let Some(settings) = instances.iter_mut().find(|one| one.name == *instance) else { continue };
-            let last = old.get(path).and_then(|known| known.good);
+            let key = (instance.clone(), path.clone());
+            let last = old.get(&key).and_then(|known| known.good);
             if let Some(last) = last.filter(|_| trouble.is_some()) {
                 settings.priority = last;
             }
             let good = if trouble.is_none() { Some(settings.priority) } else { last };
-            known.insert(path.clone(), Known { good, trouble: trouble.clone() });
+            known.insert(key, Known { good, trouble: trouble.clone() });
         }
     }
 
@@ -51,7 +53,7 @@ impl Priorities {
         for PriorityFile { instance, path, .. } in files {
             let read = read_priority(path);
             let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = all.entry(path.clone()).or_default();
+            let known = all.entry((instance.clone(), path.clone())).or_default();
             match read {
                 Ok(priority) if known.good == Some(priority) => known.trouble = None,
                 Ok(priority) => {
@@ -69,5 +71,19 @@ impl Priorities {
             }
         }
         troubles
+    }
+
+    /// What is wrong now, as sentences.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let sentence = |((instance, _), known): (&(String, PathBuf), &Known)| {
+            let why = known.trouble.as_ref()?;
+            let until = match known.good {
+                Some(good) => format!("{good}, as it said last"),
+                None => "the one configured".to_owned(),
+            };
+            Some(format!("{instance}: {why}; until then the priority is {until}"))
+        };
+        known.iter().filter_map(sentence).collect()
     }
 }

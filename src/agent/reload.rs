@@ -60,6 +60,11 @@ impl Reloader {
         self.checks.apply(&config.checks, &config.settings.checks);
     }
 
+    /// What is wrong with those files now.
+    pub fn warnings(&self) -> Vec<String> {
+        self.priorities.warnings()
+    }
+
     /// Looks at the files that priorities stand in. Returns what is newly wrong, with the instance's name.
     pub async fn look_at_priorities(&self) -> Vec<(String, String)> {
         let config = self.in_force();

@@ -42,7 +42,7 @@ pub struct Report {
     pub notifiers: Vec<Notifier>,
     /// Adverts that no instance could be found for, by reason.
     pub discarded: BTreeMap<String, u64>,
-    /// What the engine and the configuration warn of.
+    /// What the agent warns of, each a problem, too; and what the configuration warns of, which is none.
     pub warnings: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ pub struct Report {
 pub enum Health {
     /// Nothing to say.
     Healthy,
-    /// A warning, a fault or a failing check.
+    /// A warning that is no advice, a fault or a failing check.
     Degraded,
     /// No master is known for an instance.
     NoHolder,
@@ -437,6 +437,11 @@ impl Report {
             n => format!(" There are {n} problems."),
         };
         format!("{}: {}. {tally}{problems}", self.node, self.health.words())
+    }
+
+    /// What is as it should not be until the configuration is written otherwise, but calls for nobody now.
+    pub fn advice(&self) -> impl Iterator<Item = &String> {
+        self.warnings.iter().filter(|warning| !self.problems.contains(warning))
     }
 
     /// How many instances are master here, for systemd: `2 of 3 masters`.

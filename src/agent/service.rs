@@ -441,8 +441,6 @@ impl Service {
     pub async fn report(&self) -> Result<Report, Unknown> {
         let status = self.statuses.current().await?;
         let clocks = Clocks::now();
-        let configured = self.reloader.in_force();
-        let configured = configured.warnings.iter().map(ToString::to_string);
         let around = Surroundings {
             node: self.node.clone(),
             agent: Agent {
@@ -460,12 +458,16 @@ impl Service {
             },
             checks: self.checks.view(clocks),
             notifiers: self.notifications.view(clocks),
-            warnings: configured
-                .chain(self.gate.read())
+            warnings: self
+                .gate
+                .read()
+                .into_iter()
                 .chain(self.unguarded.clone())
                 .chain(self.realtime.warnings.clone())
                 .chain(self.notifications.warnings())
+                .chain(self.reloader.warnings())
                 .collect(),
+            advice: self.reloader.in_force().advice().collect(),
         };
         Ok(view::report(&status, around, clocks))
     }

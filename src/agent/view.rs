@@ -30,18 +30,21 @@ pub struct Surroundings {
     pub checks: Vec<Check>,
     /// Whoever is told of changes.
     pub notifiers: Vec<Notifier>,
-    /// What the configuration warns of.
+    /// What the agent warns of.
     pub warnings: Vec<String>,
+    /// What the configuration warns of, which stays as it is until somebody writes it otherwise: nothing to be called for.
+    pub advice: Vec<String>,
 }
 
 /// Puts a report together.
 pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
-    let Surroundings { node, agent, mut checks, notifiers, mut warnings } = around;
+    let Surroundings { node, agent, mut checks, notifiers, mut warnings, advice } = around;
     let instances: Vec<_> = status.instances.iter().map(|one| instance(one, status.at, clocks)).collect();
     let groups: Vec<_> = status.groups.iter().map(|one| group(one, clocks)).collect();
     complete_checks(&mut checks, &status.checks, clocks);
     warnings.extend(status.warnings.iter().cloned());
     let (health, problems) = judge(&instances, &checks, &warnings);
+    warnings.extend(advice);
     Report {
         schema: SCHEMA,
         node,
@@ -259,6 +262,7 @@ mod tests {
     use crate::net::{Family, Vrid};
 
     const NOW: Instant = Instant::from_nanos(100_000_000_000);
+    const ADVICE: &str = "3:5: instances.web.authentication: everybody can read it";
 
     fn status(state: State) -> Status {
         let router = status::RouterStatus {
@@ -319,9 +323,10 @@ mod tests {
             log_lines_dropped: 0,
             newest_event: 0,
         };
-        let (notifiers, warnings) = (Vec::new(), Vec::new());
-        let around = Surroundings { node: "lb1".to_owned(), agent, checks, notifiers, warnings };
+        let (notifiers, warnings, advice) = (Vec::new(), Vec::new(), vec![ADVICE.to_owned()]);
+        let around = Surroundings { node: "lb1".to_owned(), agent, checks, notifiers, warnings, advice };
         let report = report(status, around, clocks);
+        assert_eq!(report.advice().collect::<Vec<_>>(), [ADVICE]);
         (report.health, report.problems)
     }
 
@@ -378,6 +383,11 @@ mod tests {
             }];
             assert_eq!(judged(&status, Vec::new()).0, health, "{installed}");
         }
+    }
+
+    #[test]
+    fn what_the_configuration_warns_of_is_no_problem() {
+        assert_eq!(judged(&status(State::Master), Vec::new()), (Health::Healthy, Vec::new()));
     }
 
     #[test]

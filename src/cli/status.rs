@@ -92,6 +92,7 @@ pub(super) fn overview(report: &Report, colour: Colour) -> String {
     text.push_str(&table(&rows, colour));
     text.extend(report.groups.iter().map(|one| group(one, report, colour)));
     text.extend(report.problems.iter().map(|problem| format!("problem: {problem}\n")));
+    text.extend(report.advice().map(|advice| format!("advice: {advice}\n")));
     text
 }
 
@@ -234,6 +235,19 @@ problem: check nginx is down (connection refused)
         report.groups.push(Group { name, state: Role::Master, since, reason, members, tracks });
         let text = overview(&report, Colour::Never);
         assert!(text.contains("\ngroup site: MASTER for 3h 12m, with web, mail\nproblem: "), "{text}");
+    }
+
+    #[test]
+    fn advice_has_a_line_of_its_own_and_is_no_problem() {
+        let mut report = specimen::report();
+        report.warnings = vec!["web: something is odd".to_owned(), "5:3: write it otherwise".to_owned()];
+        report.problems.push("web: something is odd".to_owned());
+        let text = overview(&report, Colour::Never);
+        assert!(
+            text.ends_with("\nproblem: web: something is odd\nadvice: 5:3: write it otherwise\n"),
+            "{text}"
+        );
+        assert!(text.contains("There are 2 problems."), "{text}");
     }
 
     #[test]

@@ -90,6 +90,14 @@ pub struct Config {
     pub warnings: Vec<Problem>,
 }
 
+impl Config {
+    /// What stays true of it for as long as it is in force; whether a priority's file can be read does not.
+    pub fn advice(&self) -> impl Iterator<Item = String> {
+        let lasting = |problem: &&Problem| !problem.path.ends_with(".priority_file");
+        self.warnings.iter().filter(lasting).map(Problem::plain)
+    }
+}
+
 /// The longest file that is read, in bytes.
 pub const LONGEST_FILE: u64 = 1 << 20;
 

@@ -31,16 +31,25 @@ pub struct Problem {
 impl fmt::Display for Problem {
     /// `LINE:COLUMN: PATH: TEXT`, without what is empty.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line > 0 {
-            write!(f, "{}:{}: ", self.line, self.column)?;
-        }
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        match self.severity {
-            Severity::Error => f.write_str(&self.what),
-            Severity::Warning => write!(f, "warning: {}", self.what),
-        }
+        let severity = match self.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        write!(f, "{}{severity}{}", self.place(), self.what)
+    }
+}
+
+impl Problem {
+    /// The same, without saying how much it matters.
+    pub fn plain(&self) -> String {
+        format!("{}{}", self.place(), self.what)
+    }
+
+    /// `LINE:COLUMN: PATH: `, without what is empty.
+    fn place(&self) -> String {
+        let at = if self.line > 0 { format!("{}:{}: ", self.line, self.column) } else { String::new() };
+        let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
+        at + &path
     }
 }
 
