@@ -120,6 +120,7 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
     let questions = Router::new()
         .route("/status", get(status))
         .route("/events", get(events))
+        .route("/explain", get(explain))
         .route("/version", get(version));
     let all = match access {
         Access::Everything => questions
@@ -142,6 +143,19 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
 async fn status(State(shared): State<Shared>) -> Result<Response, Failure> {
     let report = shared.service.report().await.map_err(|why| unavailable(&why))?;
     Ok(Json(report).into_response())
+}
+
+async fn explain(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Failure> {
+    let name = match query.as_deref().unwrap_or_default().split_once('=') {
+        Some(("name", name)) => Some(name.to_owned()),
+        None if query.is_none() => None,
+        _ => return Err(Failure::new(StatusCode::BAD_REQUEST, "write /explain or /explain?name=NAME")),
+    };
+    if let Some(name) = &name {
+        is_known(&shared.service, name)?;
+    }
+    let explanation = shared.service.explain(name).await.map_err(|why| unavailable(&why))?;
+    Ok(Json(explanation).into_response())
 }
 
 async fn version() -> Response {
@@ -224,7 +238,7 @@ async fn only_questions() -> Failure {
 async fn unknown_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "no such path; there are GET /status, /events and /version, POST /reload, /step-down, /resume and /upgrade",
+        "no such path; there are GET /status, /explain, /events and /version, POST /reload, /step-down, /resume and /upgrade",
     )
 }
 
@@ -240,12 +254,8 @@ fn target(
     let order: TargetOrder = read(body)?;
     match (order.instance, order.all) {
         (Some(name), false) => {
-            let known = service.names();
-            if known.contains(&name) {
-                return Ok((Target::Named(name.clone()), Some(name)));
-            }
-            let sentence = format!("there is no instance or group '{name}'; there are: {}", known.join(", "));
-            Err(Failure::new(StatusCode::NOT_FOUND, sentence))
+            is_known(service, &name)?;
+            Ok((Target::Named(name.clone()), Some(name)))
         }
         (None, true) => Ok((Target::All, None)),
         (Some(_), true) | (None, false) => Err(Failure::new(
@@ -253,6 +263,16 @@ fn target(
             r#"write {"instance": "NAME"} or {"all": true}, one of the two"#,
         )),
     }
+}
+
+/// Refuses a name that is no instance's and no group's.
+fn is_known(service: &Service, name: &str) -> Result<(), Failure> {
+    let known = service.names();
+    if known.iter().any(|one| one == name) {
+        return Ok(());
+    }
+    let sentence = format!("there is no instance or group '{name}'; there are: {}", known.join(", "));
+    Err(Failure::new(StatusCode::NOT_FOUND, sentence))
 }
 
 /// Reads a JSON body; none at all stands for the defaults.

@@ -16,12 +16,14 @@
 //! | [`notifications`], [`told`] | what others are told, and what an earlier agent told them |
 //! | [`reload`] | reads the configuration again, all or nothing |
 //! | [`statuses`] | asks the engine how things stand, not too often |
+//! | [`explain`] | why things are as they are, and what would become of them |
 //! | [`report`], [`view`] | the report that everybody reads, and how it is made |
 //! | [`history`], [`record`] | what happened, and how it reads |
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
 //! | [`sole`] | one agent in a network namespace |
 //! | [`state`], [`inherit`], [`bequeath`] | what one agent leaves to the next: the file, how it is read, how it is kept |
 //! | [`sequences`] | where signatures have got to |
+//! | [`ending`] | how far the end has come |
 //! | [`upgrade`] | another program in this one's place |
 //! | [`flush`] | taking away what a dead agent left |
 //! | [`signals`] | what signals ask for |
@@ -32,6 +34,8 @@ pub mod api;
 pub mod bequeath;
 pub mod checks;
 pub mod connection;
+pub mod ending;
+pub mod explain;
 pub mod flush;
 pub mod gate;
 pub mod heartbeat;

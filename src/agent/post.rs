@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::{Notify, oneshot};
 
+use crate::engine::Engine;
 use crate::engine::event::Target;
 use crate::engine::inheritance::Inheritance;
 use crate::engine::notice::Notice;
@@ -20,6 +21,7 @@ use crate::engine::signing::Signed;
 use crate::engine::status::Status;
 use crate::net::Priority;
 use crate::proto::health::Verdict;
+use crate::time::Instant;
 
 /// How many requests may wait; verdicts and shutdowns are accepted beyond it, they replace their like.
 pub const REQUESTS: usize = 256;
@@ -60,6 +62,8 @@ pub enum Request {
     Resume(Target),
     /// Somebody wants to know how things stand.
     Status(oneshot::Sender<Status>),
+    /// Somebody wants to look ahead: a copy of the engine, and the moment it is of.
+    Copy(oneshot::Sender<(Instant, Box<Engine>)>),
     /// What would be there for the next agent.
     Bequest(oneshot::Sender<Inheritance>),
     /// What was signed and heard.

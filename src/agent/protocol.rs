@@ -332,6 +332,7 @@ impl Protocol {
                     // Whoever asked may have gone; nobody else wants the answer.
                     drop(reply.send(self.engine.status(now)));
                 }
+                Request::Copy(reply) => drop(reply.send((now, Box::new(self.engine.clone())))),
                 Request::Bequest(reply) => drop(reply.send(self.engine.bequest())),
                 Request::Signed(reply) => drop(reply.send(self.engine.signed())),
                 Request::Leave => self.leaving = true,

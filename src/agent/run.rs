@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use nix::sys::signal::SigSet;
 
 use super::announce::Announcer;
+use super::ending::Ending;
 use super::heartbeat::Heartbeats;
 use super::inherit::Found;
 use super::log::{self, Format};
@@ -17,7 +18,7 @@ use super::mail::{AnswerSender, Mailbox};
 use super::protocol::Remains;
 use super::realtime::Realtime;
 use super::runtime_dir::{self, RuntimeDir};
-use super::service::{self, Ending, Parts};
+use super::service::{self, Parts};
 use super::sole::Sole;
 use super::upgrade::{Program, Successor};
 use super::{announce, gate, mail, post, protocol, route, sequences, signals};

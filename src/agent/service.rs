@@ -11,13 +11,15 @@ use std::sync::Arc;
 use nix::sys::signal::SigSet;
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::api::{Access, router};
 use super::bequeath::Bequest;
 use super::checks::{Checks, Results};
 use super::connection::serve;
+use super::ending::{End, Ending};
+use super::explain::{self, Explanation, Outlook};
 use super::gate;
 use super::heartbeat::{Heartbeat, Heartbeats};
 use super::history::{Entry, History};
@@ -50,6 +52,8 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 const RELEASE: Duration = Duration::from_secs(5);
 /// How long an answer may need to be on its way.
 const ANSWER: Duration = Duration::from_millis(20);
+/// How late a takeover may be on a host that was never seen to be late.
+const SLACK: Duration = Duration::from_millis(10);
 /// How often this thread turns at least.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -87,21 +91,6 @@ pub struct Parts {
 
 /// Where notifiers report.
 pub type Told = mpsc::Receiver<notify::Report>;
-
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// As it was asked to.
-    Asked,
-    /// As it was asked to, and everything is for another agent to go on with.
-    HandedOn,
-    /// The same, and this process is to become that agent.
-    Upgrade,
-    /// The protocol thread ended by itself.
-    Unasked,
-    /// The protocol thread was asked to end and does not.
-    Stuck,
-}
 
 /// What the control API and the thread's own tasks share.
 pub struct Service {
@@ -472,6 +461,21 @@ impl Service {
         Ok(view::report(&status, around, clocks))
     }
 
+    /// Why instances are where they are, all or those of one name, and what would become of them.
+    pub async fn explain(&self, name: Option<String>) -> Result<Explanation, Unknown> {
+        let report = self.report().await?;
+        let (now, engine) = self.statuses.copy().await?;
+        let config = self.reloader.in_force();
+        let slack = SLACK.max(self.protocol.worst_late());
+        let work = move || {
+            let outlook =
+                Outlook { engine: &engine, now, settings: &config.settings, checks: &config.checks, slack };
+            explain::explain(&report, name.as_deref(), outlook)
+        };
+        // With hundreds of instances this takes a while, which the checks' results shall not wait for.
+        tokio::task::spawn_blocking(work).await.map_err(|_| Unknown::Silent)
+    }
+
     /// Records who asked for what, before it is done; answers the record's number.
     pub fn asked(&self, what: String, instance: Option<String>, by: Peer) -> u64 {
         self.record(Stamp::now(), instance, Record::Asked { what, by })
@@ -543,36 +547,5 @@ fn say(entry: &Entry) {
         tracing::Level::ERROR => tracing::error!(instance, "{record}"),
         tracing::Level::WARN => tracing::warn!(instance, "{record}"),
         _ => tracing::info!(instance, "{record}"),
-    }
-}
-
-/// How far the end has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    NotYet,
-    Asked(Instant),
-    Forced(Instant),
-    HandingOn(Instant),
-    Upgrading(Instant),
-}
-
-impl End {
-    async fn due(self) {
-        match self {
-            Self::NotYet => std::future::pending().await,
-            Self::Asked(at) | Self::Forced(at) | Self::HandingOn(at) | Self::Upgrading(at) => {
-                sleep_until(at).await;
-            }
-        }
-    }
-
-    /// What the end of the protocol thread means now.
-    fn ending(self) -> Ending {
-        match self {
-            Self::NotYet => Ending::Unasked,
-            Self::Asked(_) | Self::Forced(_) => Ending::Asked,
-            Self::HandingOn(_) => Ending::HandedOn,
-            Self::Upgrading(_) => Ending::Upgrade,
-        }
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::post::{Post, Refused, Request};
+use crate::engine::Engine;
 use crate::engine::status::Status;
 use crate::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Statuses {
     post: Post,
     changes: AtomicU64,
     last: Mutex<Option<Answer>>,
+    /// When the engine was copied last.
+    copied: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +50,7 @@ struct Answer {
 impl Statuses {
     /// Will ask by `post`.
     pub fn new(post: Post) -> Self {
-        Self { post, changes: AtomicU64::new(0), last: Mutex::new(None) }
+        Self { post, changes: AtomicU64::new(0), last: Mutex::new(None), copied: Mutex::new(None) }
     }
 
     /// Says that something happened: answers from before are old.
@@ -70,14 +73,30 @@ impl Statuses {
         status
     }
 
+    /// A copy of the engine to look ahead with, and the moment it is of; one at a time, as seldom.
+    pub async fn copy(&self) -> Result<(crate::time::Instant, Box<Engine>), Unknown> {
+        let mut last = self.copied.lock().await;
+        if let Some(at) = *last {
+            sleep_until(at + PAUSE).await;
+        }
+        let (answer, answered) = oneshot::channel();
+        self.post.send(Request::Copy(answer))?;
+        *last = Some(Instant::now());
+        answer_to(answered).await
+    }
+
     async fn ask(&self) -> Result<Status, Unknown> {
         let (answer, answered) = oneshot::channel();
         self.post.send(Request::Status(answer))?;
-        match timeout(PATIENCE, answered).await {
-            Ok(Ok(status)) => Ok(status),
-            Ok(Err(_)) => Err(Refused::Ended.into()),
-            Err(_) => Err(Unknown::Silent),
-        }
+        answer_to(answered).await
+    }
+}
+
+async fn answer_to<T>(answered: oneshot::Receiver<T>) -> Result<T, Unknown> {
+    match timeout(PATIENCE, answered).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err(Refused::Ended.into()),
+        Err(_) => Err(Unknown::Silent),
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::agent::api::Refusal;
+use crate::agent::explain::Explanation;
 use crate::agent::report::Report;
 use crate::agent::runtime_dir::{CONTROL, STATUS};
 use crate::time::Duration;
@@ -60,6 +61,12 @@ impl Client {
     /// The report, and the JSON it was read from.
     pub(super) async fn report(&self) -> Result<(Report, Bytes), Trouble> {
         let answer = self.ask("/status").await?;
+        Ok((understood(&answer)?, answer))
+    }
+
+    /// An explanation, and the JSON it was read from.
+    pub(super) async fn explanation(&self, path: &str) -> Result<(Explanation, Bytes), Trouble> {
+        let answer = self.ask(path).await?;
         Ok((understood(&answer)?, answer))
     }
 

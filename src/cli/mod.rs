@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod detail;
 mod events;
+mod explain;
 mod import;
 mod leftovers;
 mod orders;

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::client::Client;
 use super::output::complain;
-use super::{Exit, check, events, import, orders, status, watch};
+use super::{Exit, check, events, explain, import, orders, status, watch};
 use crate::agent::api::TargetOrder;
 
 /// Asks and orders the virtual-IP failover agent.
@@ -33,6 +33,14 @@ enum Command {
         /// Goes on with a line for each change.
         #[arg(long)]
         watch: bool,
+    },
+    /// Says why instances are where they are, and what would become of them: if the master dies, if a check recovers.
+    Explain {
+        /// Only this instance, or this group's.
+        name: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Says what happened since the agent started.
     Events {
@@ -114,6 +122,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
     match command {
         Command::Status { name, json, watch: true } => watch::run(client, name.as_deref(), json).await,
         Command::Status { name, json, watch: false } => status::run(client, name.as_deref(), json).await,
+        Command::Explain { name, json } => explain::run(client, name.as_deref(), json).await,
         Command::Events { follow, json } => events::run(client, follow, json).await,
         Command::Check { file, json } => check::run(&file, json),
         Command::Import(request) => import::run(&request),

@@ -12,7 +12,7 @@ use super::Engine;
 use super::action::{Action, Hold, KernelWork, Passage};
 use super::event::{Change, Event, Gated, Gating, Held, Link, Linked, Opened, Target};
 use super::hear::Accepted;
-use super::notice::Notice;
+use super::notice::{Notice, What};
 use super::settings::Settings;
 use super::status::Status;
 use crate::proto::health::Verdict;
@@ -53,11 +53,25 @@ pub struct Foresight {
 impl Engine {
     /// What would happen within `time` from `now`.
     pub fn foresee(&self, now: Instant, supposition: Supposition, time: Duration) -> Foresight {
-        let silent = matches!(supposition, Supposition::Silence);
-        let mut copy = Copy { engine: self.clone(), now, notices: Vec::new() };
-        copy.suppose(supposition);
-        copy.pass(now + time, silent);
-        Foresight { status: copy.engine.status(copy.now), notices: copy.notices }
+        Copy { engine: self.clone(), now, notices: Vec::new(), watched: None }.live(supposition, time)
+    }
+
+    /// What would happen to one instance, and to those that move with it, until its state changes or `time` is over.
+    pub fn foresee_one(
+        &self,
+        now: Instant,
+        name: &str,
+        supposition: Supposition,
+        time: Duration,
+    ) -> Foresight {
+        let mut engine = self.clone();
+        let at = engine.instances.iter().position(|i| i.settings.name == name && !i.retiring);
+        let group = at.and_then(|at| engine.instances[at].membership).map(|membership| membership.group);
+        engine.instances.retain(|i| {
+            let fellow = group.is_some() && i.membership.map(|membership| membership.group) == group;
+            fellow || (i.settings.name == name && !i.retiring)
+        });
+        Copy { engine, now, notices: Vec::new(), watched: Some(name.into()) }.live(supposition, time)
     }
 }
 
@@ -66,9 +80,26 @@ struct Copy {
     engine: Engine,
     now: Instant,
     notices: Vec<Notice>,
+    /// With the first change of its state enough is known.
+    watched: Option<String>,
 }
 
 impl Copy {
+    fn live(mut self, supposition: Supposition, time: Duration) -> Foresight {
+        let (silent, end) = (matches!(supposition, Supposition::Silence), self.now + time);
+        self.suppose(supposition);
+        self.pass(end, silent);
+        Foresight { status: self.engine.status(self.now), notices: self.notices }
+    }
+
+    fn is_known(&self) -> bool {
+        let Some(watched) = &self.watched else { return false };
+        self.notices.iter().any(|notice| {
+            let about = notice.about.as_ref().is_some_and(|(_, name)| name == watched);
+            about && matches!(notice.what, What::Transition { .. })
+        })
+    }
+
     fn suppose(&mut self, supposition: Supposition) {
         match supposition {
             Supposition::Nothing | Supposition::Silence => {}
@@ -85,6 +116,9 @@ impl Copy {
     /// Lets time pass until `end`, from one thing that is due to the next.
     fn pass(&mut self, end: Instant, silent: bool) {
         for _ in 0..MOST_TURNS {
+            if self.is_known() {
+                return;
+            }
             let echo = if silent { None } else { self.next_echo() };
             let echo_at = echo.as_ref().map(|echo| echo.heard.at);
             let Some(next) = [self.engine.deadline(), echo_at].into_iter().flatten().min() else { break };

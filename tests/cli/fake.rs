@@ -14,10 +14,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use vipd::agent::ending::Ending;
 use vipd::agent::heartbeat::Heartbeats;
 use vipd::agent::post::{self, Inbox, Notices, Request};
 use vipd::agent::runtime_dir::RuntimeDir;
-use vipd::agent::service::{self, Ending, Parts};
+use vipd::agent::service::{self, Parts};
 use vipd::config;
 use vipd::engine::action::InstanceId;
 use vipd::engine::event::Target;
