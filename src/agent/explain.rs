@@ -63,6 +63,8 @@ pub struct Prospect {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "if", rename_all = "snake_case")]
 pub enum Supposed {
+    /// All goes on as it does: listed only if it changes something all the same, for a delay ends.
+    NothingHappens,
     /// The master that is heard dies.
     MasterDies {
         /// Its address.
@@ -124,6 +126,7 @@ fn explained(one: &Instance, report: &Report, outlook: Outlook<'_>) -> Explained
     let mut prospects = Vec::new();
     if let Some(settings) = outlook.settings.instances.iter().find(|settings| settings.name == one.name) {
         let view = View { one, settings, outlook };
+        prospects.extend(view.of_time());
         prospects.extend(view.of_masters());
         prospects.extend(view.of_orders());
         prospects.extend(terms.iter().filter(|track| matters(track)).map(|track| view.of_check(track)));
@@ -148,6 +151,13 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    /// What becomes of it by itself.
+    fn of_time(&self) -> Option<Prospect> {
+        let ahead = self.look(Supposition::Nothing);
+        let found = self.outcome(Supposed::NothingHappens, &ahead, (Duration::ZERO, self.outlook.slack));
+        found.becomes.is_some().then_some(found)
+    }
+
     /// What becomes of it if who is master dies.
     fn of_masters(&self) -> Option<Prospect> {
         if self.one.state == Role::Master {

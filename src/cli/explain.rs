@@ -64,7 +64,7 @@ fn entry(label: &str, text: &str) -> String {
 /// The priority as the sum that it is, and what else is in its way.
 fn sum(one: &Explained, explanation: &Explanation) -> Vec<String> {
     let priority = one.instance.priority;
-    let mut lines = vec![entry("priority", &format!("{:4}  configured", priority.configured))];
+    let mut lines = vec![entry("priority", &format!("{:5}  configured", priority.configured))];
     for track in &one.terms {
         let verdict = match (track.value, track.up) {
             (Some(value), _) => format!("is {value}"),
@@ -75,15 +75,15 @@ fn sum(one: &Explained, explanation: &Explanation) -> Vec<String> {
         let lasts = age(explanation.time.since(track.since));
         lines.push(entry(
             "",
-            &format!("{:>4}  {} {verdict} for {lasts}{}", term(track), track.check, rule(track)),
+            &format!("{:>5}  {} {verdict} for {lasts}{}", term(track), track.check, rule(track)),
         ));
     }
     if one.instance.stepped_down {
         lines
-            .push(entry("", &format!("{:>4}  stepped down until 'vipctl resume {}'", "", one.instance.name)));
+            .push(entry("", &format!("{:>5}  stepped down until 'vipctl resume {}'", "", one.instance.name)));
     }
     if !one.terms.is_empty() || priority.effective != priority.configured {
-        lines.push(entry("", &format!("{:4}  in effect", priority.effective)));
+        lines.push(entry("", &format!("{:5}  in effect", priority.effective)));
     }
     lines
 }
@@ -117,6 +117,7 @@ fn rule(track: &Track) -> String {
 
 fn head(supposed: &Supposed) -> String {
     match supposed {
+        Supposed::NothingHappens => "If nothing happens:".to_owned(),
         Supposed::MasterDies { address } => format!("If {address} dies now:"),
         Supposed::ThisNodeDies => "If this node dies now:".to_owned(),
         Supposed::StepDown => "If you step it down now:".to_owned(),
@@ -130,12 +131,12 @@ fn outcome(prospect: &Prospect, state: Role) -> String {
     let within = span(prospect.earliest_ms, prospect.latest_ms);
     let Prospect { reason, priority, .. } = prospect;
     match (&prospect.supposed, prospect.becomes, state) {
-        (Supposed::ThisNodeDies, ..) => format!("another takes over {within}, if one is there"),
-        (Supposed::StepDown, ..) => format!("another takes over {within}; with nobody there, it stays"),
+        (Supposed::ThisNodeDies, ..) => format!("another node takes over {within}, if one is there"),
+        (Supposed::StepDown, ..) => format!("another node takes over {within}; with nobody there it stays"),
         (_, Some(Role::Fault), _) => format!("FAULT {within}: {reason}"),
         (_, Some(role), _) => format!("{} {within}", words(role)),
         (Supposed::CheckFails { .. }, None, Role::Master) => {
-            format!("stays MASTER with priority {priority}, unless another has more")
+            format!("stays MASTER with priority {priority}, unless another node has more")
         }
         (_, None, _) => format!("stays {}: {reason}", words(state)),
     }
@@ -143,21 +144,18 @@ fn outcome(prospect: &Prospect, state: Role) -> String {
 
 /// `in 280-372 ms`, `in 1.3-2.4 s`, `at once`.
 fn span(earliest: f64, latest: f64) -> String {
-    if latest >= 10_000.0 {
-        return format!("in {:.0}-{:.0} s", (earliest / 1000.0).floor(), (latest / 1000.0).ceil());
+    let (unit, size, digits) = match latest {
+        10_000.0.. => ("s", 1000.0, 0),
+        1000.0.. => ("s", 1000.0, 1),
+        _ => ("ms", 1.0, 0),
+    };
+    let grain = if digits == 0 { size } else { size / 10.0 };
+    let least = (earliest / grain).floor() * grain / size;
+    let most = (latest / grain).ceil() * grain / size;
+    if least <= 0.0 {
+        return format!("within {most:.digits$} {unit}");
     }
-    if latest >= 1000.0 {
-        return format!(
-            "in {:.1}-{:.1} s",
-            (earliest / 100.0).floor() / 10.0,
-            (latest / 100.0).ceil() / 10.0
-        );
-    }
-    if earliest < 1.0 {
-        format!("within {:.0} ms", latest.ceil())
-    } else {
-        format!("in {:.0}-{:.0} ms", earliest.floor(), latest.ceil())
-    }
+    format!("in {least:.digits$}-{most:.digits$} {unit}")
 }
 
 #[cfg(test)]
@@ -189,9 +187,9 @@ mod tests {
 mail is BACKUP on lb1 for 14m, since 2026-11-21 10:11:00 UTC.
   why       192.0.2.2 has the better claim, priority 100
   master    192.0.2.2 with priority 100, heard 31 ms ago
-  priority   150  configured
-             -60  nginx is down for 14m
-              90  in effect
+  priority    150  configured
+              -60  nginx is down for 14m
+               90  in effect
 If 192.0.2.2 dies now:  MASTER in 265-375 ms
 If nginx recovers now:  MASTER in 1.3-2.4 s
 ";
@@ -204,14 +202,14 @@ If nginx recovers now:  MASTER in 1.3-2.4 s
         let expected = "stays BACKUP: 192.0.2.2 has the better claim, priority 100";
         assert_eq!(outcome(&recovers, Role::Backup), expected);
         let fails = prospect(Supposed::CheckFails { check: "nginx".to_owned() }, None, 0.0, 0.0);
-        let expected = "stays MASTER with priority 90, unless another has more";
+        let expected = "stays MASTER with priority 90, unless another node has more";
         assert_eq!(outcome(&fails, Role::Master), expected);
     }
 
     #[test]
     fn spans_have_one_unit() {
-        let said =
-            [(0.0, 12.3), (280.2, 361.4), (900.0, 1100.0), (3000.0, 33_000.0)].map(|(a, b)| span(a, b));
-        assert_eq!(said, ["within 13 ms", "in 280-362 ms", "in 0.9-1.1 s", "in 3-33 s"]);
+        let said = [(0.0, 12.3), (280.2, 361.4), (900.0, 1100.0), (40.0, 1100.0), (3000.0, 33_000.0)]
+            .map(|(a, b)| span(a, b));
+        assert_eq!(said, ["within 13 ms", "in 280-362 ms", "in 0.9-1.1 s", "within 1.1 s", "in 3-33 s"]);
     }
 }
