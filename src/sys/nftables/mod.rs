@@ -1,5 +1,5 @@
 //! What virtual addresses may answer, as an nftables table of our own: `netdev vipd`. Other tables are never
-//! touched, but for `inet vipd`, which refuses packets ([`refusals`]); and the `nft` program is needed by nobody but who
+//! touched, but for `inet vipd`, which refuses packets (`refusals`); and the `nft` program is needed by nobody but who
 //! wants to look.
 //!
 //! For instance 3 with addresses on link 7, `eth0`, and virtual router identifier 51, in IPv4; IPv6 has the same:
