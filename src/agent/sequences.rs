@@ -2,9 +2,9 @@
 //! that starts sends nothing its peers have seen and believes nothing its predecessor has heard.
 //!
 //! Apart from the state file, because it outlives a stop, and because every advert would be an occasion to write it: so
-//! the clock is, besides what happens. What a crash makes it forget is what was heard in the last second; of what was sent nothing, for that
-//! is known from the time since (`engine::signing`). An orderly end, whether stop, restart or upgrade, writes it last of
-//! all.
+//! the clock is, besides what happens. What a crash makes it forget is what was heard in the last five seconds; of what
+//! was sent nothing, for that is known from the time since (`engine::signing`). An orderly end, whether stop, restart or
+//! upgrade, writes it last of all.
 
 use std::io;
 use std::net::IpAddr;
