@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lab::vipd::Programs;
+use lab::vipd::{Programs, configuration};
 use lab::{Agent, Lab, Node, Router, Sniffer, Vipd, isolated, now, until};
 use serde_json::Value;
 
@@ -116,4 +116,49 @@ fn a_check_that_recovers_brings_the_role_back_within_the_time_that_is_foretold()
         let latest = latest + lateness(&first);
         assert!(took >= earliest && took <= latest, "{took} ms, foretold {earliest} to {latest}");
     });
+}
+
+#[test]
+fn a_plan_says_what_the_reload_does_then_and_changes_nothing_itself() {
+    isolated(|lab| {
+        let (lb1, lb2) = (lab.host("lb1"), lab.host("lb2"));
+        let first = Vipd::start(&lb1, &programs(), &Node::from(router(150)));
+        let second = Vipd::start(&lb2, &programs(), &Node::from(router(100)));
+        first.wait_state("web", "master");
+        until("the backup hears the master", SOON, || {
+            (second.instance("web")["routers"][0]["master"]["priority"] == 150).then_some(())
+        });
+        let mail = Router::new("mail", 52, 120, "192.0.2.101/24").every(100);
+        let node = Node::from(router(150).and("192.0.2.102/24")).router(mail);
+        let file = lb1.directory().join("other.yaml");
+        std::fs::write(&file, configuration(&node)).unwrap();
+        let before = first.instance("web");
+        let (done, said, complaint) = first.vipctl(&["plan", &file.to_string_lossy(), "--json"]);
+        assert!(done, "{complaint}");
+        let plan: Value = serde_json::from_str(&said).unwrap();
+        let [web, mail] = [0, 1].map(|at| plan["instances"][at].clone());
+        assert_eq!(
+            (&web["change"], &web["now"], &web["then"]),
+            (&"changed".into(), &"master".into(), &"master".into())
+        );
+        assert_eq!(web["addresses_added"], serde_json::json!(["192.0.2.102/24"]));
+        assert_eq!((&mail["change"], &mail["then"]), (&"added".into(), &"master".into()));
+        let now = first.status()["instances"].as_array().cloned().unwrap();
+        let addresses = now[0]["addresses"].as_array().map(Vec::len);
+        assert_eq!((now.len(), addresses), (1, Some(1)), "{now:?}");
+        assert!(first.reload_file(&configuration(&node)).0);
+        let after = first.wait_state("mail", "master");
+        assert_eq!(after["priority"]["effective"], mail["priority_then"]);
+        let web = first.instance("web");
+        assert_eq!((&web["state"], &web["since"]), (&before["state"], &before["since"]));
+        until("the new address is in", SOON, || (web_has(&first, "192.0.2.102")).then_some(()));
+    });
+}
+
+fn web_has(vipd: &Vipd, address: &str) -> bool {
+    let web = vipd.instance("web");
+    let mut addresses = web["addresses"].as_array().into_iter().flatten();
+    addresses.any(|one| {
+        one["installed"] == true && one["address"].as_str().is_some_and(|a| a.starts_with(address))
+    })
 }

@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::Patience;
 use super::history::{Follower, History, Line};
+use super::plan::PlanOrder;
 use super::record::{Peer, Record};
 use super::reload::Rejected;
 use super::report::SCHEMA;
@@ -47,6 +48,8 @@ const PULSE: Duration = Duration::from_secs(10);
 const CHUNK: usize = 128;
 /// The largest body of a request.
 const BODY: usize = 16 << 10;
+/// The same where a configuration is in it, of up to 1 MiB, which JSON may make twice as long.
+const PLAN_BODY: usize = (2 << 20) + BODY;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -124,11 +127,13 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
         .route("/version", get(version));
     let all = match access {
         Access::Everything => questions
+            .route("/plan", post(plan).layer(DefaultBodyLimit::max(PLAN_BODY)))
             .route("/reload", post(reload))
             .route("/step-down", post(step_down))
             .route("/resume", post(resume))
             .route("/upgrade", post(upgrade)),
         Access::Questions => questions
+            .route("/plan", post(only_questions))
             .route("/reload", post(only_questions))
             .route("/step-down", post(only_questions))
             .route("/resume", post(only_questions))
@@ -190,6 +195,15 @@ async fn events(
     Ok(response)
 }
 
+async fn plan(
+    State(shared): State<Shared>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let order: PlanOrder = read(body)?;
+    let outcome = shared.service.plan(order.text, order.file).await.map_err(|why| unavailable(&why))?;
+    Ok(Json(outcome.map_err(rejected)?).into_response())
+}
+
 async fn reload(
     State(shared): State<Shared>,
     Extension(by): Extension<Peer>,
@@ -238,7 +252,7 @@ async fn only_questions() -> Failure {
 async fn unknown_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "no such path; there are GET /status, /explain, /events and /version, POST /reload, /step-down, /resume and /upgrade",
+        "no such path; there are GET /status, /explain, /events and /version, POST /plan, /reload, /step-down, /resume and /upgrade",
     )
 }
 

@@ -16,7 +16,7 @@
 //! | [`notifications`], [`told`] | what others are told, and what an earlier agent told them |
 //! | [`reload`] | reads the configuration again, all or nothing |
 //! | [`statuses`] | asks the engine how things stand, not too often |
-//! | [`explain`] | why things are as they are, and what would become of them |
+//! | [`explain`], [`plan`] | why things are as they are, and what would become of them |
 //! | [`report`], [`view`] | the report that everybody reads, and how it is made |
 //! | [`history`], [`record`] | what happened, and how it reads |
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
@@ -45,6 +45,7 @@ pub mod log;
 pub mod mail;
 pub mod notifications;
 mod perform;
+pub mod plan;
 pub mod post;
 mod priorities;
 pub mod protocol;

@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::task::JoinError;
+
 use super::checks::Checks;
 use super::post::{Post, Refused, Request};
 use super::priorities::Priorities;
@@ -81,6 +83,14 @@ impl Reloader {
         }
     }
 
+    /// Reads another configuration as [`reload`](Self::reload) would.
+    pub async fn read(&self, text: String, name: String) -> Result<Config, Rejected> {
+        let read = tokio::task::spawn_blocking(move || config::parse(&text, &name)).await;
+        let mut config = understood(read)?;
+        self.priorities.fill_in(&mut config);
+        Ok(config)
+    }
+
     /// Reads the file and puts it in force; answers what it warns of.
     ///
     /// `force` allows what makes two masters until both nodes have it.
@@ -88,11 +98,7 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
-        let mut config = match read {
-            Ok(Ok(config)) => config,
-            Ok(Err(problems)) => return Err(Rejected::Wrong(problems.lines().collect())),
-            Err(died) => return Err(Rejected::Wrong(vec![format!("reading the file failed: {died}")])),
-        };
+        let mut config = understood(read)?;
         let dangerous = config::dangerous_changes(&self.in_force(), &config);
         if !dangerous.is_empty() && !force {
             return Err(Rejected::Dangerous(dangerous.iter().map(ToString::to_string).collect()));
@@ -106,5 +112,13 @@ impl Reloader {
         *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         self.start_checks();
         Ok(warnings)
+    }
+}
+
+fn understood(read: Result<Result<Config, config::Problems>, JoinError>) -> Result<Config, Rejected> {
+    match read {
+        Ok(Ok(config)) => Ok(config),
+        Ok(Err(problems)) => Err(Rejected::Wrong(problems.lines().collect())),
+        Err(died) => Err(Rejected::Wrong(vec![format!("reading the file failed: {died}")])),
     }
 }

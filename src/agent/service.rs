@@ -25,6 +25,7 @@ use super::heartbeat::{Heartbeat, Heartbeats};
 use super::history::{Entry, History};
 use super::log::CHANGE;
 use super::notifications::Notifications;
+use super::plan::{self, Plan};
 use super::post::{Batch, NoticeReader, Post, Refused, Request};
 use super::priorities;
 use super::realtime::Realtime;
@@ -474,6 +475,18 @@ impl Service {
         };
         // With hundreds of instances this takes a while, which the checks' results shall not wait for.
         tokio::task::spawn_blocking(work).await.map_err(|_| Unknown::Silent)
+    }
+
+    /// What a reload with another configuration would do.
+    pub async fn plan(&self, text: String, file: String) -> Result<Result<Plan, Rejected>, Unknown> {
+        let new = match self.reloader.read(text, file).await {
+            Ok(new) => new,
+            Err(why) => return Ok(Err(why)),
+        };
+        let (now, engine) = self.statuses.copy().await?;
+        let (node, old) = (self.node.clone(), self.reloader.in_force());
+        let work = move || plan::plan(&node, &old, &new, &engine, now);
+        tokio::task::spawn_blocking(work).await.map(Ok).map_err(|_| Unknown::Silent)
     }
 
     /// Records who asked for what, before it is done; answers the record's number.

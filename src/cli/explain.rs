@@ -1,8 +1,9 @@
 //! `vipctl explain`: why an instance is where it is, term by term, and what would become of it.
 
 use super::Exit;
-use super::client::{Client, Trouble};
-use super::output::{Colour, age, answer, complain, millis};
+use super::client::Client;
+use super::events::failed;
+use super::output::{Colour, age, answer, millis};
 use super::status::{tone, words};
 use crate::agent::explain::{Explained, Explanation, Prospect, Supposed};
 use crate::agent::report::{Effect, Role, Track};
@@ -15,14 +16,7 @@ pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Exit
             answer(&format!("{}\n", String::from_utf8_lossy(&text).trim_end()), Exit::Ok)
         }
         Ok((explanation, _)) => answer(&render(&explanation, Colour::of_stdout()), Exit::Ok),
-        Err(trouble) => {
-            complain(&format!("{trouble}."));
-            match trouble {
-                Trouble::NotRunning(_) | Trouble::Broken(_) => Exit::Unavailable,
-                Trouble::NotAllowed(_) => Exit::NotAllowed,
-                Trouble::Refused(..) => Exit::Usage,
-            }
-        }
+        Err(trouble) => failed(&trouble),
     }
 }
 

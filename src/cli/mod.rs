@@ -11,6 +11,7 @@ mod import;
 mod leftovers;
 mod orders;
 mod output;
+mod plan;
 #[cfg(test)]
 mod specimen;
 mod status;
@@ -40,7 +41,7 @@ pub enum Exit {
     Usage = 64,
     /// `import`: nothing usable came of the file.
     Data = 65,
-    /// `import`: the file cannot be read.
+    /// `import` and `plan`: the file cannot be read.
     NoInput = 66,
     /// No agent answers.
     Unavailable = 69,

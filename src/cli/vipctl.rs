@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::client::Client;
 use super::output::complain;
-use super::{Exit, check, events, explain, import, orders, status, watch};
+use super::{Exit, check, events, explain, import, orders, plan, status, watch};
 use crate::agent::api::TargetOrder;
 
 /// Asks and orders the virtual-IP failover agent.
@@ -62,6 +62,15 @@ enum Command {
     },
     /// Makes vipd's configuration of keepalived's and says what became of every statement; 6 if something was left out.
     Import(import::Request),
+    /// Says what a reload with this file would do: what comes, goes and moves, and when; changes nothing.
+    Plan {
+        /// The file.
+        #[arg(default_value = "/etc/vipd/vipd.yaml")]
+        file: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Has the agent read its configuration again; a file with mistakes changes nothing.
     Reload {
         /// Also if it makes two masters until both nodes have it.
@@ -126,6 +135,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::Events { follow, json } => events::run(client, follow, json).await,
         Command::Check { file, json } => check::run(&file, json),
         Command::Import(request) => import::run(&request),
+        Command::Plan { file, json } => plan::run(client, &file, json).await,
         Command::Reload { force } => orders::reload(client, force).await,
         Command::StepDown(which) => orders::step_down(client, &which.into()).await,
         Command::Upgrade => orders::upgrade(client).await,

@@ -110,7 +110,18 @@ fn the_manual_knows_every_command_and_option() {
     }
     let page = manual("vipctl.8");
     let dir = scratch();
-    let all = ["status", "explain", "events", "check", "import", "reload", "step-down", "resume", "upgrade"];
+    let all = [
+        "status",
+        "explain",
+        "events",
+        "check",
+        "import",
+        "plan",
+        "reload",
+        "step-down",
+        "resume",
+        "upgrade",
+    ];
     for command in all {
         assert!(page.contains(&format!(".Ss {command}\n")), "{command}");
         let known = options(&help(vipctl(&dir, &[command])));
