@@ -176,6 +176,68 @@ fn a_priority_written_to_its_file_moves_the_master() {
     });
 }
 
+/// What a host says of its virtual router, and nothing else: who is master in version 2, by adverts without addresses.
+fn bare(priority: u8) -> Router {
+    router(priority).version(2).every(1000).bare()
+}
+
+#[test]
+fn keepalived_and_vipd_elect_a_master_without_addresses() {
+    isolated(|lab| {
+        let (ours, theirs, client) = (lab.host("ours"), lab.host("theirs"), lab.host("client"));
+        let sniffer = Sniffer::on(&client);
+        let mut keepalived = Keepalived::start(&theirs, &bare(100).into());
+        let entered = |keepalived: &mut Keepalived, state: &str, times: usize| {
+            until(&format!("keepalived enters {state}"), SOON, || {
+                let log = keepalived.process().log();
+                (log.matches(&format!("Entering {state} STATE")).count() >= times).then_some(())
+            });
+        };
+        entered(&mut keepalived, "MASTER", 1);
+        let mut vipd = Vipd::start(&ours, &programs(), &bare(150).into());
+        vipd.wait_state("web", "master");
+        entered(&mut keepalived, "BACKUP", 2);
+        vipd.process().stop();
+        entered(&mut keepalived, "MASTER", 2);
+        let vipd = Vipd::start(&ours, &programs(), &bare(50).into());
+        let web = vipd.wait_state("web", "backup");
+        until("it hears keepalived", SOON, || {
+            let master = vipd.instance("web")["routers"][0]["master"]["address"].clone();
+            (master == theirs.ipv4().to_string()).then_some(())
+        });
+        assert_eq!(web["addresses"], serde_json::json!([]));
+        let counters = vipd.instance("web")["routers"][0]["counters"].clone();
+        assert_eq!(
+            (&counters["discarded"], &counters["address_mismatches"]),
+            (&serde_json::json!({}), &0.into())
+        );
+        keepalived.process().kill();
+        vipd.wait_state("web", "master");
+        assert_eq!(vipd.status()["health"], "healthy");
+        for host in [&ours, &theirs] {
+            let sent = sniffer.adverts(host.ipv4().into());
+            assert!(
+                !sent.is_empty() && sent.iter().all(|(_, advert)| advert.addresses.is_empty()),
+                "{sent:?}"
+            );
+        }
+        assert!(keepalived.rejections().is_empty(), "{:?}", keepalived.rejections());
+    });
+}
+
+#[test]
+fn an_upgrade_keeps_the_role_of_an_instance_without_addresses() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let vipd = Vipd::start(&lb1, &programs(), &bare(150).into());
+        vipd.wait_state("web", "master");
+        let (done, said, complaint) = vipd.vipctl(&["upgrade"]);
+        assert!(done, "{said}{complaint}");
+        let web = vipd.wait_state("web", "master");
+        assert!(web["reason"].as_str().unwrap().contains("adopted from an agent before this one"), "{web}");
+    });
+}
+
 #[test]
 fn what_is_said_of_a_password_is_advice_and_no_problem() {
     isolated(|lab| {

@@ -40,6 +40,11 @@ instances:
     version: 2
     unicast: { source: 192.0.2.5, peers: [192.0.2.9, 192.0.2.4] }
     authentication: { type: simple, password: secret }
+  bare:
+    interface: eth1
+    virtual_router_id: 53
+    addresses: []
+    family: ipv6
 ";
     config::parse(text, "fuzz.yaml").expect("it is right")
 });

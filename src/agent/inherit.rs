@@ -27,13 +27,17 @@ impl Found {
     pub fn look(directory: &Path) -> Self {
         let Some(inheritance) = state_in(directory) else { return Self::default() };
         let mut found = Self { inheritance, terms: BTreeMap::new() };
+        let now = clock::now();
+        // What was left itself, by one that has no addresses, may be over.
+        let instances = found.inheritance.instances.iter_mut();
+        instances.flat_map(|i| &mut i.estate).for_each(|estate| estate.leases.retain(|_, end| *end > now));
         // Where nftables is not to be had there are no leases.
         if let Ok(mut table) = Table::open() {
             for instance in &mut found.inheritance.instances {
                 find_leases(&mut table, instance, &mut found.terms);
             }
         }
-        if found.terms.is_empty() {
+        if found.estates().next().is_none() {
             found.inheritance.checks.clear();
         }
         found

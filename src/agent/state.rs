@@ -154,6 +154,8 @@ enum WrittenFamily {
 struct WrittenEstate {
     interval_ms: u64,
     addresses: Vec<WrittenPlace>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    alive_until_ns: Vec<(WrittenFamily, u64)>,
     resignations: Vec<WrittenDatagram>,
 }
 
@@ -247,7 +249,7 @@ impl WrittenInstance {
             term: self.term,
             stepped_down: self.stepped_down,
             adoptions: self.adoptions_ns.into_iter().map(Instant::from_nanos).collect(),
-            estate: self.estate.map(|estate| estate.into_estate(id)).transpose()?,
+            estate: self.estate.map(|estate| estate.into_estate(id, now)).transpose()?,
         })
     }
 }
@@ -261,16 +263,25 @@ impl WrittenEstate {
             destination: datagram.destination,
             payload: datagram.payload.clone(),
         };
+        let alive = |(family, end): (&Family, &Instant)| ((*family).into(), end.as_nanos());
         Self {
             interval_ms: u64::try_from(estate.interval.as_millis()).unwrap_or(u64::MAX),
             addresses: estate.places.iter().map(place).collect(),
+            // With addresses there is a lease, which the kernel knows better.
+            alive_until_ns: estate.leases.iter().filter(|_| estate.places.is_empty()).map(alive).collect(),
             resignations: estate.resignations.iter().map(datagram).collect(),
         }
     }
 
-    fn into_estate(self, instance: InstanceId) -> Result<Estate, &'static str> {
+    fn into_estate(self, instance: InstanceId, now: Instant) -> Result<Estate, &'static str> {
         if !INTERVALS.contains(&self.interval_ms) {
             return Err("an interval");
+        }
+        let alive = self.alive_until_ns;
+        let latest = (now + Duration::from_millis(self.interval_ms) * MOST_MISSED).as_nanos();
+        // Whoever has addresses has a lease on them, which the kernel keeps.
+        if !alive.is_empty() && !self.addresses.is_empty() || alive.iter().any(|(_, end)| *end > latest) {
+            return Err("until when it is alive");
         }
         let place = |written: WrittenPlace| {
             let net: IpNet = written.address.parse().map_err(|_| "an address")?;
@@ -286,7 +297,7 @@ impl WrittenEstate {
         Ok(Estate {
             interval: Duration::from_millis(self.interval_ms),
             places: self.addresses.into_iter().map(place).collect::<Result<_, &'static str>>()?,
-            leases: BTreeMap::new(),
+            leases: alive.into_iter().map(|(f, end)| (Family::from(f), Instant::from_nanos(end))).collect(),
             resignations: self.resignations.into_iter().map(datagram).collect(),
         })
     }
@@ -318,6 +329,8 @@ const LONGEST: u64 = 16 << 20;
 /// Numbers are counted from 1 and never used twice; these would take centuries.
 const LAST_NUMBER: u32 = u32::MAX / 2;
 const LAST_TERM: u64 = u64::MAX / 2;
+/// The most adverts that a master may miss.
+const MOST_MISSED: u32 = 100;
 /// The shortest of version 3 and the longest of version 2, in milliseconds.
 const INTERVALS: std::ops::RangeInclusive<u64> = 10..=255_000;
 

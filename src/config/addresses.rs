@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::problem::At;
+use super::problem::{At, Spot};
 use super::read::{Item, Noted, Table};
 use super::scalar;
 use crate::engine::action::Form;
@@ -28,6 +28,8 @@ pub(super) const KEYS: &[&str] = &[
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     pub(super) list: Vec<At<Address>>,
+    /// Where they stand, if they are written.
+    pub(super) spot: Option<Spot>,
     /// Nothing was left out because it was wrong.
     pub(super) whole: bool,
 }
@@ -37,11 +39,16 @@ impl Addresses {
     pub(super) fn has(&self, family: Family) -> bool {
         self.list.iter().any(|at| at.value.advertised && at.value.family() == family)
     }
+
+    /// Whether any is advertised.
+    pub(super) fn are_advertised(&self) -> bool {
+        self.list.iter().any(|at| at.value.advertised)
+    }
 }
 
 /// Reads the value of `addresses`.
 pub(super) fn read(item: &Item<'_>) -> Option<Addresses> {
-    let items = item.list(EXPECTED)?;
+    let items = item.any_list(EXPECTED)?;
     let mut list: Vec<At<Address>> = items.iter().filter_map(entry).collect();
     let whole = list.len() == items.len();
     let mut seen = BTreeSet::new();
@@ -55,10 +62,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Addresses> {
         }
         new
     });
-    if whole && !list.iter().any(|at| at.value.advertised) {
-        item.error::<()>("none of them is advertised, so no advert could say who holds them; leave 'advertise: false' away from one");
-    }
-    Some(Addresses { list, whole })
+    Some(Addresses { list, spot: Some(item.spot.clone()), whole })
 }
 
 /// One address: alone, or with keys.

@@ -28,6 +28,7 @@ pub(super) const KEYS: &[&str] = &[
     "interface",
     "virtual_router_id",
     "addresses",
+    "family",
     "routes",
     "rules",
     "priority",
@@ -59,6 +60,8 @@ pub(super) struct Instance {
     pub(super) interface: Option<At<String>>,
     pub(super) vrid: Option<At<Vrid>>,
     pub(super) addresses: Addresses,
+    /// Absent as well if the addresses say it.
+    pub(super) family: Option<At<Family>>,
     /// Routes, then rules; none of either if one was wrong.
     pub(super) paths: Option<Vec<At<settings::Path>>>,
     pub(super) priority: Option<At<Priority>>,
@@ -101,17 +104,21 @@ impl Instance {
         table
             .only(KEYS, |key| unicast::KEYS.contains(&key).then(|| "it belongs under 'unicast';".to_owned()));
         let authentication = table.optional("authentication").and_then(authentication::read);
+        let interface = table.required("interface", "eth0");
+        let interface = interface.and_then(|item| item.read("its name", scalar::interface));
+        let id = table.required("virtual_router_id", "51").and_then(|item| item.read("1 to 255", vrid));
+        let wanted = table.required("addresses", "[192.0.2.10/24]' or, to have none, 'addresses: []");
+        let mut addresses = wanted.and_then(addresses::read).unwrap_or_default();
+        let family = table.optional("family").map(|item| item.read("ipv4 or ipv6", family));
+        // What is wrong with it has been said.
+        addresses.whole &= !matches!(family, Some(None));
         let checksum = table.or("checksum", ChecksumForm::PseudoHeader, read_checksum);
         Some(Self {
             name,
-            interface: table
-                .required("interface", "eth0")
-                .and_then(|item| item.read("its name", scalar::interface)),
-            vrid: table.required("virtual_router_id", "51").and_then(|item| item.read("1 to 255", vrid)),
-            addresses: table
-                .required("addresses", "[192.0.2.10/24]")
-                .and_then(addresses::read)
-                .unwrap_or_default(),
+            interface,
+            vrid: id,
+            addresses,
+            family: family.flatten(),
             paths: paths(&table),
             priority: table.or("priority", Priority::DEFAULT, |item| item.read("1 to 255", priority)),
             priority_file: table.optional("priority_file").and_then(priority_file),
@@ -140,7 +147,13 @@ impl Instance {
 
     /// The families that the addresses need, IPv4 first.
     pub(super) fn families(&self) -> impl Iterator<Item = Family> + '_ {
-        [Family::Ipv4, Family::Ipv6].into_iter().filter(|family| self.addresses.has(*family))
+        [Family::Ipv4, Family::Ipv6].into_iter().filter(|family| self.speaks(*family))
+    }
+
+    /// Whether it has a virtual router of this family.
+    pub(super) fn speaks(&self, family: Family) -> bool {
+        let bare = self.family.as_ref().filter(|_| !self.addresses.are_advertised());
+        self.addresses.has(family) || bare.is_some_and(|bare| bare.value == family)
     }
 
     /// The file that its priority stands in.
@@ -179,6 +192,7 @@ impl Instance {
             interval,
             missed_adverts: self.missed_adverts?.value,
             addresses: self.addresses.list.into_iter().map(|at| at.value).collect(),
+            bare_family: self.family.map(|at| at.value),
             multicast: self.multicast.map(|at| at.value.settings()).unwrap_or_default(),
             paths: self.paths?.into_iter().map(|at| at.value).collect(),
             unicast: self.unicast.map(|at| at.value.settings()),
@@ -241,6 +255,14 @@ fn priority_file(item: &Item<'_>) -> Option<(At<PathBuf>, Result<Priority, Strin
     })?;
     let read = read_priority(&path.value);
     Some((path, read))
+}
+
+fn family(text: &str) -> Result<Family, String> {
+    match text {
+        "ipv4" => Ok(Family::Ipv4),
+        "ipv6" => Ok(Family::Ipv6),
+        _ => Err(format!("'{text}' is no family; write ipv4 or ipv6")),
+    }
 }
 
 fn version(text: &str) -> Result<Version, String> {

@@ -29,6 +29,7 @@ use super::member::Member;
 use super::notice::{Notice, Reason, State, What};
 use super::sockets::Standing;
 use super::world::World;
+use crate::net::Family;
 use crate::proto::vrrp::Input;
 use crate::time::{Duration, Instant};
 
@@ -126,7 +127,7 @@ impl Instance {
         let estate = || Estate {
             interval: self.settings.interval,
             places: self.placed().map(|placement| placement.place).collect(),
-            leases: alloc::collections::BTreeMap::new(),
+            leases: self.unkept_leases(),
             resignations: self.resignations(),
         };
         Inherited {
@@ -139,6 +140,12 @@ impl Instance {
             // What is not decided yet is still there for the next one.
             estate: self.heritage.estate.clone().or_else(|| holds.then(estate)),
         }
+    }
+
+    /// Until when others take it for alive, if no gate knows that: without addresses there is none.
+    fn unkept_leases(&self) -> BTreeMap<Family, Instant> {
+        let bare = self.addresses.is_empty() && self.is_leased();
+        self.members.iter().filter(|_| bare).map(|member| (member.family, member.alive_until)).collect()
     }
 
     fn resignations(&self) -> Vec<Datagram> {
@@ -212,7 +219,8 @@ impl Instance {
         if gone.iter().any(|place| self.addresses.contains(&place.net.address())) {
             return Err("its addresses are gone");
         }
-        if !there.iter().any(|place| self.addresses.contains(&place.net.address())) {
+        let never_had = self.addresses.is_empty() && estate.places.is_empty();
+        if !never_had && !there.iter().any(|place| self.addresses.contains(&place.net.address())) {
             return Err("its addresses are not configured any more");
         }
         // With those that another instance had: they come along.

@@ -91,6 +91,10 @@ impl<'a> Message<'a> {
             }
         }
         let (advert, sequence) = self.open(instance)?;
+        // Nobody who has addresses can be spoken for without any (RFC 9568, erratum 8299).
+        if advert.addresses.is_empty() && settings.addresses.iter().any(|a| a.advertised) {
+            return Err(Discard::CountZero);
+        }
         if advert.version != settings.version {
             return Err(Discard::Version);
         }
@@ -156,7 +160,6 @@ const fn discard(malformed: Malformed) -> Discard {
         Malformed::Length => Discard::Length,
         Malformed::Checksum => Discard::Checksum,
         Malformed::VirtualRouterId => Discard::UnknownVrid,
-        Malformed::CountZero => Discard::CountZero,
         Malformed::Interval => Discard::Interval,
         Malformed::AuthenticationType => Discard::AuthenticationType,
     }

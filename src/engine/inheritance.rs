@@ -69,7 +69,8 @@ pub struct Estate {
     pub interval: Duration,
     /// Its addresses, where and in the form in which they were to be.
     pub places: Vec<Place>,
-    /// When the lease of each family ends, as the kernel says; a family without one is not in it.
+    /// When the lease of each family ends, as the kernel says; a family without one is not in it. Where there are no
+    /// addresses nothing in the kernel knows, and it is when others stop waiting for the last advert.
     pub leases: BTreeMap<Family, Instant>,
     /// The adverts that resign in its name.
     pub resignations: Vec<Datagram>,

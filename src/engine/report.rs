@@ -71,7 +71,7 @@ impl Instance {
             effective: self.effective,
             interval: self.settings.interval,
             lease: LeaseStatus {
-                enabled: self.is_leased() && self.gates.missing().is_none(),
+                enabled: self.is_leased() && !self.addresses.is_empty() && self.gates.missing().is_none(),
                 extension: self.lease_extension(),
             },
             accept: self.settings.accept || self.settings.priority.is_owner(),

@@ -66,8 +66,10 @@ pub struct Instance {
     /// After so many intervals without an advert a master is taken for dead: by backups, and by its own kernel, where its
     /// lease ends. At least 2.
     pub missed_adverts: u32,
-    /// The virtual addresses, in advert order; at least one is advertised.
+    /// The virtual addresses, in advert order.
     pub addresses: Vec<Address>,
+    /// The family that it speaks if no address is advertised; there is one then.
+    pub bare_family: Option<Family>,
     /// How it speaks by multicast.
     pub multicast: Multicast,
     /// The routes and rules that a master has besides, in the order in which they go in.
@@ -120,10 +122,12 @@ impl Instance {
         [Family::Ipv4, Family::Ipv6].into_iter().filter(housed)
     }
 
-    /// The families that the advertised addresses need, IPv4 first: a virtual router each.
+    /// The families that the advertised addresses need, IPv4 first: a virtual router each. Without such an address, the one
+    /// that the operator chose.
     pub fn families(&self) -> impl Iterator<Item = Family> + '_ {
         let needs = |family: &Family| self.addresses.iter().any(|a| a.advertised && a.family() == *family);
-        [Family::Ipv4, Family::Ipv6].into_iter().filter(needs)
+        let bare = self.bare_family.filter(|_| !self.addresses.iter().any(|a| a.advertised));
+        [Family::Ipv4, Family::Ipv6].into_iter().filter(move |family| needs(family) || bare == Some(*family))
     }
 
     /// The name of the interface that is to hold an address.

@@ -2,6 +2,7 @@
 //! promise; what belongs to one part alone is tested where that part stands.
 
 mod adopting;
+mod bare;
 mod discards;
 mod driver;
 mod elsewhere;

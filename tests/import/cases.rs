@@ -111,6 +111,11 @@ fn announcements_are_imported() {
 }
 
 #[test]
+fn an_election_without_addresses_is_imported() {
+    case("bare", 6);
+}
+
+#[test]
 fn sync_groups_are_imported() {
     case("groups", 0);
 }

@@ -143,7 +143,7 @@ fn collect(folder: &Path, into: &mut BTreeSet<String>) {
 }
 
 /// What many use and vipd has not, by decision; the table says why, and what to do instead.
-const DECIDED: [&str; 3] = ["no_virtual_ipaddress", "notify_fifo_script", "vrrp_notify_fifo_script"];
+const DECIDED: [&str; 2] = ["notify_fifo_script", "vrrp_notify_fifo_script"];
 
 #[test]
 fn what_operators_use_works_or_is_needless_but_for_what_is_decided() {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use vipd::engine::Engine;
 use vipd::engine::action::{Endpoint, Generation, RouterId};
 use vipd::engine::event::{Change, Claim, Gated, Held, Linked, Opened, Picture, SeenPath, Target};
-use vipd::engine::inheritance::Inheritance;
+use vipd::engine::inheritance::{Estate, Inheritance};
 use vipd::engine::notice::State;
 use vipd::engine::settings::{Instance, Settings};
 use vipd::engine::signing::Signed;
@@ -109,6 +109,7 @@ impl Node {
         let (mut left, mut terms) = (self.state.clone().unwrap_or_default(), BTreeMap::new());
         for inherited in &mut left.instances {
             let Some(estate) = &mut inherited.estate else { continue };
+            estate.leases.retain(|_, end| *end > clock);
             for family in [Family::Ipv4, Family::Ipv6] {
                 let router = RouterId { instance: inherited.id, family };
                 if bug.is_some_and(Bug::revives) && self.kernel.gates.lease(router).is_none() {
@@ -120,7 +121,8 @@ impl Node {
                 }
             }
         }
-        if terms.is_empty() {
+        let lives = |estate: &Estate| !estate.leases.is_empty();
+        if !left.instances.iter().filter_map(|inherited| inherited.estate.as_ref()).any(lives) {
             left.checks.clear();
         }
         (left, terms)

@@ -182,6 +182,21 @@ fn a_better_router_replaces_a_lower_one_within_milliseconds() {
 }
 
 #[test]
+fn without_addresses_one_is_master_and_another_when_it_is_gone() {
+    let bare =
+        |priority| Instance { addresses: Vec::new(), bare_family: Some(Family::Ipv4), ..instance(priority) };
+    let pair = || between(bare(150), bare(100));
+    let world = pair().told();
+    assert_eq!((world.state(0), world.state(1)), (Some(State::Master), Some(State::Backup)));
+    let world = pair().then(5000, Fault::Crash(0)).told();
+    assert_eq!((world.state(0), world.state(1)), (None, Some(State::Master)));
+    let world = pair().then(5000, Fault::Crash(0)).then(8000, Fault::Start(0)).told();
+    assert_eq!((world.state(0), world.state(1)), (Some(State::Master), Some(State::Backup)));
+    let world = pair().then(5000, Fault::Stop(0)).told();
+    assert_eq!(world.state(1), Some(State::Master));
+}
+
+#[test]
 fn without_preempt_nothing_but_a_fault_moves_the_address() {
     let patient = |priority| Instance {
         preempt: Preempt::Never,

@@ -67,6 +67,7 @@ pub(crate) fn net(address: IpAddr, alone: bool) -> IpNet {
 pub(crate) fn instance(number: usize) -> Instance {
     let vrid = Vrid::new(51 + small(number)).unwrap_or_else(|| unreachable!("51 is no 0"));
     Instance {
+        bare_family: None,
         name: format!("i{number}"),
         interface: LAN.to_owned(),
         vrid,

@@ -94,6 +94,24 @@ fn what_is_written_is_read_again_and_for_our_own_user_alone() {
 }
 
 #[test]
+fn until_when_others_wait_is_written_where_no_lease_says_it() {
+    let scratch = Scratch::new("bare");
+    let mut bare = state();
+    let estate = bare.instances[0].estate.as_mut().unwrap();
+    let (places, until) = (std::mem::take(&mut estate.places), Instant::from_nanos(1_000_300_000_000));
+    estate.leases = BTreeMap::from([(Family::Ipv4, until)]);
+    write(&scratch.0, BOOT, &bare).unwrap();
+    assert_eq!(scratch.read().unwrap(), Some(bare.clone()));
+    let text = scratch.text();
+    scratch.put(text.replace("1000300000000", "9000300000000").as_bytes());
+    assert!(matches!(scratch.read(), Err(Unusable::Nonsense("until when it is alive"))));
+    // With addresses the kernel knows better.
+    bare.instances[0].estate.as_mut().unwrap().places = places;
+    write(&scratch.0, BOOT, &bare).unwrap();
+    assert_eq!(scratch.read().unwrap(), Some(state()));
+}
+
+#[test]
 fn no_file_is_no_state_and_may_be_removed_twice() {
     let scratch = written("none");
     for _ in 0..2 {

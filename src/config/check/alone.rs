@@ -20,6 +20,7 @@ pub(super) fn agree(instance: &Instance, findings: &Findings) {
         authentication(instance, version.value, findings);
         checksum(instance, version.value, findings);
     }
+    bare(instance, findings);
     priority_file(instance, findings);
     preempt(instance, findings);
     last_resort(instance, findings);
@@ -52,6 +53,29 @@ fn families(instance: &Instance, version: Version, findings: &Findings) {
             format!("{} is IPv6, which version 2 does not have; write 'version: 3'", address.value.address());
         findings.error(&address.spot, what);
     }
+    if let Some(at) = instance.family.as_ref().filter(|at| at.value == Family::Ipv6) {
+        findings.error(&at.spot, "version 2 has no IPv6; write ipv4, or 'version: 3'");
+    }
+}
+
+/// Adverts that list no address belong to one family or the other, which nothing else says.
+fn bare(instance: &Instance, findings: &Findings) {
+    let Some(spot) = instance.addresses.spot.as_ref().filter(|_| instance.addresses.whole) else { return };
+    match &instance.family {
+        Some(at) if instance.addresses.are_advertised() => {
+            findings.error(&at.spot, "the addresses that are advertised say it; remove this");
+        }
+        None if !instance.addresses.are_advertised() => {
+            let what = "no address in it is advertised; write one that is, or beside it the family of adverts without any, \
+                        'family: ipv4' or 'family: ipv6', on all nodes";
+            findings.error(spot, what);
+        }
+        Some(_) | None => {}
+    }
+    let virtual_mac = instance.virtual_mac.as_ref().filter(|at| at.value.is_some());
+    if let Some(at) = virtual_mac.filter(|_| instance.addresses.list.is_empty()) {
+        findings.error(&at.spot, "there is no address for links of its own; remove this");
+    }
 }
 
 fn authentication(instance: &Instance, version: Version, findings: &Findings) {
@@ -75,7 +99,7 @@ fn checksum(instance: &Instance, version: Version, findings: &Findings) {
     let Some((form, true)) = &instance.checksum else { return };
     if version == Version::V2 {
         findings.error(&form.spot, "version 2 has one form of checksum only; remove this");
-    } else if instance.addresses.whole && !instance.addresses.has(Family::Ipv4) {
+    } else if instance.addresses.whole && !instance.speaks(Family::Ipv4) {
         findings.error(&form.spot, "IPv6 has one form of checksum only; remove this");
     }
 }
@@ -122,8 +146,12 @@ fn places(instance: &Instance, list: &[At<IpAddr>], what: &str, findings: &Findi
     for at in list {
         let family = Family::of(at.value);
         let virtual_one = instance.addresses.list.iter().any(|address| address.value.address() == at.value);
-        if !instance.addresses.has(family) {
-            let what = format!("an {family} {what}, but no {family} address under 'addresses'; remove it");
+        if !instance.speaks(family) {
+            let what = if instance.addresses.are_advertised() {
+                format!("an {family} {what}, but no {family} address under 'addresses'; remove it")
+            } else {
+                format!("an {family} {what}, but 'family' is another; remove it")
+            };
             findings.error(&at.spot, what);
         } else if virtual_one {
             let what =
@@ -165,7 +193,11 @@ fn unicast(instance: &Instance, findings: &Findings) {
     }
     for family in instance.families() {
         if !unicast.value.peers.iter().any(|peer| Family::of(peer.value) == family) {
-            let what = format!("there are {family} addresses but no {family} peer; write one under 'peers'");
+            let what = if instance.addresses.has(family) {
+                format!("there are {family} addresses but no {family} peer; write one under 'peers'")
+            } else {
+                format!("it speaks {family}, but there is no {family} peer; write one under 'peers'")
+            };
             findings.error(&unicast.spot, what);
         }
     }

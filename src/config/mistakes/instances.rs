@@ -3,7 +3,7 @@
 use super::super::private::tests::Scratch;
 use super::*;
 
-const KEYS: &str = "interface, virtual_router_id, addresses, routes, rules, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \
+const KEYS: &str = "interface, virtual_router_id, addresses, family, routes, rules, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \
                     preempt_delay, last_resort, damping, follow_interface, track, authentication, checksum, announce, lease, accept, virtual_mac, notify";
 
 #[test]
@@ -27,11 +27,48 @@ fn a_wrong_key_of_an_instance_is_met_with_the_right_ones() {
             &[
                 "1:32: instances.web.interface: 'eth0/1' is no interface name; write one of 'ip link', at most 15 bytes",
                 "1:59: instances.web.virtual_router_id: '300' is no virtual router id; write 1 to 255",
-                "1:75: instances.web.addresses: is empty; write a list of addresses, for example [192.0.2.10/24]",
+                "1:75: instances.web.addresses: no address in it is advertised; write one that is, or beside it the family of adverts without any, 'family: ipv4' or 'family: ipv6', on all nodes",
             ],
         ),
     ]);
 }
+
+#[test]
+fn an_instance_without_addresses_says_which_family_it_speaks_and_no_other_does() {
+    let bare = |lines: &str| {
+        let lines = lines.replace('\n', "\n    ");
+        format!(
+            "instances:\n  web:\n    interface: eth0\n    virtual_router_id: 51\n    addresses: []\n    {lines}\n"
+        )
+    };
+    told(&[
+        (bare("family: ipv4"), &[]),
+        (bare("family: ipv6\nunicast: { peers: [\"2001:db8::2\"] }"), &[]),
+        (bare("family: both"), &["6:13: instances.web.family: 'both' is no family; write ipv4 or ipv6"]),
+        (bare("version: 3"), &[NO_FAMILY]),
+        (
+            bare("family: ipv6\nversion: 2"),
+            &["6:13: instances.web.family: version 2 has no IPv6; write ipv4, or 'version: 3'"],
+        ),
+        (
+            bare("family: ipv4\nvirtual_mac: true"),
+            &["7:18: instances.web.virtual_mac: there is no address for links of its own; remove this"],
+        ),
+        (
+            bare("family: ipv4\nunicast: { peers: [\"2001:db8::2\"] }"),
+            &[
+                "7:14: instances.web.unicast: it speaks IPv4, but there is no IPv4 peer; write one under 'peers'",
+                "7:24: instances.web.unicast.peers[0]: an IPv6 peer, but 'family' is another; remove it",
+            ],
+        ),
+        (
+            more("family: ipv4"),
+            &["6:13: instances.web.family: the addresses that are advertised say it; remove this"],
+        ),
+    ]);
+}
+
+const NO_FAMILY: &str = "5:16: instances.web.addresses: no address in it is advertised; write one that is, or beside it the family of adverts without any, 'family: ipv4' or 'family: ipv6', on all nodes";
 
 #[test]
 fn a_wrong_value_of_an_instance_is_met_with_a_right_one() {

@@ -91,7 +91,7 @@ fn a_file_has_instances_at_its_top() {
                 "1:14: instances.a b: 'a b' is no name; write 1 to 64 letters, digits, '_', '.' or '-', the first one no '-'",
                 "1:14: instances.a b: 'interface' is missing; write for example 'interface: eth0'",
                 "1:14: instances.a b: 'virtual_router_id' is missing; write for example 'virtual_router_id: 51'",
-                "1:14: instances.a b: 'addresses' is missing; write for example 'addresses: [192.0.2.10/24]'",
+                "1:14: instances.a b: 'addresses' is missing; write for example 'addresses: [192.0.2.10/24]' or, to have none, 'addresses: []'",
             ],
         ),
         (

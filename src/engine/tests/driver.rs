@@ -60,6 +60,7 @@ pub(super) fn on_eth0(text: &str) -> Place {
 /// One address, 192.0.2.10/24, by version 3 each second, preempting at once.
 pub(super) fn instance(priority: u8) -> Instance {
     Instance {
+        bare_family: None,
         name: String::from("web"),
         interface: String::from("eth0"),
         vrid: Vrid::new(51).unwrap(),

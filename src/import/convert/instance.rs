@@ -62,13 +62,21 @@ pub(super) fn convert(
 ) -> Option<(String, Map)> {
     let mut map = Map::default();
     let mut facts = facts(statement, &mut map, common, report)?;
-    let addresses = addresses(&mut facts, common, report);
-    if addresses.is_empty() {
-        report.left_out(statement, "no address is left for it; an instance of vipd needs one");
+    let bare = is_bare(statement, &mut facts, report);
+    let addresses = addresses(&mut facts, bare, common, report);
+    if addresses.is_empty() && !bare {
+        report.left_out(
+            statement,
+            "no address is left for it; keepalived does not start with none, or vipd has them elsewhere",
+        );
         facts.gathered.rest(report);
         return None;
     }
+    let housed = !addresses.is_empty();
     map.set("addresses", Value::List(addresses));
+    if bare {
+        map.set("family", if facts.family == Family::Ipv6 { "ipv6" } else { "ipv4" });
+    }
     map.set("version", facts.version.to_string());
     map.set("priority", facts.priority.to_string());
     interval(&mut facts, &mut map, report);
@@ -87,7 +95,7 @@ pub(super) fn convert(
         map.set("authentication", Value::Map(authentication));
     }
     behaviour(&mut facts, common.globals, &mut map, report);
-    virtual_mac(&mut facts, common.globals, &mut map, report);
+    virtual_mac(&mut facts, common.globals, housed, &mut map, report);
     paths(&mut facts, common, &mut map, report);
     let weightless = match common.synced.get(statement.word(1).unwrap_or_default()) {
         Some(_) => Some("keepalived ignores what is tracked with a weight within a sync group"),
@@ -204,15 +212,37 @@ fn priority(
     }
 }
 
-/// The family of the first address that is one; the others have to be of the same.
+/// Whether adverts list no address: allowed by the keyword in version 3, and in version 2 in any case.
+fn is_bare(statement: &Statement, facts: &mut Facts<'_>, report: &mut Report) -> bool {
+    let keyword = facts.gathered.last("no_virtual_ipaddress", report);
+    let lists = |inner: &Statement, name: &str| inner.keyword() == name && !inner.block.is_empty();
+    let lists = |name: &str| statement.block.iter().any(|inner| lists(inner, name));
+    let empty = !lists("virtual_ipaddress");
+    match keyword {
+        Some(keyword) if empty => {
+            report.converted(keyword, "family");
+            true
+        }
+        Some(keyword) => {
+            report.ignored(keyword, "there are addresses");
+            false
+        }
+        None => empty && !lists("virtual_ipaddress_excluded") && facts.version == 2,
+    }
+}
+
+/// The family of the first address that is one; the others have to be of the same. Without any it is that of the peers, or
+/// the one asked for.
 fn family(statement: &Statement) -> Family {
+    let has = |keyword: &str| statement.block.iter().any(|inner| inner.keyword() == keyword);
     let lines = |keyword: &'static str| {
         statement.block.iter().filter(move |inner| inner.keyword() == keyword).flat_map(|block| &block.block)
     };
-    let mut all =
-        lines("virtual_ipaddress").chain(lines("unicast_peer")).chain(lines("virtual_ipaddress_excluded"));
+    let excluded = lines("virtual_ipaddress_excluded").filter(|_| !has("no_virtual_ipaddress"));
+    let mut all = lines("virtual_ipaddress").chain(lines("unicast_peer")).chain(excluded);
     let first = all.find_map(|line| super::addresses::address(line.keyword()));
-    first.map_or(Family::Ipv4, |net| Family::of(net.address()))
+    let otherwise = if has("native_ipv6") { Family::Ipv6 } else { Family::Ipv4 };
+    first.map_or(otherwise, |net| Family::of(net.address()))
 }
 
 fn version(gathered: &mut Gathered<'_>, family: Family, globals: &Globals, report: &mut Report) -> u32 {
@@ -238,7 +268,7 @@ fn version(gathered: &mut Gathered<'_>, family: Family, globals: &Globals, repor
     written.unwrap_or(globals.version)
 }
 
-fn addresses(facts: &mut Facts<'_>, common: &mut Common<'_>, report: &mut Report) -> Vec<Value> {
+fn addresses(facts: &mut Facts<'_>, bare: bool, common: &mut Common<'_>, report: &mut Report) -> Vec<Value> {
     let mut found = Vec::new();
     for (keyword, advertised) in [("virtual_ipaddress", true), ("virtual_ipaddress_excluded", false)] {
         for block in facts.gathered.all(keyword) {
@@ -255,7 +285,7 @@ fn addresses(facts: &mut Facts<'_>, common: &mut Common<'_>, report: &mut Report
                 if !is_free(line, address.net, &facts.interface, &facts.name, &mut common.taken, report) {
                     continue;
                 }
-                if advertised || found.is_empty() {
+                if advertised || found.is_empty() && !bare {
                     report.converted(line, "addresses");
                 } else {
                     address.options.set("advertise", "false");
@@ -315,7 +345,7 @@ fn preempt(facts: &mut Facts<'_>, map: &mut Map, report: &mut Report) {
 }
 
 /// `use_vmac [NAME] [MAC]` and where adverts come from.
-fn virtual_mac(facts: &mut Facts<'_>, globals: &Globals, map: &mut Map, report: &mut Report) {
+fn virtual_mac(facts: &mut Facts<'_>, globals: &Globals, housed: bool, map: &mut Map, report: &mut Report) {
     let base = facts.gathered.last("vmac_xmit_base", report);
     let Some(statement) = facts.gathered.last("use_vmac", report) else {
         if let Some(base) = base {
@@ -323,6 +353,13 @@ fn virtual_mac(facts: &mut Facts<'_>, globals: &Globals, map: &mut Map, report: 
         }
         return;
     };
+    if !housed {
+        let why = "without addresses there is nothing for a virtual MAC; adverts come from the interface";
+        for statement in [Some(statement), base].into_iter().flatten() {
+            report.left_out(statement, why);
+        }
+        return;
+    }
     let mut options = Map::default();
     let mut words = statement.words.iter().skip(1).map(String::as_str);
     while let Some(word) = words.next() {

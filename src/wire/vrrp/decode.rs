@@ -30,9 +30,6 @@ pub enum Malformed {
     /// Virtual router 0.
     #[error("the virtual router id is 0")]
     VirtualRouterId,
-    /// No addresses (RFC 9568, erratum 8299).
-    #[error("the count of addresses is 0")]
-    CountZero,
     /// An interval of 0 (RFC 9568, erratum 8301).
     #[error("the advert interval is 0")]
     Interval,
@@ -47,6 +44,8 @@ pub enum Malformed {
 /// damaged on its way counts as `Checksum` and not as whatever the damage resembles, and the later reasons
 /// speak of what a peer really said. Both addresses must be those of the packet: the pseudo-header of a
 /// unicast advert holds the unicast destination.
+///
+/// An advert without addresses is one here; who may send it such is the caller's to judge (RFC 9568, erratum 8299).
 pub fn decode(payload: &[u8], source: IpAddr, destination: IpAddr) -> Result<Advert, Malformed> {
     read(payload, &[], source, destination)
 }
@@ -79,9 +78,6 @@ fn read(payload: &[u8], trailer: &[u8], source: IpAddr, destination: IpAddr) -> 
     }
     let checksum = verify(payload, trailer, version, source, destination).ok_or(Malformed::Checksum)?;
     let vrid = Vrid::new(vrid).ok_or(Malformed::VirtualRouterId)?;
-    if count == 0 {
-        return Err(Malformed::CountZero);
-    }
     let field = match version {
         Version::V2 => u16::from(five),
         Version::V3 => u16::from_be_bytes([four, five]),
@@ -256,9 +252,12 @@ mod tests {
     }
 
     #[test]
-    fn an_advert_without_addresses_is_refused() {
-        assert_eq!(refused(&changed(&V3[..8], &[(3, 0)])), Malformed::CountZero);
-        assert_eq!(refused(&changed(&V2[..16], &[(3, 0), (8, 0), (11, 0)])), Malformed::CountZero);
+    fn an_advert_without_addresses_is_read_as_one() {
+        let (three, two) = (changed(&V3[..8], &[(3, 0)]), changed(&V2[..16], &[(3, 0), (8, 0), (11, 0)]));
+        for (message, sample) in [(three, &V3[..]), (two, &V2[..])] {
+            let expected = Advert { addresses: Vec::new(), ..decode(sample, SOURCE, GROUP).unwrap() };
+            assert_eq!(decode(&message, SOURCE, GROUP), Ok(expected));
+        }
     }
 
     #[test]
@@ -317,8 +316,9 @@ mod tests {
         fn noise_of_the_right_length_with_a_right_checksum_never_panics(
             two: bool,
             header: [u8; 8],
-            rest in prop::collection::vec(any::<[u8; 4]>(), 2..=255),
+            rest in prop::collection::vec(any::<[u8; 4]>(), 0..=255),
         ) {
+            prop_assume!(!two || rest.len() >= 2);
             let (start, count) = if two { (0x21, rest.len() - 2) } else { (0x31, rest.len()) };
             let message = [&header, rest.as_flattened()].concat();
             let message = changed(&message, &[(0, start), (3, u8::try_from(count).unwrap())]);

@@ -152,9 +152,9 @@ mod tests {
         let v4 = || any::<[u8; 4]>().prop_map(IpAddr::from);
         let v6 = || any::<[u8; 16]>().prop_map(IpAddr::from);
         let routed = prop_oneof![
-            (Just(Version::V2), v4(), v4(), prop::collection::vec(v4(), 1..=255)),
-            (Just(Version::V3), v4(), v4(), prop::collection::vec(v4(), 1..=255)),
-            (Just(Version::V3), v6(), v6(), prop::collection::vec(v6(), 1..=255)),
+            (Just(Version::V2), v4(), v4(), prop::collection::vec(v4(), 0..=255)),
+            (Just(Version::V3), v4(), v4(), prop::collection::vec(v4(), 0..=255)),
+            (Just(Version::V3), v6(), v6(), prop::collection::vec(v6(), 0..=255)),
         ];
         (routed, 1u8.., any::<u8>(), 1u16..=4095, any::<Option<[u8; 8]>>(), any::<bool>()).prop_map(
             |((version, source, destination, addresses), vrid, priority, units, password, plain)| {

@@ -95,6 +95,12 @@ impl Router {
         self
     }
 
+    /// The same without addresses, by IPv4.
+    pub fn bare(mut self) -> Self {
+        self.addresses.clear();
+        self
+    }
+
     /// The same with one more address that adverts do not list.
     pub fn but_not_listed(mut self, address: &str) -> Self {
         self.excluded.push(address.to_owned());

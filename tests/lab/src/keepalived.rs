@@ -118,7 +118,8 @@ fn label(router: &Router, ipv6: bool) -> String {
 /// One instance: keepalived wants one for each family.
 fn instance(out: &mut String, router: &Router, ipv6: bool) -> std::fmt::Result {
     let addresses = router.family(ipv6);
-    if addresses.is_empty() {
+    let bare = router.addresses.is_empty() && !ipv6;
+    if addresses.is_empty() && !bare {
         return Ok(());
     }
     writeln!(out, "vrrp_instance {} {{", label(router, ipv6))?;
@@ -150,7 +151,9 @@ fn instance(out: &mut String, router: &Router, ipv6: bool) -> std::fmt::Result {
         writeln!(out, "  }}")?;
     }
     let (advertised, excluded) = addresses.split_at(addresses.len().min(ADVERTISED));
-    writeln!(out, "  virtual_ipaddress {{\n    {}\n  }}", advertised.join("\n    "))?;
+    if !bare {
+        writeln!(out, "  virtual_ipaddress {{\n    {}\n  }}", advertised.join("\n    "))?;
+    }
     let excluded: Vec<&str> =
         excluded.iter().copied().chain(router.excluded.iter().map(String::as_str)).collect();
     if !excluded.is_empty() {

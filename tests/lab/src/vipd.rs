@@ -187,6 +187,9 @@ fn instance(out: &mut String, router: &Router) -> std::fmt::Result {
     let listed = router.addresses.iter().map(|a| format!("\"{a}\""));
     let others = router.excluded.iter().map(|a| format!("{{ address: \"{a}\", advertise: false }}"));
     writeln!(out, "    addresses: [{}]", listed.chain(others).collect::<Vec<_>>().join(", "))?;
+    if router.addresses.is_empty() {
+        writeln!(out, "    family: ipv4")?;
+    }
     if !router.preempt {
         writeln!(out, "    preempt: false")?;
     }

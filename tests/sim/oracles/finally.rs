@@ -51,6 +51,10 @@ fn the_best_router_holds(world: &World) -> Option<String> {
         let holds = |node: usize, all: bool| {
             let machine = &world.nodes[node];
             machine.instance(vrid).is_some_and(|i| {
+                // Nothing in the kernel shows who is master without addresses.
+                if i.addresses.is_empty() {
+                    return machine.process.as_ref().and_then(|p| p.state(vrid)) == Some(State::Master);
+                }
                 let mut there = addresses(i).map(|vip| machine.kernel.answers(vip));
                 if all { there.all(|there| there) } else { there.any(|there| there) }
             })
