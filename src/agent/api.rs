@@ -29,6 +29,8 @@ use super::service::Service;
 use crate::engine::event::Target;
 use crate::time::Duration;
 
+mod metrics;
+
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -124,7 +126,9 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
         .route("/status", get(status))
         .route("/events", get(events))
         .route("/explain", get(explain))
-        .route("/version", get(version));
+        .route("/version", get(version))
+        .route("/metrics", get(metrics::text))
+        .route("/metrics.json", get(metrics::json));
     let all = match access {
         Access::Everything => questions
             .route("/plan", post(plan).layer(DefaultBodyLimit::max(PLAN_BODY)))
@@ -141,6 +145,18 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
     };
     all.fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(shared)
+}
+
+/// The requests that the TCP port answers: what anybody may know who reaches it.
+pub fn over_tcp(service: Arc<Service>) -> Router {
+    let shared = Shared { service, followers: Arc::new(Semaphore::new(FOLLOWERS)) };
+    Router::new()
+        .route("/metrics", get(metrics::text))
+        .route("/metrics.json", get(metrics::json))
+        .fallback(metrics::unknown_path)
+        .method_not_allowed_fallback(metrics::wrong_method)
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(shared)
 }
@@ -252,7 +268,7 @@ async fn only_questions() -> Failure {
 async fn unknown_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "no such path; there are GET /status, /explain, /events and /version, POST /plan, /reload, /step-down, /resume and /upgrade",
+        "no such path; there are GET /status, /explain, /events, /metrics and /version, POST /plan, /reload, /step-down, /resume and /upgrade",
     )
 }
 

@@ -47,6 +47,7 @@ struct Running {
     since: Option<Instant>,
     last: Option<check::Report>,
     last_error: Option<String>,
+    runs: report::Runs,
     /// The value that the engine has been told.
     told: Option<i32>,
     /// Ends the check when dropped.
@@ -115,7 +116,8 @@ impl Checks {
         }
         let since = health.verdict().map(|_| now);
         let task = check::spawn(&self.context, Arc::clone(&settings), self.results.clone());
-        Running { settings, health, since, last: None, last_error: None, told: None, task }
+        let runs = report::Runs::default();
+        Running { settings, health, since, last: None, last_error: None, runs, told: None, task }
     }
 
     fn reconfigured(&self, mut running: Running, settings: &Settings, now: Instant) -> Running {
@@ -153,9 +155,7 @@ impl Checks {
             }
             let verdict = running.health.handle(report.at, report.result());
             running.since = verdict.map_or(running.since, |_| Some(report.at));
-            if let Err(error) = &report.outcome {
-                running.last_error = Some(error.clone());
-            }
+            running.count(&report);
             tracing::debug!(check = settings.name, outcome = ?report.outcome, latency = ?report.latency, "result");
             let said = verdict.map(|verdict| (verdict, words(&report).to_owned()));
             let value = report.value.filter(|value| running.told != Some(*value));
@@ -228,6 +228,17 @@ impl Table {
 }
 
 impl Running {
+    fn count(&mut self, report: &check::Report) {
+        self.runs.total_ms += report::millis(report.latency);
+        match &report.outcome {
+            Ok(_) => self.runs.ok += 1,
+            Err(error) => {
+                self.runs.failed += 1;
+                self.last_error = Some(error.clone());
+            }
+        }
+    }
+
     fn view(&self, clocks: Clocks) -> report::Check {
         let last = self.last.as_ref();
         let kind = self.settings.kind.as_str();
@@ -245,6 +256,7 @@ impl Running {
             last_error: self.last_error.clone(),
             value: self.told,
             pending: None,
+            runs: self.runs,
             latency_ms: last.map(|last| report::millis(last.latency)),
             output: last.map(|last| last.output.clone()).filter(|output| !output.is_empty()),
         }
@@ -266,6 +278,7 @@ fn unprobed(name: &str, interface: Option<&str>) -> report::Check {
         last_result: None,
         last_error: None,
         latency_ms: None,
+        runs: report::Runs::default(),
         output: None,
     }
 }

@@ -11,7 +11,8 @@ use axum::extract::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -64,38 +65,61 @@ impl Patience {
     }
 }
 
-/// Serves whoever connects, for as long as the runtime lives.
+/// Serves whoever connects to a socket of the agent's, for as long as the runtime lives.
 pub async fn serve(listener: UnixListener, router: Router) {
     let places = Arc::new(Semaphore::new(CLIENTS));
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a client of the control API");
-                sleep(SHORTAGE).await;
-                continue;
-            }
-        };
-        match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => {
-                tokio::spawn(converse(stream, router.clone(), place));
-            }
-            Err(_) => turn_away(&stream),
+        match listener.accept().await {
+            Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    tokio::spawn(converse_with_peer(stream, router.clone(), place));
+                }
+                Err(_) => turned_away(stream.try_write(CROWDED)),
+            },
+            Err(error) => shortage(&error).await,
         }
     }
 }
 
+/// The same for a TCP port, whose clients are nobody in particular.
+pub async fn serve_network(listener: &TcpListener, router: &Router) {
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    tokio::spawn(converse::<TcpStream>(stream, router.clone(), place));
+                }
+                Err(_) => turned_away(stream.try_write(CROWDED)),
+            },
+            Err(error) => shortage(&error).await,
+        }
+    }
+}
+
+async fn shortage(error: &io::Error) {
+    tracing::warn!(%error, "cannot accept a client of the control API");
+    sleep(SHORTAGE).await;
+}
+
 /// A sentence if it fits into the socket's buffer, and it does; never a wait.
-fn turn_away(stream: &UnixStream) {
-    if let Err(error) = stream.try_write(CROWDED) {
+fn turned_away(said: io::Result<usize>) {
+    if let Err(error) = said {
         tracing::debug!(%error, "a client was turned away without a word");
     }
 }
 
-async fn converse(stream: UnixStream, router: Router, _place: OwnedSemaphorePermit) {
+async fn converse_with_peer(stream: UnixStream, router: Router, place: OwnedSemaphorePermit) {
     let Ok(peer) = peer(&stream) else { return };
+    converse(stream, router.layer(Extension(peer)), place).await;
+}
+
+async fn converse<S>(stream: S, router: Router, _place: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let patience = Arc::new(Patience::new(WHOLE));
-    let router = router.layer(Extension(peer)).layer(Extension(Arc::clone(&patience)));
+    let router = router.layer(Extension(Arc::clone(&patience)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)
@@ -104,10 +128,10 @@ async fn converse(stream: UnixStream, router: Router, _place: OwnedSemaphorePerm
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::select! {
         done = connection => if let Err(error) = done {
-            tracing::debug!(%error, uid = peer.uid, "a client of the control API was cut off");
+            tracing::debug!(%error, "a client of the control API was cut off");
         },
         () = patience.runs_out() => {
-            tracing::debug!(uid = peer.uid, "a client of the control API ran out of time");
+            tracing::debug!("a client of the control API ran out of time");
         }
     }
 }

@@ -5,13 +5,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::lateness::Counted;
+use super::report::Lateness;
 use crate::time::Duration;
 
 /// One thread's pulse; it beats at least once a second.
 #[derive(Clone, Debug, Default)]
 pub struct Heartbeat {
     beats: Arc<AtomicU64>,
-    worst_late_ns: Arc<AtomicU64>,
+    lateness: Arc<Counted>,
 }
 
 impl Heartbeat {
@@ -25,15 +27,19 @@ impl Heartbeat {
         Arc::clone(&self.beats)
     }
 
-    /// Says how much later than asked a turn began; the worst is kept.
+    /// Says how much later than asked a turn began.
     pub fn late(&self, late: Duration) {
-        let late = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
-        self.worst_late_ns.fetch_max(late, Ordering::Relaxed);
+        self.lateness.count(late);
     }
 
     /// The latest turn so far.
     pub fn worst_late(&self) -> Duration {
-        Duration::from_nanos(self.worst_late_ns.load(Ordering::Relaxed))
+        self.lateness.worst()
+    }
+
+    /// How late all turns were.
+    pub fn lateness(&self) -> Lateness {
+        self.lateness.shown()
     }
 }
 

@@ -20,6 +20,7 @@
 //! | [`report`], [`view`] | the report that everybody reads, and how it is made |
 //! | [`history`], [`record`] | what happened, and how it reads |
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
+//! | [`metrics`], [`listening`] | the report as metrics, and the TCP port where they are served, too |
 //! | [`sole`] | one agent in a network namespace |
 //! | [`state`], [`inherit`], [`bequeath`] | what one agent leaves to the next: the file, how it is read, how it is kept |
 //! | [`sequences`] | where signatures have got to |
@@ -41,8 +42,11 @@ pub mod gate;
 pub mod heartbeat;
 pub mod history;
 pub mod inherit;
+mod lateness;
+pub mod listening;
 pub mod log;
 pub mod mail;
+pub mod metrics;
 pub mod notifications;
 mod perform;
 pub mod plan;

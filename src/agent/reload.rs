@@ -11,6 +11,8 @@ use tokio::task::JoinError;
 use super::checks::Checks;
 use super::post::{Post, Refused, Request};
 use super::priorities::Priorities;
+use super::report::Configuration;
+use super::stamp::Stamp;
 use crate::config::{self, Config};
 use crate::sys::realtime::Settings;
 
@@ -20,6 +22,7 @@ pub struct Reloader {
     post: Post,
     checks: Arc<Checks>,
     in_force: Mutex<Arc<Config>>,
+    standing: Mutex<Configuration>,
     priorities: Arc<Priorities>,
     /// What no reload changes.
     at_start: Settings,
@@ -48,12 +51,27 @@ impl Reloader {
         let priorities = Arc::new(Priorities::default());
         priorities.fill_in(&mut config);
         let in_force = Mutex::new(Arc::new(config));
-        Self { path, post, checks, in_force, priorities, at_start, turn: tokio::sync::Mutex::new(()) }
+        let standing = Mutex::new(Configuration { since: Some(Stamp::now()), last_reload_ok: None });
+        Self {
+            path,
+            post,
+            checks,
+            in_force,
+            standing,
+            priorities,
+            at_start,
+            turn: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// The configuration in force.
     pub fn in_force(&self) -> Arc<Config> {
         Arc::clone(&self.in_force.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Since when it is in force, and what came of the last reload.
+    pub fn standing(&self) -> Configuration {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the checks of the configuration in force.
@@ -95,6 +113,17 @@ impl Reloader {
     ///
     /// `force` allows what makes two masters until both nodes have it.
     pub async fn reload(&self, force: bool) -> Result<Vec<String>, Rejected> {
+        let outcome = self.attempt(force).await;
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.last_reload_ok = Some(outcome.is_ok());
+        if outcome.is_ok() {
+            standing.since = Some(Stamp::now());
+        }
+        drop(standing);
+        outcome
+    }
+
+    async fn attempt(&self, force: bool) -> Result<Vec<String>, Rejected> {
         let _turn = self.turn.lock().await;
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || config::load(&path)).await;

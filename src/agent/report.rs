@@ -8,9 +8,13 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use counted::{Configuration, Counters, LateTurns, Lateness, Runs, Transitions};
+
 use super::stamp::Stamp;
 use crate::engine::notice::State;
 use crate::time::Duration;
+
+mod counted;
 
 /// The version of this shape.
 pub const SCHEMA: u32 = 1;
@@ -77,8 +81,17 @@ pub struct Agent {
     /// Whether its memory stays in memory.
     #[serde(default)]
     pub memory_locked: bool,
+    /// How late the turns of that loop began.
+    #[serde(default)]
+    pub loop_lateness: Lateness,
     /// Log lines dropped because nobody read them.
     pub log_lines_dropped: u64,
+    /// Events lost because the protocol thread told more than was taken.
+    #[serde(default)]
+    pub events_lost: u64,
+    /// The configuration in force.
+    #[serde(default)]
+    pub configuration: Configuration,
     /// The newest event's number.
     pub newest_event: u64,
 }
@@ -128,6 +141,9 @@ pub struct Instance {
     pub stepped_down: bool,
     /// How often it became master.
     pub times_master: u64,
+    /// How often it changed its state, by states and reason.
+    #[serde(default)]
+    pub transitions: Vec<Transitions>,
     /// Who else acts as master, if it was heard lately.
     pub duplicate: Option<Duplicate>,
     /// One a family.
@@ -256,25 +272,6 @@ pub struct Master {
     pub heard: Stamp,
 }
 
-/// What a virtual router counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are those of the engine's counters")]
-pub struct Counters {
-    pub adverts_sent: u64,
-    pub adverts_received: u64,
-    pub send_failures: u64,
-    pub resignations_sent: u64,
-    pub resignations_received: u64,
-    pub pseudo_header_checksums: u64,
-    pub message_checksums: u64,
-    pub address_mismatches: u64,
-    #[serde(default)]
-    pub signed_adverts: u64,
-    #[serde(default)]
-    pub unsigned_adverts: u64,
-    pub discarded: BTreeMap<String, u64>,
-}
-
 /// One virtual address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
@@ -368,6 +365,9 @@ pub struct Check {
     pub last_error: Option<String>,
     /// How long the last run took.
     pub latency_ms: Option<f64>,
+    /// How its runs ended.
+    #[serde(default)]
+    pub runs: Runs,
     /// The beginning of what a script wrote in its last run.
     pub output: Option<String>,
 }

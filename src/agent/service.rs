@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::signal::SigSet;
 use tokio::net::UnixListener;
@@ -14,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing_appender::non_blocking::ErrorCounter;
 
-use super::api::{Access, router};
+use super::api::{Access, over_tcp, router};
 use super::bequeath::Bequest;
 use super::checks::{Checks, Results};
 use super::connection::serve;
@@ -23,7 +24,9 @@ use super::explain::{self, Explanation, Outlook};
 use super::gate;
 use super::heartbeat::{Heartbeat, Heartbeats};
 use super::history::{Entry, History};
+use super::listening::Listening;
 use super::log::CHANGE;
+use super::metrics::{self, Family};
 use super::notifications::Notifications;
 use super::plan::{self, Plan};
 use super::post::{Batch, NoticeReader, Post, Refused, Request};
@@ -103,6 +106,8 @@ pub struct Service {
     checks: Arc<Checks>,
     notifications: Arc<Notifications>,
     reloader: Reloader,
+    listening: Listening,
+    events_lost: AtomicU64,
     protocol: Heartbeat,
     gate: gate::Trouble,
     unguarded: Option<String>,
@@ -175,6 +180,8 @@ impl Service {
             statuses: Statuses::new(post.clone()),
             history: Arc::default(),
             reloader: Reloader::new(path, config, post.clone(), Arc::clone(&checks)),
+            listening: Listening::default(),
+            events_lost: AtomicU64::new(0),
             checks,
             notifications: Arc::new(notifications),
             bequest: Bequest::new(directory.to_owned(), post.clone()),
@@ -204,6 +211,9 @@ impl Service {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
+        self.listening.want(config.metrics.listen);
+        let service = Arc::clone(self);
+        tokio::spawn(async move { service.listening.keep(over_tcp(Arc::clone(&service))).await });
         let checks = Arc::clone(&self.checks);
         tokio::spawn(async move { checks.judge(results).await });
         let service = Arc::clone(self);
@@ -392,6 +402,7 @@ impl Service {
     fn take(&self, batch: Batch) {
         let clocks = Clocks::now();
         if batch.lost > 0 {
+            self.events_lost.fetch_add(batch.lost, Ordering::Relaxed);
             self.record(clocks.wall(), None, Record::Lost { count: batch.lost });
         }
         for notice in batch.notices {
@@ -427,6 +438,12 @@ impl Service {
         instances.chain(in_force.settings.groups.iter().map(|group| group.name.clone())).collect()
     }
 
+    /// What is measured, for whoever collects it.
+    pub async fn metrics(&self) -> Result<Vec<Family>, Unknown> {
+        let names = self.reloader.in_force().metrics.keepalived_names;
+        Ok(metrics::families(&self.report().await?, names))
+    }
+
     /// How everything stands.
     pub async fn report(&self) -> Result<Report, Unknown> {
         let status = self.statuses.current().await?;
@@ -438,6 +455,7 @@ impl Service {
                 pid: std::process::id(),
                 started: self.started,
                 worst_late_ms: millis(self.protocol.worst_late()),
+                loop_lateness: self.protocol.lateness(),
                 realtime_priority: self.realtime.priority,
                 memory_locked: self.realtime.memory_locked,
                 log_lines_dropped: self
@@ -445,6 +463,8 @@ impl Service {
                     .as_ref()
                     .map_or(0, |lines| lines.dropped_lines() as u64),
                 newest_event: self.history.newest(),
+                events_lost: self.events_lost.load(Ordering::Relaxed),
+                configuration: self.reloader.standing(),
             },
             checks: self.checks.view(clocks),
             notifiers: self.notifications.view(clocks),
@@ -456,6 +476,7 @@ impl Service {
                 .chain(self.realtime.warnings.clone())
                 .chain(self.notifications.warnings())
                 .chain(self.reloader.warnings())
+                .chain(self.listening.trouble())
                 .collect(),
             advice: self.reloader.in_force().advice().collect(),
         };
@@ -499,7 +520,11 @@ impl Service {
         self.systemd.reloading();
         let outcome = self.reloader.reload(force).await;
         match &outcome {
-            Ok(_) => self.notifications.apply(&self.reloader.in_force()),
+            Ok(_) => {
+                let config = self.reloader.in_force();
+                self.notifications.apply(&config);
+                self.listening.want(config.metrics.listen);
+            }
             Err(why) => {
                 self.record(Stamp::now(), None, Record::ReloadRefused { why: why.to_string() });
             }

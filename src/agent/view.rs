@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::report::{
     Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, LinkState, Master,
-    Notifier, Path, Pending, Priority, Report, Role, Router, SCHEMA, Track, VirtualLink, millis,
+    Notifier, Path, Pending, Priority, Report, Role, Router, SCHEMA, Track, Transitions, VirtualLink, millis,
 };
 use super::stamp::Clocks;
 use crate::engine::notice::{Discard, State};
@@ -92,6 +92,7 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
         accept: one.accept,
         stepped_down: one.stepped_down,
         times_master: one.times_master,
+        transitions: transitions(one),
         duplicate: duplicate(one, now, clocks),
         routers: one.routers.iter().map(|one| router(one, clocks)).collect(),
         virtual_links: one.virtual_links.iter().map(virtual_link).collect(),
@@ -109,6 +110,16 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
         paths: one.paths.iter().map(path).collect(),
         tracks: one.tracks.iter().map(|one| track(one, clocks)).collect(),
     }
+}
+
+fn transitions(one: &status::InstanceStatus) -> Vec<Transitions> {
+    let shown = |((from, to, kind), count): (&(State, State, &str), &u64)| Transitions {
+        from: (*from).into(),
+        to: (*to).into(),
+        reason_kind: (*kind).to_owned(),
+        count: *count,
+    };
+    one.transitions.iter().map(shown).collect()
 }
 
 /// The other master, if this instance is master and the other was heard within its last few adverts.
@@ -258,6 +269,7 @@ fn unheld(instance: &Instance) -> Option<(Health, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::report::{Configuration, Lateness};
     use crate::engine::notice::Reason;
     use crate::net::{Family, Vrid};
 
@@ -294,6 +306,7 @@ mod tests {
             accept: true,
             stepped_down: false,
             times_master: 1,
+            transitions: BTreeMap::new(),
             routers: vec![router],
             virtual_links: Vec::new(),
             addresses: Vec::new(),
@@ -318,6 +331,9 @@ mod tests {
             pid: 1,
             started: clocks.wall(),
             worst_late_ms: 0.0,
+            loop_lateness: Lateness::default(),
+            events_lost: 0,
+            configuration: Configuration::default(),
             realtime_priority: None,
             memory_locked: false,
             log_lines_dropped: 0,

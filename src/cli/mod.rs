@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod import;
 mod leftovers;
+mod metrics;
 mod orders;
 mod output;
 mod plan;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::agent::report::{
-    Address, Agent, Check, Counters, Effect, Health, Instance, Lease, Master, Notifier, Priority, Report,
-    Role, Router, Told, Track,
+    Address, Agent, Check, Configuration, Counters, Effect, Health, Instance, Lateness, Lease, Master,
+    Notifier, Priority, Report, Role, Router, Runs, Told, Track,
 };
 use crate::agent::stamp::Stamp;
 
@@ -25,6 +25,9 @@ pub(super) fn report() -> Report {
             pid: 812,
             started: at("06:00:00"),
             worst_late_ms: 0.2,
+            loop_lateness: Lateness::default(),
+            events_lost: 0,
+            configuration: Configuration::default(),
             realtime_priority: None,
             memory_locked: false,
             log_lines_dropped: 0,
@@ -55,6 +58,7 @@ fn master() -> Instance {
         accept: true,
         stepped_down: false,
         times_master: 1,
+        transitions: Vec::new(),
         duplicate: None,
         routers: vec![router(Role::Master, "192.0.2.1", 100, "10:24:59.600")],
         addresses: vec![address("192.0.2.10/24", true)],
@@ -151,6 +155,7 @@ fn check() -> Check {
         last_result: Some("connection refused".to_owned()),
         last_error: Some("connection refused".to_owned()),
         latency_ms: Some(0.412),
+        runs: Runs::default(),
         output: None,
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::client::Client;
 use super::output::complain;
-use super::{Exit, check, events, explain, import, orders, plan, status, watch};
+use super::{Exit, check, events, explain, import, metrics, orders, plan, status, watch};
 use crate::agent::api::TargetOrder;
 
 /// Asks and orders the virtual-IP failover agent.
@@ -48,6 +48,12 @@ enum Command {
         #[arg(long, short)]
         follow: bool,
         /// As JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints what is measured, in the text form of Prometheus.
+    Metrics {
+        /// As JSON.
         #[arg(long)]
         json: bool,
     },
@@ -133,6 +139,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::Status { name, json, watch: false } => status::run(client, name.as_deref(), json).await,
         Command::Explain { name, json } => explain::run(client, name.as_deref(), json).await,
         Command::Events { follow, json } => events::run(client, follow, json).await,
+        Command::Metrics { json } => metrics::run(client, json).await,
         Command::Check { file, json } => check::run(&file, json),
         Command::Import(request) => import::run(&request),
         Command::Plan { file, json } => plan::run(client, &file, json).await,

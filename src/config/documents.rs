@@ -14,6 +14,7 @@ pub(crate) fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("TOP", file::KEYS.to_vec()),
         ("TOP", realtime::KEYS.to_vec()),
+        ("TOP", metrics::KEYS.to_vec()),
         ("TOP", mail::KEYS.to_vec()),
         ("NOTIFICATIONS", notify::KEYS.to_vec()),
         ("NOTIFICATIONS", webhook::KEYS.to_vec()),

@@ -6,6 +6,7 @@ use super::duration;
 use super::groups::Group;
 use super::instance::Instance;
 use super::mail;
+use super::metrics::{self, Metrics};
 use super::notify::{self, Notify};
 use super::problem::At;
 use super::read::Item;
@@ -27,6 +28,7 @@ pub(super) const KEYS: &[&str] = &[
     "boot_delay",
     "announce_limits",
     "realtime",
+    "metrics",
     "static",
 ];
 
@@ -44,6 +46,8 @@ pub(super) struct File {
     pub(super) announce_limits: Option<At<Vec<AnnounceLimit>>>,
     /// None if it was wrong.
     pub(super) realtime: Option<At<Settings>>,
+    /// None if it was wrong.
+    pub(super) metrics: Option<At<Metrics>>,
     pub(super) instances: Vec<Instance>,
     pub(super) groups: Vec<Group>,
     pub(super) checks: Vec<Check>,
@@ -83,6 +87,7 @@ impl File {
             statics: table.or("static", Statics::default(), statics::read),
             boot_delay,
             realtime,
+            metrics: table.or("metrics", Metrics::default(), metrics::read),
             instances: instances.iter().flatten().filter_map(Instance::read).collect(),
             groups: groups.iter().flatten().filter_map(Group::read).collect(),
             checks: checks.iter().flatten().map(Check::read).collect(),

@@ -9,7 +9,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `tree`, `read`, `scalar`, `duration`, `spelling`, `problem` | YAML, values, and what to say about them |
-//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `statics`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `hmac`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime` | one topic each: its keys, what they mean, what is wrong with them alone |
+//! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `statics`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `hmac`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime`, `metrics` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
 
@@ -28,6 +28,7 @@ mod groups;
 mod hmac;
 mod instance;
 mod mail;
+mod metrics;
 #[cfg(test)]
 mod mistakes;
 mod multicast;
@@ -60,6 +61,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 pub use danger::dangerous_changes;
 #[cfg(test)]
 pub(crate) use documents::known_keys;
+pub use metrics::Metrics;
 pub use priority_file::{PriorityFile, read_priority};
 pub use problem::{Problem, Problems, Severity};
 
@@ -86,6 +88,8 @@ pub struct Config {
     pub notify: Plan,
     /// How urgent the agent's threads are; counts at its start.
     pub realtime: sys::realtime::Settings,
+    /// How metrics are served.
+    pub metrics: Metrics,
     /// What is allowed but probably not meant, in the order of the file.
     pub warnings: Vec<Problem>,
 }
@@ -181,6 +185,7 @@ fn settle(file: File, warnings: Vec<Problem>) -> Option<Config> {
     let groups = file.groups.into_iter().map(groups::Group::settings).collect();
     let (startup_delay, boot_delay) = (file.startup_delay?.value, file.boot_delay?.value);
     let realtime = file.realtime?.value;
+    let metrics = file.metrics?.value;
     let announce_limits = file.announce_limits?.value;
     let statics = file.statics?.value.settings();
     let probes = file.checks.into_iter().filter_map(|check| match check.source {
@@ -189,7 +194,7 @@ fn settle(file: File, warnings: Vec<Problem>) -> Option<Config> {
     });
     let settings =
         settings::Settings { instances, groups, checks, announce_limits, startup_delay, boot_delay, statics };
-    Some(Config { settings, checks: probes.collect(), priority_files, notify, realtime, warnings })
+    Some(Config { settings, checks: probes.collect(), priority_files, notify, realtime, metrics, warnings })
 }
 
 /// Who is told of what: what an instance or a group says itself, and otherwise what all have.

@@ -2,7 +2,7 @@
 //!
 //! What they do together, with those of the other instances in its sync group, is decided in `group`.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -51,6 +51,8 @@ pub(super) struct Instance {
     pub(super) retiring: bool,
     pub(super) handover: Option<Handover>,
     pub(super) times_master: u64,
+    /// How often it changed its state, by what it left, what it went to, and the kind of the reason.
+    pub(super) transitions: BTreeMap<(State, State, &'static str), u64>,
     pub(super) duplicate: Option<Duplicate>,
     /// Why the routers listen if no master was heard.
     pub(super) listening: Reason,
@@ -99,6 +101,7 @@ impl Instance {
             retiring: false,
             handover: None,
             times_master: 0,
+            transitions: BTreeMap::new(),
             duplicate: None,
             listening: Reason::Listening,
             link: None,

@@ -155,6 +155,7 @@ impl Instance {
             self.times_master += 1;
             self.duplicate = None;
         }
+        *self.transitions.entry((from, to, self.reason.kind())).or_default() += 1;
         let (reason, priority) = (self.reason.clone(), self.effective);
         self.tell(now, What::Transition { from, to, reason, priority }, out);
     }
@@ -178,6 +179,45 @@ impl Instance {
             Reason::BetterMaster { address, priority }
         } else {
             Reason::OtherMaster { address, priority }
+        }
+    }
+}
+
+impl Reason {
+    /// Which reason it is, without what it is about: what transitions are counted by.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Opening => "opening",
+            Self::Listening => "listening",
+            Self::Owner => "owner",
+            Self::Adopted { .. } => "adopted",
+            Self::MasterSilent { .. } => "master_silent",
+            Self::MasterResigned => "master_resigned",
+            Self::Preempted { .. } => "preempted",
+            Self::BetterMaster { .. } => "better_master",
+            Self::OtherMaster { .. } => "other_master",
+            Self::HandingOver => "handing_over",
+            Self::SteppedDown => "stepped_down",
+            Self::NobodyTookOver => "nobody_took_over",
+            Self::Stalled => "stalled",
+            Self::Excluded { .. } => "excluded",
+            Self::InterfaceMissing { .. } => "interface_missing",
+            Self::InterfaceDown { .. } => "interface_down",
+            Self::NoSource { .. } => "no_source",
+            Self::SourceMissing { .. } => "source_missing",
+            Self::NoSocket { .. } => "no_socket",
+            Self::GateStuck { .. } => "gate_stuck",
+            Self::LastResort { .. } => "last_resort",
+            Self::Damped => "damped",
+            Self::MemberFault { .. } => "member_fault",
+            Self::Member { .. } => "member",
+            Self::NoVirtualLink { .. } => "no_virtual_link",
+            Self::CheckDown { .. } => "check_down",
+            Self::CheckUp { .. } => "check_up",
+            Self::CheckValue { .. } => "check_value",
+            Self::AddressTaken { .. } => "address_taken",
+            Self::Stopping => "stopping",
         }
     }
 }

@@ -77,6 +77,7 @@ impl Instance {
             accept: self.settings.accept || self.settings.priority.is_owner(),
             stepped_down: self.stepped_down,
             times_master: self.times_master,
+            transitions: self.transitions.clone(),
             routers: self.members.iter().map(|member| member.status(now, faulty)).collect(),
             virtual_links: self.virtual_link_status(world),
             addresses: self.address_status(world),

@@ -80,6 +80,8 @@ pub struct InstanceStatus {
     pub stepped_down: bool,
     /// How often it became master.
     pub times_master: u64,
+    /// How often it changed its state, by what it left, what it went to, and [`Reason::kind`].
+    pub transitions: BTreeMap<(State, State, &'static str), u64>,
     /// One a family.
     pub routers: Vec<RouterStatus>,
     /// The links of the virtual routers' own, one a family, if it has any.

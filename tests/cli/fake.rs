@@ -324,6 +324,7 @@ pub(crate) fn instance(name: &str, state: State, reason: Reason) -> InstanceStat
         lease: LeaseStatus { enabled: true, extension: Duration::from_millis(300) },
         accept: true,
         times_master: 1,
+        transitions: BTreeMap::new(),
         routers: vec![RouterStatus {
             family: Family::Ipv4,
             state,

@@ -114,6 +114,7 @@ fn the_manual_knows_every_command_and_option() {
         "status",
         "explain",
         "events",
+        "metrics",
         "check",
         "import",
         "plan",

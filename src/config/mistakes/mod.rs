@@ -100,7 +100,7 @@ fn a_file_has_instances_at_its_top() {
                 "1:1: 'instances' is missing; write for example 'instances: { web: { interface: eth0, .. } }'",
                 "1:9: checks: '5' is no set of keys; write a name for each check, for example 'nginx:'",
                 "2:16: startup_delay: '2h' is too long; write 0s to 1h",
-                "3:1: Instances: unknown key; did you mean 'instances'? known here: instances, groups, checks, notify, mail, startup_delay, boot_delay, announce_limits, realtime, static",
+                "3:1: Instances: unknown key; did you mean 'instances'? known here: instances, groups, checks, notify, mail, startup_delay, boot_delay, announce_limits, realtime, metrics, static",
             ],
         ),
     ]);
