@@ -9,4 +9,5 @@ mod commands;
 mod fake;
 mod hostile;
 mod installation;
+mod metrics;
 mod orders;
