@@ -224,7 +224,7 @@ fn no_advert_is_late_for_being_scraped_a_hundred_times_a_second_beside_64_slow_c
         let socket: PathBuf = lb1.directory().join("vipd/status.sock");
         // Another program may have had the processor for a while, but not each time.
         let latest =
-            (0..4).map(|_| latest_under_load(&lb1, &sniffer, &socket)).find(|latest| *latest <= LATE);
+            (0..8).map(|_| latest_under_load(&lb1, &sniffer, &socket)).find(|latest| *latest <= LATE);
         assert!(latest.is_some(), "each time an advert was late");
     });
 }

@@ -147,6 +147,38 @@ fn a_group_has_members_that_are_instances_and_in_no_other_group() {
 }
 
 #[test]
+fn metrics_are_served_on_an_address_that_one_can_listen_on() {
+    let with = |metrics: &str| format!("{INSTANCE}metrics: {metrics}\n");
+    told(&[
+        (with("{ listen: 127.0.0.1:9113, keepalived_names: true }"), &[]),
+        (with("{ listen: '[::1]:9113' }"), &[]),
+        (
+            with("{ listen: localhost:9113 }"),
+            &[
+                "6:20: metrics.listen: 'localhost:9113' is no address with a port; write for example 127.0.0.1:9113 or '[::1]:9113'",
+            ],
+        ),
+        (
+            with("{ listen: 192.0.2.1:9113 }"),
+            &[
+                "6:20: metrics.listen: warning: whoever reaches this port learns names, addresses and states, without a password; let a firewall admit the collector alone, or write 127.0.0.1",
+            ],
+        ),
+        (
+            with("{ keepalived_names: yes, port: 9113 }"),
+            &[
+                "6:30: metrics.keepalived_names: 'yes' is not true or false; write true or false",
+                "6:35: metrics.port: unknown key; known here: listen, keepalived_names",
+            ],
+        ),
+        (
+            with("9113"),
+            &["6:10: metrics: '9113' is no set of keys; write 'listen', 'keepalived_names' or both"],
+        ),
+    ]);
+}
+
+#[test]
 fn members_of_different_priorities_are_a_warning() {
     let other = "  db: { interface: eth1, virtual_router_id: 52, addresses: [192.0.2.11], priority: 101 }";
     let text = format!("{INSTANCE}{other}\ngroups: {{ g: {{ members: [web, db] }} }}\n");
