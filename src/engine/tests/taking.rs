@@ -33,6 +33,26 @@ fn a_master_sends_its_advert_before_it_takes_the_addresses() {
 }
 
 #[test]
+fn each_change_of_state_is_counted_with_the_kind_of_its_reason() {
+    let mut host = Host::started(only(instance(100)));
+    host.pass(SECOND * 4);
+    for round in 1..=2 {
+        host.hear(&advert(200));
+        host.pass(SECOND * 4);
+        let made = host.instance().transitions;
+        let made: Vec<_> = made.iter().map(|((from, to, kind), count)| (*from, *to, *kind, *count)).collect();
+        assert_eq!(
+            made,
+            [
+                (State::Init, State::Backup, "listening", 1),
+                (State::Backup, State::Master, "master_silent", round + 1),
+                (State::Master, State::Backup, "better_master", round),
+            ]
+        );
+    }
+}
+
+#[test]
 fn an_advert_that_arrived_in_time_but_is_read_late_keeps_a_backup_from_taking() {
     let mut host = Host::started(only(instance(100)));
     host.now = START + SECOND * 4;
