@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::engine::notice::{Notice, Reason, State, What};
 use crate::net::Priority;
 use crate::notify::news::{News, Subject, Word};
-use crate::notify::{Notifiers, Report, View};
+use crate::notify::{Key, Notifiers, Report, View};
 use crate::reach::runner::Runner;
 use crate::sys::clock;
 use crate::time::Duration;
@@ -114,7 +114,11 @@ impl Notifications {
 
     /// Whether any program is run.
     pub fn has_scripts(config: &Config) -> bool {
-        config.notify.subjects.values().any(|told| told.script.is_some() || told.commands.is_some())
+        config
+            .notify
+            .subjects
+            .values()
+            .any(|told| told.script.is_some() || told.commands.is_some() || told.fifo_reader.is_some())
     }
 
     /// Tells others of a notice, which is the event of this number, if it is news to them. Answers what is worth recording.
@@ -157,7 +161,7 @@ impl Notifications {
         for fresh in groups {
             let number = format!("stop-{}", fresh.subject.name());
             for report in self.tell(fresh, Stamp::now(), &number) {
-                tracing::warn!(about = %report.about, outlet = report.outlet, "too much waits to be told");
+                tracing::warn!(outlet = report.outlet, "too much waits to be told");
             }
         }
         let left = self.notifiers.finish(FAREWELL).await;
@@ -221,6 +225,9 @@ impl Notifications {
         let trouble = |view: View| {
             let why = view.trouble?;
             let kind = view.key.kind();
+            if matches!(view.key, Key::FifoReader(_)) {
+                return Some(format!("{kind} {}: {why}", view.target));
+            }
             let whose = view.key.about().map(|about| format!("{about}: ")).unwrap_or_default();
             let what = view.last.map(|last| format!("{} of {}", last.state.as_str(), last.about));
             Some(format!("{whose}{kind} {} was not told {}: {why}", view.target, what.unwrap_or_default()))

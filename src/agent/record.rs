@@ -101,6 +101,8 @@ pub enum Record {
     NotifyRecovered { notifier: String },
     /// Too much waits for a notifier; what is older goes.
     NotifyDropped { notifier: String },
+    /// The reader of a FIFO has ended.
+    ReaderEnded { notifier: String, why: String },
     /// Events were lost before they could be recorded.
     Lost { count: u64 },
     /// Threads do not turn; the watchdog is not fed.
@@ -180,6 +182,7 @@ impl From<crate::notify::Report> for Record {
             }
             Happened::Recovered => Self::NotifyRecovered { notifier },
             Happened::Dropped => Self::NotifyDropped { notifier },
+            Happened::ReaderEnded { why } => Self::ReaderEnded { notifier, why },
         }
     }
 }
@@ -237,6 +240,7 @@ impl Record {
             | Self::UpgradeRefused { .. }
             | Self::NotifyFailed { .. }
             | Self::NotifyDropped { .. }
+            | Self::ReaderEnded { .. }
             | Self::Lost { .. } => Level::WARN,
             Self::Stuck { .. } => Level::ERROR,
         }
@@ -365,6 +369,7 @@ impl fmt::Display for Record {
             }
             Self::NotifyRecovered { notifier } => write!(f, "{notifier} is told again"),
             Self::NotifyDropped { notifier } => write!(f, "too much waits for {notifier}; old news go"),
+            Self::ReaderEnded { notifier, why } => write!(f, "{notifier} has ended and is started again: {why}"),
             Self::Lost { count } => write!(f, "{count} events were lost"),
             Self::Stuck { threads } => {
                 write!(f, "not turning: {}; the watchdog is not fed", threads.join(", "))

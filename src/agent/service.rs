@@ -415,7 +415,7 @@ impl Service {
     }
 
     fn record_report(&self, report: notify::Report) {
-        let instance = report.about.instance().map(ToOwned::to_owned);
+        let instance = report.about.as_ref().and_then(|about| about.instance()).map(ToOwned::to_owned);
         self.record(Stamp::now(), instance, report.into());
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use super::duration;
-use super::problem::At;
+use super::problem::{At, Spot};
 use super::read::{Item, Table};
 use super::scalar;
 use super::webhook;
@@ -27,6 +27,7 @@ pub(super) const KEYS: &[&str] = &[
     "on_lower_advert",
     "timeout",
     "fifo",
+    "fifo_reader",
     "priority_changes",
     "webhook",
     "mail",
@@ -51,6 +52,8 @@ pub(super) struct Notify {
     pub(super) settings: Settings,
     /// Where `mail` is asked for, which needs a server.
     pub(super) mail: Option<At<()>>,
+    /// Where the FIFO and its reader stand.
+    pub(super) fifo: Option<Spot>,
 }
 
 /// Reads the value of `notify`.
@@ -58,7 +61,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Notify>> {
     let table =
         item.table_or("off", "the keys of 'notify', for example 'script: [/etc/vipd/notify]', or off")?;
     let Some(table) = table else {
-        return Some(item.at(Notify { settings: Settings::default(), mail: None }));
+        return Some(item.at(Notify { settings: Settings::default(), mail: None, fifo: None }));
     };
     table.only(KEYS, |_| None);
     let timeout = table.or("timeout", TIMEOUT, |item| {
@@ -72,6 +75,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Notify>> {
         .map(|(key, word)| program(&table, key).map(|argv| argv.map(|argv| (*word, argv))))
         .collect();
     let fifo = table.or("fifo", None, |item| item.read("the path of a FIFO", |text| fifo(text).map(Some)));
+    let fifo_reader = program(&table, "fifo_reader");
     let priority_changes = table.or("priority_changes", false, Item::truth);
     let webhook: Option<Option<Webhook>> = match table.optional("webhook") {
         None => Some(None),
@@ -82,6 +86,9 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Notify>> {
     if let (None, Some(item)) = (&fifo, table.optional("priority_changes")) {
         return item
             .error("there is no 'fifo', which alone is told of priorities; write one, or remove this");
+    }
+    if let (None, Some(item)) = (&fifo, table.optional("fifo_reader")) {
+        return item.error("there is no 'fifo' for it to read; write one, or remove this");
     }
     let every = |argv| command::Settings { programs: Programs::Every(argv), timeout };
     let occasions: BTreeMap<_, _> = occasions?.into_iter().flatten().collect();
@@ -95,12 +102,14 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Notify>> {
         script: script.map(every),
         commands,
         fifo: fifo.map(Into::into),
+        fifo_reader: fifo_reader?,
         priority_changes: priority_changes.value,
         webhook: webhook?,
         mail: mail.value,
     };
     let mail = mail.value.then_some(At { spot: mail.spot, value: () });
-    Some(item.at(Notify { settings, mail }))
+    let fifo = table.optional("fifo_reader").or(table.optional("fifo")).map(|item| item.spot.clone());
+    Some(item.at(Notify { settings, mail, fifo }))
 }
 
 /// A program and its arguments, which is there and may be run; `Some(None)` if none is written.

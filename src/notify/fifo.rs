@@ -13,6 +13,7 @@ use nix::sys::stat::Mode;
 
 use super::news::News;
 use crate::reach::described;
+use crate::reach::runner::Runner;
 
 /// Who may read one that the agent makes: its own user and group.
 const MODE: u32 = 0o640;
@@ -21,12 +22,13 @@ const MODE: u32 = 0o640;
 #[derive(Debug)]
 pub(super) struct Fifo {
     path: PathBuf,
+    runner: Runner,
     open: Option<File>,
 }
 
 impl Fifo {
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, open: None }
+    pub(super) const fn new(path: PathBuf, runner: Runner) -> Self {
+        Self { path, runner, open: None }
     }
 
     /// Writes a line, all of it or nothing: it is shorter than what a pipe takes at once.
@@ -47,10 +49,10 @@ impl Fifo {
 
     /// Opens what is there, unless it is open already: a reader may have removed it and made another.
     async fn reopen(&mut self) -> Result<(), String> {
-        let (path, known) = (self.path.clone(), self.open.take());
+        let (path, known, runner) = (self.path.clone(), self.open.take(), self.runner.clone());
         let opened = tokio::task::spawn_blocking(move || match known {
             Some(pipe) if is_at(&pipe, &path) => Ok(pipe),
-            Some(_) | None => open(&path),
+            Some(_) | None => open(&path, runner.as_deref()),
         });
         let opened = opened.await.map_err(|error| format!("the agent could not look: {error}"))?;
         self.open = Some(opened?);
@@ -66,15 +68,28 @@ fn is_at(pipe: &File, path: &Path) -> bool {
 }
 
 /// Opens it, and makes it if there is none.
-fn open(path: &Path) -> Result<File, String> {
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |error: io::Error| format!("cannot {what} it: {}", described(&error))
-    };
+fn open(path: &Path, runner: Option<&PathBuf>) -> Result<File, String> {
+    make(path, runner)?;
+    let options = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).to_owned();
+    options.open(path).map_err(failed("open"))
+}
+
+/// Makes it if there is none, for the group of the script runner's socket to read, if there is one: its user is not the agent's.
+pub(super) fn make(path: &Path, runner: Option<&PathBuf>) -> Result<(), String> {
     match nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(()) => {
             let mode = fs::Permissions::from_mode(MODE);
             fs::set_permissions(path, mode).map_err(failed("set the mode of"))?;
+            let readers = runner.map(|socket| fs::metadata(socket).map(|socket| socket.gid())).transpose();
+            let given = readers.and_then(|group| std::os::unix::fs::chown(path, None, group));
+            // Whoever cannot read it says so itself.
+            if let Err(error) = given {
+                tracing::warn!(
+                    "{} is not the script runner's to read: {}",
+                    path.display(),
+                    described(&error)
+                );
+            }
         }
         Err(nix::errno::Errno::EEXIST) => {}
         Err(errno) => return Err(failed("make")(errno.into())),
@@ -84,8 +99,11 @@ fn open(path: &Path) -> Result<File, String> {
     if !kind.is_fifo() {
         return Err("it is no FIFO; remove it, or write another path".to_owned());
     }
-    let options = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).to_owned();
-    options.open(path).map_err(failed("open"))
+    Ok(())
+}
+
+fn failed(what: &str) -> impl Fn(io::Error) -> String {
+    move |error| format!("cannot {what} it: {}", described(&error))
 }
 
 #[cfg(test)]
@@ -123,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn a_fifo_is_made_and_a_late_reader_finds_what_was_written() {
         let scratch = Scratch::new("late");
-        let mut fifo = Fifo::new(scratch.0.clone());
+        let mut fifo = Fifo::new(scratch.0.clone(), None);
         fifo.tell(&news("web", Word::Backup, 1)).await.unwrap();
         assert_eq!(fs::metadata(&scratch.0).unwrap().mode() & 0o7777, MODE);
         fifo.tell(&news("web", Word::Master, 2)).await.unwrap();
@@ -135,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_may_go_and_come_back() {
         let scratch = Scratch::new("back");
-        let mut fifo = Fifo::new(scratch.0.clone());
+        let mut fifo = Fifo::new(scratch.0.clone(), None);
         fifo.tell(&news("a", Word::Master, 1)).await.unwrap();
         let mut reader = scratch.read();
         line(&mut reader);
@@ -147,7 +165,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_fifo_takes_no_more_and_no_half_line_and_goes_on_when_it_is_read() {
         let scratch = Scratch::new("full");
-        let mut fifo = Fifo::new(scratch.0.clone());
+        let mut fifo = Fifo::new(scratch.0.clone(), None);
         let mut lines = 0;
         let said = loop {
             match fifo.tell(&news("web", Word::Master, lines)).await {
@@ -172,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn another_fifo_in_its_place_is_found() {
         let scratch = Scratch::new("another");
-        let mut fifo = Fifo::new(scratch.0.clone());
+        let mut fifo = Fifo::new(scratch.0.clone(), None);
         fifo.tell(&news("a", Word::Master, 1)).await.unwrap();
         fs::remove_file(&scratch.0).unwrap();
         nix::unistd::mkfifo(&scratch.0, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
@@ -184,7 +202,7 @@ mod tests {
     async fn what_is_no_fifo_is_left_alone() {
         let scratch = Scratch::new("file");
         fs::write(&scratch.0, "mine").unwrap();
-        let said = Fifo::new(scratch.0.clone()).tell(&news("a", Word::Master, 1)).await.unwrap_err();
+        let said = Fifo::new(scratch.0.clone(), None).tell(&news("a", Word::Master, 1)).await.unwrap_err();
         assert_eq!(said, "it is no FIFO; remove it, or write another path");
         assert_eq!(fs::read_to_string(&scratch.0).unwrap(), "mine");
     }

@@ -10,7 +10,7 @@
 //!                +-+-> queue -> mail
 //! ```
 //!
-//! A failure is counted, reported once for each reason, and shown until news can be told again.
+//! A program may be kept that reads a FIFO. A failure is counted, reported once for each reason, and shown until news can be told again.
 
 pub mod command;
 mod fifo;
@@ -18,6 +18,7 @@ pub mod mail;
 pub mod news;
 mod outlet;
 mod queue;
+mod reader;
 mod secret;
 pub mod webhook;
 
@@ -33,6 +34,7 @@ pub use self::secret::Secret;
 
 use self::news::{News, Subject, Word};
 use self::outlet::{Channel, Context, Outlet};
+use self::reader::Reader;
 use crate::reach::runner::Runner;
 use crate::time::{Duration, Instant};
 
@@ -45,6 +47,8 @@ pub struct Settings {
     pub commands: Option<command::Settings>,
     /// A FIFO.
     pub fifo: Option<PathBuf>,
+    /// The program that reads it.
+    pub fifo_reader: Option<Vec<String>>,
     /// Whether the FIFO is told of priorities, too.
     pub priority_changes: bool,
     /// A server.
@@ -115,6 +119,8 @@ struct Table {
     outlets: BTreeMap<Key, Outlet>,
     /// What is not configured any more and has something to tell still.
     retired: Vec<Outlet>,
+    /// Those of the FIFOs, while nothing is paused.
+    readers: BTreeMap<PathBuf, Reader>,
     paused: bool,
 }
 
@@ -205,6 +211,7 @@ impl Notifiers {
     /// Waits until everything has been told, but not longer than this; answers how many have not been.
     pub async fn finish(&self, patience: Duration) -> usize {
         self.wait(patience, |outlet| outlet.waiting() == 0).await;
+        self.end_readers().await;
         self.everyone().iter().map(Outlet::waiting).sum()
     }
 
@@ -212,11 +219,26 @@ impl Notifiers {
     pub async fn pause(&self, patience: Duration) {
         self.set_paused(true);
         self.wait(patience, Outlet::rests).await;
+        self.end_readers().await;
+    }
+
+    /// The FIFOs are closed, so that those who read them come to the end; then they go.
+    async fn end_readers(&self) {
+        let deadline = Deadline::now() + LAST_WORDS;
+        let readers = std::mem::take(&mut self.locked().readers);
+        if readers.is_empty() {
+            return;
+        }
+        self.everyone().iter().for_each(Outlet::close);
+        for reader in readers.into_values() {
+            reader.end(deadline).await;
+        }
     }
 
     /// Goes on after a pause.
     pub fn resume(&self) {
         self.set_paused(false);
+        self.locked().begin_readers(&self.context);
     }
 
     fn set_paused(&self, paused: bool) {
@@ -243,7 +265,8 @@ impl Notifiers {
 
     /// Every way out as the status shows it.
     pub fn view(&self) -> Vec<View> {
-        self.locked().outlets.values().map(Outlet::view).collect()
+        let table = self.locked();
+        table.outlets.values().map(Outlet::view).chain(table.readers.values().map(Reader::view)).collect()
     }
 
     fn everyone(&self) -> Vec<Outlet> {
@@ -277,9 +300,31 @@ impl Table {
             }
         }
         self.retired.extend(old.into_values().filter(|outlet| outlet.waiting() > 0));
+        self.begin_readers(context);
+    }
+
+    /// Starts the readers that the FIFOs of the subjects are to have, and ends others.
+    fn begin_readers(&mut self, context: &Context) {
+        if self.paused {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.readers);
+        for Told { settings, .. } in self.subjects.values() {
+            let (Some(path), Some(argv)) = (&settings.fifo, &settings.fifo_reader) else { continue };
+            if self.readers.contains_key(path) {
+                continue;
+            }
+            let reader = match old.remove(path) {
+                Some(reader) if reader.argv() == argv => reader,
+                before => Reader::begin(argv.clone(), path.clone(), context.clone(), before),
+            };
+            self.readers.insert(path.clone(), reader);
+        }
     }
 }
 
+/// How long readers may take to come to the end of their FIFOs.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How many reports may wait to be recorded; a notifier that finds no room waits.
 const REPORTS: usize = 64;
 

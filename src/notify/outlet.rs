@@ -31,6 +31,8 @@ pub enum Key {
     Webhook(Subject),
     /// A FIFO, whoever writes to it.
     Fifo(PathBuf),
+    /// The program that reads a FIFO, which is told nothing itself.
+    FifoReader(PathBuf),
     /// The mail server.
     Mail,
 }
@@ -43,6 +45,7 @@ impl Key {
             Self::Commands(_) => "command",
             Self::Webhook(_) => "webhook",
             Self::Fifo(_) => "fifo",
+            Self::FifoReader(_) => "fifo_reader",
             Self::Mail => "mail",
         }
     }
@@ -51,7 +54,7 @@ impl Key {
     pub const fn about(&self) -> Option<&Subject> {
         match self {
             Self::Script(subject) | Self::Commands(subject) | Self::Webhook(subject) => Some(subject),
-            Self::Fifo(_) | Self::Mail => None,
+            Self::Fifo(_) | Self::FifoReader(_) | Self::Mail => None,
         }
     }
 }
@@ -88,7 +91,7 @@ impl Tool {
     fn new(channel: &Channel, context: &Context) -> Self {
         match channel {
             Channel::Command(settings) => Self::Command(settings.clone()),
-            Channel::Fifo(path) => Self::Fifo(Fifo::new(path.clone())),
+            Channel::Fifo(path) => Self::Fifo(Fifo::new(path.clone(), context.runner.clone())),
             Channel::Webhook(settings) => {
                 Self::Webhook(Box::new(Webhook::new((**settings).clone(), Arc::clone(&context.trust))))
             }
@@ -126,8 +129,8 @@ impl Context {
 /// That something is worth knowing of a way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The subject it concerns.
-    pub about: Subject,
+    /// The subject it concerns, if it is one.
+    pub about: Option<Subject>,
     /// The way out, as `script /etc/vipd/notify.sh`.
     pub outlet: String,
     /// What it is.
@@ -148,6 +151,11 @@ pub enum Happened {
     Recovered,
     /// Too many wait; once until there is room again.
     Dropped,
+    /// The reader of a FIFO has ended, and is started again.
+    ReaderEnded {
+        /// How.
+        why: String,
+    },
 }
 
 /// A way out as the status shows it.
@@ -278,6 +286,11 @@ impl Outlet {
         !self.0.locked().works
     }
 
+    /// Holds nothing open any more that it does not need for what it is telling: a reader of a FIFO comes to its end.
+    pub(super) fn close(&self) {
+        self.0.locked().tool = None;
+    }
+
     /// How many wait, with the one that is being told.
     pub(super) fn waiting(&self) -> usize {
         self.0.locked().waiting()
@@ -370,7 +383,7 @@ impl Shared {
     }
 
     fn report(&self, state: &State, about: Subject, what: Happened) -> Report {
-        Report { about, outlet: format!("{} {}", self.key.kind(), state.channel), what }
+        Report { about: Some(about), outlet: format!("{} {}", self.key.kind(), state.channel), what }
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {

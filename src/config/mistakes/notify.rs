@@ -78,13 +78,27 @@ fn a_notifier_has_keys_and_each_its_values() {
         (
             notify("{ skript: /bin/true }"),
             &[
-                "6:11: notify.skript: unknown key; did you mean 'script'? known here: script, on_master, on_backup, on_fault, on_stop, on_deleted, on_lower_advert, timeout, fifo, priority_changes, webhook, mail",
+                "6:11: notify.skript: unknown key; did you mean 'script'? known here: script, on_master, on_backup, on_fault, on_stop, on_deleted, on_lower_advert, timeout, fifo, fifo_reader, priority_changes, webhook, mail",
             ],
         ),
         (
             notify("true"),
             &[
                 "6:9: notify: 'true' is no set of keys; write the keys of 'notify', for example 'script: [/etc/vipd/notify]', or off",
+            ],
+        ),
+        (
+            notify("{ mail: false, fifo_reader: /bin/cat }"),
+            &["6:37: notify.fifo_reader: there is no 'fifo' for it to read; write one, or remove this"],
+        ),
+        (
+            format!(
+                "{}notify: {{ fifo: /run/x }}\n",
+                more("notify: { fifo: /run/x, fifo_reader: /bin/cat }")
+            ),
+            &[
+                "6:42: instances.web.notify.fifo_reader: this FIFO has another reader in line 7, or none; write the same \
+                 'fifo_reader' for both",
             ],
         ),
         (

@@ -1,6 +1,7 @@
 //! Command lines: what keepalived runs itself, and what it leaves to a shell.
 
 use crate::import::blocks::Statement;
+use crate::import::report::Report;
 use crate::import::yaml::Value;
 
 /// A command line as written.
@@ -20,6 +21,17 @@ pub(super) fn read(statement: &Statement) -> Option<Command> {
     let line = words.next()?;
     let argv = split(&line)?;
     Some(Command { argv, line, user: words.collect() })
+}
+
+/// Notes that a command goes over as this key, and what becomes of its user.
+pub(super) fn convert(command: &Command, statement: &Statement, key: &str, report: &mut Report) {
+    match command.user.as_slice() {
+        [] => report.converted(statement, key),
+        user => {
+            let but = format!("not as {}: programs run as vipd-scripts", user.join(" "));
+            report.converted_but(statement, key, &but);
+        }
+    }
 }
 
 /// The words of a command line; none if it has none, or a quote is left open.

@@ -11,6 +11,7 @@ use crate::import::yaml::{Map, Value};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notify {
     fifo: Option<String>,
+    reader: Option<Value>,
     priority_changes: bool,
     mail: bool,
     /// The `mail` at the top, if there is a server and somebody to write to.
@@ -39,6 +40,17 @@ impl Notify {
                     report.converted(statement, "notify.fifo");
                 }
                 None => report.ignored(statement, "there is no path in it, or a quote is left open"),
+            }
+        }
+        let scripts = ["notify_fifo_script", "vrrp_notify_fifo_script"];
+        if let Some(statement) = gathered.last_of(&scripts, report) {
+            match commands::read(statement) {
+                _ if self.fifo.is_none() => report.ignored(statement, "there is no FIFO for it to read"),
+                Some(command) => {
+                    commands::convert(&command, statement, "notify.fifo_reader", report);
+                    self.reader = Some(command.list());
+                }
+                None => report.ignored(statement, NO_COMMAND),
             }
         }
         if let Some(statement) = gathered.last("vrrp_notify_priority_changes", report)
@@ -118,6 +130,9 @@ impl Notify {
     fn write(&self, map: &mut Map, mail: bool) {
         if let Some(fifo) = &self.fifo {
             map.set("fifo", fifo.as_str());
+            if let Some(reader) = &self.reader {
+                map.set("fifo_reader", reader.clone());
+            }
             if self.priority_changes {
                 map.set("priority_changes", "true");
             }
@@ -127,6 +142,8 @@ impl Notify {
         }
     }
 }
+
+const NO_COMMAND: &str = "there is no command in it, or a quote is left open";
 
 /// Whether an instance or a group asks for mail itself.
 pub(super) fn asks_for_mail(statement: &Statement) -> bool {
@@ -144,15 +161,9 @@ pub(super) fn own(gathered: &mut Gathered<'_>, top: &Notify, report: &mut Report
         match commands::read(statement) {
             Some(command) => {
                 map.set(key, command.list());
-                match command.user.as_slice() {
-                    [] => report.converted(statement, &format!("notify.{key}")),
-                    user => {
-                        let but = format!("not as {}: programs run as vipd-scripts", user.join(" "));
-                        report.converted_but(statement, &format!("notify.{key}"), &but);
-                    }
-                }
+                commands::convert(&command, statement, &format!("notify.{key}"), report);
             }
-            None => report.ignored(statement, "there is no command in it, or a quote is left open"),
+            None => report.ignored(statement, NO_COMMAND),
         }
     }
     let mut mail = top.mail;
