@@ -100,7 +100,7 @@ fn what_an_agent_says_is_understood_by_prometheus_in_either_form() {
             ("vipd_router_state", &["family=\"ipv6\"", "state=\"master\""], 1.0),
             (
                 "vipd_transitions_total",
-                &["from=\"backup\"", "to=\"master\"", "reason=\"master_silent\""],
+                &["from=\"backup\"", "to=\"master\"", "reason=\"master_no_response\""],
                 1.0,
             ),
             ("vipd_effective_priority", &["interface=\"eth0\""], 150.0),

@@ -3,6 +3,9 @@
 //! Which requests a socket answers is fixed when it is served; who may connect is the file system's business. Whatever
 //! clients do stays bounded: connections, header time and size, body size, the time without progress, followers.
 
+pub mod drain;
+mod history;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,6 +61,14 @@ const PLAN_BODY: usize = (2 << 20) + BODY;
 struct Shared {
     service: Arc<Service>,
     followers: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn new(service: Arc<Service>) -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { service, followers: places(FOLLOWERS), readers: places(history::READERS) }
+    }
 }
 
 /// An answer that is a refusal, with a sentence for the operator.
@@ -121,11 +132,12 @@ pub struct Version {
 
 /// The requests that a socket answers.
 pub fn router(service: Arc<Service>, access: Access) -> Router {
-    let shared = Shared { service, followers: Arc::new(Semaphore::new(FOLLOWERS)) };
+    let shared = Shared::new(service);
     let questions = Router::new()
         .route("/status", get(status))
         .route("/events", get(events))
         .route("/explain", get(explain))
+        .route("/history", get(history::history))
         .route("/version", get(version))
         .route("/metrics", get(metrics::text))
         .route("/metrics.json", get(metrics::json));
@@ -134,12 +146,14 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
             .route("/plan", post(plan).layer(DefaultBodyLimit::max(PLAN_BODY)))
             .route("/reload", post(reload))
             .route("/step-down", post(step_down))
-            .route("/resume", post(resume))
+            .route("/drain", post(drain::drain))
+            .route("/resume", post(drain::resume))
             .route("/upgrade", post(upgrade)),
         Access::Questions => questions
             .route("/plan", post(only_questions))
             .route("/reload", post(only_questions))
             .route("/step-down", post(only_questions))
+            .route("/drain", post(only_questions))
             .route("/resume", post(only_questions))
             .route("/upgrade", post(only_questions)),
     };
@@ -151,7 +165,7 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
 
 /// The requests that the TCP port answers: what anybody may know who reaches it.
 pub fn over_tcp(service: Arc<Service>) -> Router {
-    let shared = Shared { service, followers: Arc::new(Semaphore::new(FOLLOWERS)) };
+    let shared = Shared::new(service);
     Router::new()
         .route("/metrics", get(metrics::text))
         .route("/metrics.json", get(metrics::json))
@@ -237,20 +251,9 @@ async fn step_down(
     Extension(by): Extension<Peer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
-    let (target, instance) = target(&shared.service, body)?;
+    let (target, instance) = target(&shared.service, read(body)?)?;
     let sequence = shared.service.asked("step-down".to_owned(), instance, by);
     shared.service.step_down(target).map_err(|why| unavailable(&why))?;
-    Ok(Json(Accepted { sequence, warnings: Vec::new() }).into_response())
-}
-
-async fn resume(
-    State(shared): State<Shared>,
-    Extension(by): Extension<Peer>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
-    let (target, instance) = target(&shared.service, body)?;
-    let sequence = shared.service.asked("resume".to_owned(), instance, by);
-    shared.service.resume(target).map_err(|why| unavailable(&why))?;
     Ok(Json(Accepted { sequence, warnings: Vec::new() }).into_response())
 }
 
@@ -268,7 +271,8 @@ async fn only_questions() -> Failure {
 async fn unknown_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "no such path; there are GET /status, /explain, /events, /metrics and /version, POST /plan, /reload, /step-down, /resume and /upgrade",
+        "no such path; there are GET /status, /explain, /events, /history, /metrics and /version, POST /plan, /reload, \
+         /step-down, /drain, /resume and /upgrade",
     )
 }
 
@@ -277,11 +281,7 @@ async fn wrong_method() -> Failure {
 }
 
 /// Which instances an order is for, and the one it names.
-fn target(
-    service: &Service,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(Target, Option<String>), Failure> {
-    let order: TargetOrder = read(body)?;
+fn target(service: &Service, order: TargetOrder) -> Result<(Target, Option<String>), Failure> {
     match (order.instance, order.all) {
         (Some(name), false) => {
             is_known(service, &name)?;

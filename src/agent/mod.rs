@@ -19,6 +19,8 @@
 //! | [`explain`], [`plan`] | why things are as they are, and what would become of them |
 //! | [`report`], [`view`] | the report that everybody reads, and how it is made |
 //! | [`history`], [`record`] | what happened, and how it reads |
+//! | [`archive`], [`changes`] | the same on disk, and what changed of states |
+//! | [`drains`] | which instances are kept away from this node, and until when |
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
 //! | [`metrics`], [`listening`] | the report as metrics, and the TCP port where they are served, too |
 //! | [`sole`] | one agent in a network namespace |
@@ -32,9 +34,12 @@
 
 pub mod announce;
 pub mod api;
+pub mod archive;
 pub mod bequeath;
+pub mod changes;
 pub mod checks;
 pub mod connection;
+pub mod drains;
 pub mod ending;
 pub mod explain;
 pub mod flush;

@@ -24,9 +24,26 @@ pub enum Record {
     /// The agent ends and leaves everything to the next one.
     HandedOn,
     /// An instance changed its state.
-    Transition { from: Role, to: Role, reason: String },
+    Transition {
+        from: Role,
+        to: Role,
+        reason: String,
+        /// The reason as one word.
+        #[serde(default)]
+        reason_kind: String,
+        /// How long nobody was heard as master before it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        silence_ms: Option<f64>,
+    },
     /// A sync group changed its state.
-    GroupTransition { group: String, from: Role, to: Role, reason: String },
+    GroupTransition {
+        group: String,
+        from: Role,
+        to: Role,
+        reason: String,
+        #[serde(default)]
+        reason_kind: String,
+    },
     /// An instance is in FAULT still, but for another reason.
     StillFault { reason: String },
     /// An effective priority changed.
@@ -95,6 +112,8 @@ pub enum Record {
     UpgradeRefused { why: String },
     /// Somebody asked for a change.
     Asked { what: String, by: Peer },
+    /// The time of a drain is over.
+    DrainOver,
     /// A notifier could not be told.
     NotifyFailed { notifier: String, state: String, why: String },
     /// A notifier can be told again.
@@ -129,10 +148,14 @@ impl From<What> for Record {
     fn from(what: What) -> Self {
         match what {
             What::Transition { from, to, reason, priority: _ } => {
-                Self::Transition { from: from.into(), to: to.into(), reason: reason.to_string() }
+                let (reason_kind, silence_ms) = (reason.kind().to_owned(), reason.silence().map(millis));
+                let (from, to, reason) = (from.into(), to.into(), reason.to_string());
+                Self::Transition { from, to, reason, reason_kind, silence_ms }
             }
             What::GroupTransition { group, from, to, reason } => {
-                Self::GroupTransition { group, from: from.into(), to: to.into(), reason: reason.to_string() }
+                let reason_kind = reason.kind().to_owned();
+                let (from, to, reason) = (from.into(), to.into(), reason.to_string());
+                Self::GroupTransition { group, from, to, reason, reason_kind }
             }
             What::StillFault { reason } => Self::StillFault { reason: reason.to_string() },
             What::Priority { from, to } => Self::Priority { from: from.get(), to: to.get() },
@@ -208,6 +231,7 @@ impl Record {
             | Self::Check { up: true, .. }
             | Self::Value { .. }
             | Self::Reloaded { .. }
+            | Self::DrainOver
             | Self::Asked { .. } => match self {
                 Self::Transition { to: Role::Fault, .. } | Self::GroupTransition { to: Role::Fault, .. } => {
                     Level::WARN
@@ -248,6 +272,22 @@ impl Record {
 }
 
 impl Record {
+    /// Whether a history without it would be wrong, and not only poorer.
+    pub const fn is_milestone(&self) -> bool {
+        matches!(
+            self,
+            Self::Started { .. }
+                | Self::Stopping
+                | Self::HandedOn
+                | Self::Transition { .. }
+                | Self::GroupTransition { .. }
+                | Self::HandedOver { .. }
+                | Self::Reloaded { .. }
+                | Self::Asked { .. }
+                | Self::DrainOver
+        )
+    }
+
     /// Whether it tells a state that holds until the next such record, so that leaving it out would be a lie.
     pub const fn is_change(&self) -> bool {
         matches!(
@@ -257,6 +297,7 @@ impl Record {
                 | Self::Priority { .. }
                 | Self::Check { .. }
                 | Self::Value { .. }
+                | Self::DrainOver
                 | Self::Asked { .. }
         )
     }
@@ -302,10 +343,10 @@ impl fmt::Display for Record {
             Self::Started { version, pid } => write!(f, "vipd {version} started, pid {pid}"),
             Self::Stopping => f.write_str("the agent is stopping"),
             Self::HandedOn => f.write_str("the agent ends and leaves everything to the next one"),
-            Self::Transition { from, to, reason } => {
+            Self::Transition { from, to, reason, .. } => {
                 write!(f, "{} -> {}: {reason}", State::from(*from), State::from(*to))
             }
-            Self::GroupTransition { group, from, to, reason } => {
+            Self::GroupTransition { group, from, to, reason, .. } => {
                 write!(f, "group {group} {} -> {}: {reason}", State::from(*from), State::from(*to))
             }
             Self::StillFault { reason } => write!(f, "still FAULT: {reason}"),
@@ -364,6 +405,7 @@ impl fmt::Display for Record {
             Self::ReloadRefused { why } => write!(f, "new configuration refused, the old one stays: {why}"),
             Self::UpgradeRefused { why } => write!(f, "upgrade refused, this program goes on: {why}"),
             Self::Asked { what, by } => write!(f, "{what} asked for by {by}"),
+            Self::DrainOver => f.write_str("its drain is over; resumed"),
             Self::NotifyFailed { notifier, state, why } => {
                 write!(f, "{notifier} was not told {state}: {why}")
             }

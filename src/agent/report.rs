@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use counted::{Configuration, Counters, LateTurns, Lateness, Runs, Transitions};
 
+use super::drains::Drain;
 use super::stamp::Stamp;
 use crate::engine::notice::State;
 use crate::time::Duration;
@@ -139,6 +140,9 @@ pub struct Instance {
     pub accept: bool,
     /// Whether the operator has asked it to step down.
     pub stepped_down: bool,
+    /// Since when and until when it is kept away from this node, if it is.
+    #[serde(default)]
+    pub drained: Option<Drain>,
     /// How often it became master.
     pub times_master: u64,
     /// How often it changed its state, by states and reason.

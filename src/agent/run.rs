@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 use nix::sys::signal::SigSet;
 
 use super::announce::Announcer;
+use super::archive::Archive;
+use super::drains::Drains;
 use super::ending::Ending;
 use super::heartbeat::Heartbeats;
 use super::inherit::Found;
@@ -38,6 +40,8 @@ pub struct Options {
     pub config: PathBuf,
     /// Where the control sockets are.
     pub runtime_dir: PathBuf,
+    /// Where history and drains are kept.
+    pub state_dir: PathBuf,
     /// How log lines look.
     pub log_format: Format,
     /// The socket of the runner of scripts, if this process is not to run them itself.
@@ -75,16 +79,13 @@ pub enum Trouble {
 /// Runs the agent until it is asked to end. The calling thread becomes the service thread. Returns the program that
 /// this process is to become, if that was asked for.
 pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
-    let Options { config: path, runtime_dir, log_format, scripts_socket } = options;
+    let Options { config: path, runtime_dir, state_dir, log_format, scripts_socket } = options;
     // Before any thread: all are to inherit it.
     signals::signals(SigSet::thread_block);
     // Before any thread: the set belongs to the thread, and scripts shall have none of it.
     capabilities::keep_from_children().map_err(refused("keep the capabilities from scripts"))?;
     let config = config::load(&path).map_err(Trouble::Configuration)?;
-    let missing = capabilities::missing().map_err(refused("read the capabilities"))?;
-    if !missing.is_empty() {
-        return Err(Trouble::Rights(missing));
-    }
+    has_rights()?;
     // Before any thread: it changes the umask for a moment, and nobody shall see two agents at work.
     let mut directory = RuntimeDir::take(&runtime_dir)?;
     let log = log::start(log_format);
@@ -100,6 +101,7 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
     let pulse = heartbeats.register("protocol");
     let (post, inbox) = post::requests().map_err(refused("open the way to the protocol thread"))?;
     let (notices, reader) = post::notices();
+    let drains = Drains::begin(&state_dir, &post, &config);
 
     let (answering, answers) = mail::answers().map_err(refused("open the way to the protocol thread"))?;
     let gate_trouble = gate::Trouble::default();
@@ -135,6 +137,8 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
         verdicts,
         runner: scripts_socket.map(Arc::new),
         program: program.clone(),
+        archive: Archive::begin(&state_dir),
+        drains,
         lines_dropped,
     };
     let ending = service::run(parts, &mut directory).map_err(refused("run the service thread"))?;
@@ -153,6 +157,11 @@ pub fn run(options: Options) -> Result<Option<Successor>, Trouble> {
         }
         Ok(_) | Err(_) => Err(Trouble::Ended),
     }
+}
+
+fn has_rights() -> Result<(), Trouble> {
+    let missing = capabilities::missing().map_err(refused("read the capabilities"))?;
+    if missing.is_empty() { Ok(()) } else { Err(Trouble::Rights(missing)) }
 }
 
 /// The engine, with what was left to it. What is there belongs to another agent, if one runs.

@@ -16,9 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::api::{Access, over_tcp, router};
+use super::archive::Archive;
 use super::bequeath::Bequest;
 use super::checks::{Checks, Results};
 use super::connection::serve;
+use super::drains::Drains;
 use super::ending::{End, Ending};
 use super::explain::{self, Explanation, Outlook};
 use super::gate;
@@ -44,7 +46,6 @@ use super::systemd::Systemd;
 use super::upgrade::{self, Program};
 use super::view::{self, Surroundings};
 use crate::config::Config;
-use crate::engine::event::Target;
 use crate::notify;
 use crate::proto::health::Verdict;
 use crate::reach::runner::Runner;
@@ -89,6 +90,10 @@ pub struct Parts {
     pub runner: Runner,
     /// The program that runs, if it is known.
     pub program: Option<Program>,
+    /// The history on disk.
+    pub archive: Archive,
+    /// Which instances are drained.
+    pub drains: Drains,
     /// Counts the log's dropped lines.
     pub lines_dropped: Option<ErrorCounter>,
 }
@@ -98,14 +103,14 @@ pub type Told = mpsc::Receiver<notify::Report>;
 
 /// What the control API and the thread's own tasks share.
 pub struct Service {
-    node: String,
+    pub(super) node: String,
     started: Stamp,
-    post: Post,
-    statuses: Statuses,
+    pub(super) post: Post,
+    pub(super) statuses: Statuses,
     history: Arc<History>,
     checks: Arc<Checks>,
     notifications: Arc<Notifications>,
-    reloader: Reloader,
+    pub(super) reloader: Reloader,
     listening: Listening,
     events_lost: AtomicU64,
     protocol: Heartbeat,
@@ -114,6 +119,8 @@ pub struct Service {
     realtime: Realtime,
     bequest: Bequest,
     program: Option<Program>,
+    pub(super) archive: Archive,
+    pub(super) drains: Drains,
     upgrade: Notify,
     lines_dropped: Option<ErrorCounter>,
     systemd: Systemd,
@@ -150,6 +157,7 @@ async fn work(parts: Parts, directory: &mut RuntimeDir) -> io::Result<Ending> {
     let ending = service.turn(notices, heartbeats, &mut wishes).await;
     service.checks.stop();
     service.say_farewell(ending, &mut wishes).await;
+    service.archive.finish();
     Ok(ending)
 }
 
@@ -170,6 +178,8 @@ impl Service {
             verdicts,
             runner,
             program,
+            archive,
+            drains,
             lines_dropped,
         } = parts;
         let (checks, results) = Checks::new(post.clone(), verdicts, runner.clone());
@@ -186,6 +196,8 @@ impl Service {
             notifications: Arc::new(notifications),
             bequest: Bequest::new(directory.to_owned(), post.clone()),
             program,
+            archive,
+            drains,
             upgrade: Notify::new(),
             post,
             protocol,
@@ -220,6 +232,8 @@ impl Service {
         tokio::spawn(async move { service.keep_systemd_informed().await });
         let service = Arc::clone(self);
         tokio::spawn(async move { service.look_at_priorities().await });
+        let service = Arc::clone(self);
+        tokio::spawn(async move { service.end_drains_in_time().await });
         let service = Arc::clone(self);
         tokio::spawn(async move { service.bequest.keep(&service.history).await });
         let notifications = Arc::clone(&self.notifications);
@@ -419,8 +433,9 @@ impl Service {
         self.record(Stamp::now(), instance, report.into());
     }
 
-    fn record(&self, time: Stamp, instance: Option<String>, record: Record) -> u64 {
+    pub(super) fn record(&self, time: Stamp, instance: Option<String>, record: Record) -> u64 {
         let entry = self.history.add(time, instance, record);
+        self.archive.keep(&entry);
         self.statuses.changed();
         say(&entry);
         entry.sequence
@@ -468,11 +483,14 @@ impl Service {
             },
             checks: self.checks.view(clocks),
             notifiers: self.notifications.view(clocks),
+            drains: self.drains.all(),
             warnings: self
                 .gate
                 .read()
                 .into_iter()
                 .chain(self.unguarded.clone())
+                .chain(self.archive.trouble())
+                .chain(self.drains.trouble())
                 .chain(self.realtime.warnings.clone())
                 .chain(self.notifications.warnings())
                 .chain(self.reloader.warnings())
@@ -522,6 +540,7 @@ impl Service {
         match &outcome {
             Ok(_) => {
                 let config = self.reloader.in_force();
+                self.drains.apply(&self.post, &config, Stamp::now());
                 self.notifications.apply(&config);
                 self.listening.want(config.metrics.listen);
             }
@@ -555,20 +574,6 @@ impl Service {
             service.upgrade.notify_one();
         });
         Ok(())
-    }
-
-    /// Asks the engine to have these instances elsewhere.
-    pub fn step_down(&self, target: Target) -> Result<(), Refused> {
-        let sent = self.post.send(Request::StepDown(target));
-        self.statuses.changed();
-        sent
-    }
-
-    /// Takes that back.
-    pub fn resume(&self, target: Target) -> Result<(), Refused> {
-        let sent = self.post.send(Request::Resume(target));
-        self.statuses.changed();
-        sent
     }
 }
 

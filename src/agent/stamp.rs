@@ -29,6 +29,18 @@ impl Stamp {
         self.0.duration_since(earlier.0).try_into().unwrap_or(Duration::ZERO)
     }
 
+    /// So long after this; itself beyond the calendar.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.checked_add(signed(duration)).unwrap_or(self.0))
+    }
+
+    /// So long before this; itself beyond the calendar.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.checked_sub(signed(duration)).unwrap_or(self.0))
+    }
+
     /// The time of day in UTC, `10:25:00`.
     pub fn time_of_day(self) -> String {
         self.to_string().get(11..19).unwrap_or_default().to_owned()

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::drains::Drain;
 use super::report::{
     Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, LinkState, Master,
     Notifier, Path, Pending, Priority, Report, Role, Router, SCHEMA, Track, Transitions, VirtualLink, millis,
@@ -30,6 +31,8 @@ pub struct Surroundings {
     pub checks: Vec<Check>,
     /// Whoever is told of changes.
     pub notifiers: Vec<Notifier>,
+    /// Which instances are drained.
+    pub drains: BTreeMap<String, Drain>,
     /// What the agent warns of.
     pub warnings: Vec<String>,
     /// What the configuration warns of, which stays as it is until somebody writes it otherwise: nothing to be called for.
@@ -38,8 +41,12 @@ pub struct Surroundings {
 
 /// Puts a report together.
 pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
-    let Surroundings { node, agent, mut checks, notifiers, mut warnings, advice } = around;
-    let instances: Vec<_> = status.instances.iter().map(|one| instance(one, status.at, clocks)).collect();
+    let Surroundings { node, agent, mut checks, notifiers, drains, mut warnings, advice } = around;
+    let instances = status.instances.iter().map(|one| {
+        let drained = drains.get(&one.name).copied();
+        Instance { drained, ..instance(one, status.at, clocks) }
+    });
+    let instances: Vec<_> = instances.collect();
     let groups: Vec<_> = status.groups.iter().map(|one| group(one, clocks)).collect();
     complete_checks(&mut checks, &status.checks, clocks);
     warnings.extend(status.warnings.iter().cloned());
@@ -91,6 +98,7 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
         lease: Lease { enabled: one.lease.enabled, extension_ms: millis(one.lease.extension) },
         accept: one.accept,
         stepped_down: one.stepped_down,
+        drained: None,
         times_master: one.times_master,
         transitions: transitions(one),
         duplicate: duplicate(one, now, clocks),
@@ -340,7 +348,8 @@ mod tests {
             newest_event: 0,
         };
         let (notifiers, warnings, advice) = (Vec::new(), Vec::new(), vec![ADVICE.to_owned()]);
-        let around = Surroundings { node: "lb1".to_owned(), agent, checks, notifiers, warnings, advice };
+        let (node, drains) = ("lb1".to_owned(), BTreeMap::new());
+        let around = Surroundings { node, agent, checks, notifiers, drains, warnings, advice };
         let report = report(status, around, clocks);
         assert_eq!(report.advice().collect::<Vec<_>>(), [ADVICE]);
         (report.health, report.problems)

@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::agent::api::Refusal;
+use crate::agent::changes::Changes;
 use crate::agent::explain::Explanation;
 use crate::agent::report::Report;
 use crate::agent::runtime_dir::{CONTROL, STATUS};
@@ -68,6 +69,11 @@ impl Client {
     pub(super) async fn explanation(&self, path: &str) -> Result<(Explanation, Bytes), Trouble> {
         let answer = self.ask(path).await?;
         Ok((understood(&answer)?, answer))
+    }
+
+    /// What changed.
+    pub(super) async fn changes(&self, path: &str) -> Result<Changes, Trouble> {
+        understood(&self.ask(path).await?)
     }
 
     /// The answer to a question.

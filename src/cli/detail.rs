@@ -1,11 +1,13 @@
 //! `vipctl status NAME`: everything about one instance.
 
+use super::drain;
 use super::output::{Colour, age, millis};
 use super::status::{Row, master, table, terms, tone, words};
 use crate::agent::report::{
     Address, Check, Counters, Effect, Group, Instance, LinkState, Notifier, Path, Report, Role, Router,
     Track, VirtualLink,
 };
+use crate::agent::stamp::Stamp;
 
 /// The whole story of one instance.
 pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String {
@@ -22,7 +24,7 @@ pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String 
     page.entry("group", one.group.iter().map(|name| with(name, one, report)));
     page.entry("master", [who(one, report)]);
     page.entry("and also", one.duplicate.iter().map(|other| format!("{}!", other.who)));
-    page.entry("priority", [priority(one)]);
+    page.entry("priority", [priority(one, report.time)]);
     page.entry(
         "speaks",
         [format!(
@@ -105,8 +107,12 @@ fn who(one: &Instance, report: &Report) -> String {
     }
 }
 
-fn priority(one: &Instance) -> String {
+fn priority(one: &Instance, now: Stamp) -> String {
     let (effective, configured) = (one.priority.effective, one.priority.configured);
+    if let Some(until) = drain::until(one, now) {
+        let by = one.drained.map(|drain| format!(" by {}", drain.by)).unwrap_or_default();
+        return format!("{effective}, drained from {configured}{by} {until}");
+    }
     if one.stepped_down {
         return format!("{effective}, stepped down from {configured} until 'vipctl resume {}'", one.name);
     }

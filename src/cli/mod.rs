@@ -5,14 +5,17 @@
 mod check;
 mod client;
 mod detail;
+mod drain;
 mod events;
 mod explain;
+mod history;
 mod import;
 mod leftovers;
 mod metrics;
 mod orders;
 mod output;
 mod plan;
+mod span;
 #[cfg(test)]
 mod specimen;
 mod status;

@@ -1,4 +1,4 @@
-//! `vipctl reload`, `step-down` and `resume`: orders, and for a step-down what came of it.
+//! `vipctl reload`, `step-down` and `resume`: orders, and for those that give addresses away what came of it.
 
 use std::collections::BTreeSet;
 
@@ -77,12 +77,28 @@ async fn upgraded(client: &Client) -> Result<Option<String>, Trouble> {
 
 /// Takes a step-down back.
 pub(super) async fn resume(client: &Client, target: &TargetOrder) -> Exit {
-    order(client, "/resume", target).await.map_or_else(|trouble| failed(&trouble), |_| Exit::Ok)
+    match client.order::<Accepted>("/resume", target).await {
+        Ok(accepted) => {
+            accepted.warnings.iter().for_each(|warning| complain(warning));
+            Exit::Ok
+        }
+        Err(trouble) => failed(&trouble),
+    }
 }
 
 /// Has instances elsewhere, and waits until they are.
 pub(super) async fn step_down(client: &Client, target: &TargetOrder) -> Exit {
-    match handed_over(client, target).await {
+    give_away(client, target, "/step-down", target).await
+}
+
+/// Gives an order by which instances are to go elsewhere, and waits until they are.
+pub(super) async fn give_away(
+    client: &Client,
+    target: &TargetOrder,
+    path: &str,
+    body: &impl Serialize,
+) -> Exit {
+    match handed_over(client, target, path, body).await {
         Ok(true) => Exit::Ok,
         Ok(false) => Exit::TryAgain,
         Err(trouble) => failed(&trouble),
@@ -94,9 +110,14 @@ async fn order(client: &Client, path: &str, body: &impl Serialize) -> Result<u64
 }
 
 /// Whether somebody has taken over everything that was master here.
-async fn handed_over(client: &Client, target: &TargetOrder) -> Result<bool, Trouble> {
+async fn handed_over(
+    client: &Client,
+    target: &TargetOrder,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<bool, Trouble> {
     let (report, _) = client.report().await?;
-    let sequence = order(client, "/step-down", target).await?;
+    let sequence = order(client, path, body).await?;
     let lines = client.follow(&format!("/events?follow=true&since={sequence}")).await?;
     let mut waiting = Waiting::new(&report, target);
     let until = Instant::now() + waiting.patience;

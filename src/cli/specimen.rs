@@ -57,6 +57,7 @@ fn master() -> Instance {
         lease: Lease { enabled: true, extension_ms: 3000.0 },
         accept: true,
         stepped_down: false,
+        drained: None,
         times_master: 1,
         transitions: Vec::new(),
         duplicate: None,

@@ -2,8 +2,9 @@
 
 use super::client::{Client, Trouble};
 use super::output::{Colour, Tone, age, answer, complain, say};
-use super::{Exit, detail, leftovers};
+use super::{Exit, detail, drain, leftovers};
 use crate::agent::report::{Group, Health, Instance, Report, Role};
+use crate::agent::stamp::Stamp;
 use crate::engine::notice::State;
 
 /// Prints how things stand, all of it or one instance.
@@ -120,7 +121,7 @@ impl Row {
             state: instance.state,
             since: age(report.time.since(instance.since)),
             master: master(instance),
-            why: why(instance),
+            why: why(instance, report.time),
         }
     }
 }
@@ -179,8 +180,12 @@ pub(super) fn master(instance: &Instance) -> String {
 }
 
 /// Why it is in its state, with what moved its priority.
-fn why(instance: &Instance) -> String {
+fn why(instance: &Instance, now: Stamp) -> String {
     let (reason, priority) = (&instance.reason, instance.priority);
+    if let Some(until) = drain::until(instance, now) {
+        let is_all = reason.contains("stepped down");
+        return if is_all { format!("drained {until}") } else { format!("{reason}; drained {until}") };
+    }
     match (instance.stepped_down, terms(instance).as_slice()) {
         (true, _) if reason.contains("stepped down") => reason.clone(),
         (true, _) => format!("{reason}; stepped down"),
@@ -202,6 +207,8 @@ pub(super) fn terms(instance: &Instance) -> Vec<String> {
 mod tests {
     use super::super::specimen;
     use super::*;
+    use crate::agent::drains::Drain;
+    use crate::agent::record::Peer;
 
     #[test]
     fn the_overview_says_the_verdict_then_a_line_an_instance_then_what_is_wrong() {
@@ -213,6 +220,22 @@ mail  BACKUP  14m     192.0.2.2  192.0.2.2 has the better claim, priority 100; p
 problem: check nginx is down (connection refused)
 ";
         assert_eq!(overview(&specimen::report(), Colour::Never), expected);
+    }
+
+    #[test]
+    fn a_drained_instance_says_until_when() {
+        let mut report = specimen::report();
+        let mail = &mut report.instances[1];
+        let (by, since) = (Peer { uid: 0, pid: None }, mail.since);
+        (mail.stepped_down, mail.reason) = (true, "stepped down by the operator".to_owned());
+        let mut said = |until: Option<&str>| {
+            let until = until.map(|text| text.parse().unwrap());
+            report.instances[1].drained = Some(Drain { since, until, by });
+            Row::new(&report.instances[1], &report).why
+        };
+        assert_eq!(said(Some("2026-11-21T12:30:00Z")), "drained until 12:30 UTC");
+        assert_eq!(said(Some("2026-11-23T12:30:00Z")), "drained until 2026-11-23 12:30:00 UTC");
+        assert_eq!(said(None), "drained until 'vipctl resume mail'");
     }
 
     #[test]

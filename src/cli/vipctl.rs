@@ -7,8 +7,11 @@ use clap::{Args, Parser, Subcommand};
 
 use super::client::Client;
 use super::output::complain;
-use super::{Exit, check, events, explain, import, metrics, orders, plan, status, watch};
+use super::{
+    Exit, check, drain, events, explain, history, import, metrics, orders, plan, span, status, watch,
+};
 use crate::agent::api::TargetOrder;
+use crate::time::Duration;
 
 /// Asks and orders the virtual-IP failover agent.
 #[derive(Debug, Parser)]
@@ -57,6 +60,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Says what changed, also under agents before this one and before a reboot.
+    History(history::Request),
     /// Says what is wrong with a configuration file; needs neither root nor an agent.
     Check {
         /// The file.
@@ -85,7 +90,15 @@ enum Command {
     },
     /// Hands instances over to another node and stays behind everyone until 'resume'.
     StepDown(Which),
-    /// Takes a step-down back.
+    /// The same, but for restarts and reboots, too, and if wanted for a time only.
+    Drain {
+        #[command(flatten)]
+        which: Which,
+        /// Resumes by itself after so long: 90s, 30m, 12h, 7d.
+        #[arg(long = "for", value_name = "TIME", value_parser = span::of_drain)]
+        duration: Option<Duration>,
+    },
+    /// Takes a step-down or a drain back.
     Resume(Which),
     /// Has the program that is installed now go on in the place of the running one, without a gap.
     Upgrade,
@@ -146,6 +159,8 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::Reload { force } => orders::reload(client, force).await,
         Command::StepDown(which) => orders::step_down(client, &which.into()).await,
         Command::Upgrade => orders::upgrade(client).await,
+        Command::History(request) => history::run(client, &request).await,
+        Command::Drain { which, duration } => drain::run(client, which.into(), duration).await,
         Command::Resume(which) => orders::resume(client, &which.into()).await,
     }
 }

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use super::Exit;
 use super::output::{complain, say};
+use crate::agent::archive;
 use crate::agent::flush::{self, After};
 use crate::agent::log::{self, Format};
 use crate::agent::run::{self, Options, Trouble};
@@ -25,6 +26,9 @@ struct Arguments {
     /// Where the control sockets are.
     #[arg(long, global = true, value_name = "DIR", default_value = "/run/vipd")]
     runtime_dir: PathBuf,
+    /// Where history and drains are kept; else where systemd says, or in /var/lib/vipd.
+    #[arg(long, value_name = "DIR")]
+    state_directory: Option<PathBuf>,
     /// How log lines look.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     log_format: Format,
@@ -54,7 +58,8 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(exit) => return exit.into(),
     };
-    let Arguments { command, config, runtime_dir, log_format, scripts_socket, self_check } = arguments;
+    let Arguments { command, config, runtime_dir, state_directory, log_format, scripts_socket, self_check } =
+        arguments;
     match command {
         Some(Command::Flush { after }) => return flush(runtime_dir, after).into(),
         Some(Command::RunScripts) => return run_scripts(log_format).into(),
@@ -63,7 +68,8 @@ pub fn main() -> ExitCode {
     if self_check {
         return checked(&config, &runtime_dir).into();
     }
-    match run::run(Options { config, runtime_dir, log_format, scripts_socket }) {
+    let state_dir = state_directory.unwrap_or_else(state_directory_of_unit);
+    match run::run(Options { config, runtime_dir, state_dir, log_format, scripts_socket }) {
         Ok(None) => Exit::Ok.into(),
         Ok(Some(successor)) => {
             let error = successor.become_it();
@@ -75,6 +81,13 @@ pub fn main() -> ExitCode {
             exit(&trouble).into()
         }
     }
+}
+
+/// What systemd made for the unit, the first of it; without it where everybody looks.
+fn state_directory_of_unit() -> PathBuf {
+    let made = std::env::var_os("STATE_DIRECTORY").filter(|list| !list.is_empty());
+    let first = made.and_then(|list| std::env::split_paths(&list).next());
+    first.unwrap_or_else(|| PathBuf::from(archive::DIRECTORY))
 }
 
 fn checked(config: &Path, runtime_dir: &Path) -> Exit {

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `event` `action` `notice` `status` `settings` | the nouns, all public |
 //! | `group` | instances, and an instance's virtual routers, moving together |
-//! | `instance` `reasons` | virtual routers of one name: priority and state; obstacles and reasons |
+//! | `instance` `reasons` `causes` | virtual routers of one name: priority and state; obstacles and reasons, in a sentence and as a word |
 //! | `member` | one virtual router: the machine, its voice, its counters |
 //! | `reserve` | who had better not be master, and is better than nobody |
 //! | `retreat` | how long who took the role in vain stays out of the race |
@@ -33,6 +33,7 @@
 pub mod action;
 mod adopting;
 mod announcing;
+mod causes;
 pub mod event;
 pub mod foresight;
 mod gating;

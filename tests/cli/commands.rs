@@ -139,7 +139,7 @@ fn an_answer_that_cannot_be_written_is_no_success() {
 fn a_second_agent_in_the_same_directory_exits_75() {
     let agent = Agent::start(healthy());
     let (config, dir) = (agent.config.display().to_string(), agent.dir.display().to_string());
-    let output = vipd(&["--config", &config, "--runtime-dir", &dir]);
+    let output = vipd(&["--config", &config, "--runtime-dir", &dir, "--state-directory", &dir]);
     assert_eq!(code(&output), 75, "{}", stderr(&output));
     assert!(stderr(&output).contains("another agent is running"));
     assert_eq!(agent.http("status.sock", "GET", "/status", "").0, 200, "the first one is unharmed");

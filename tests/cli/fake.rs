@@ -14,6 +14,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use vipd::agent::archive::Archive;
+use vipd::agent::drains::Drains;
 use vipd::agent::ending::Ending;
 use vipd::agent::heartbeat::Heartbeats;
 use vipd::agent::post::{self, Inbox, Notices, Request};
@@ -75,7 +77,13 @@ struct Shared {
 impl Agent {
     /// Begins with `status` and [`CONFIGURATION`].
     pub(crate) fn start(status: Status) -> Self {
+        Self::start_with(status, |_| {})
+    }
+
+    /// The same in a directory that is prepared before.
+    pub(crate) fn start_with(status: Status, prepare: impl FnOnce(&Path)) -> Self {
         let dir = scratch();
+        prepare(&dir);
         let config = dir.join("vipd.yaml");
         fs::write(&config, CONFIGURATION).unwrap();
         let shared = Arc::new(Shared {
@@ -106,6 +114,8 @@ impl Agent {
             verdicts: std::collections::BTreeMap::new(),
             runner: None,
             program: None,
+            archive: Archive::begin(&dir.join("state")),
+            drains: Drains::read(&dir.join("state")),
             lines_dropped: None,
         };
         let mut directory = RuntimeDir::take(&dir).unwrap();

@@ -115,11 +115,13 @@ fn the_manual_knows_every_command_and_option() {
         "explain",
         "events",
         "metrics",
+        "history",
         "check",
         "import",
         "plan",
         "reload",
         "step-down",
+        "drain",
         "resume",
         "upgrade",
     ];

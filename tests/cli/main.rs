@@ -7,6 +7,7 @@
 mod api;
 mod commands;
 mod fake;
+mod history;
 mod hostile;
 mod installation;
 mod metrics;

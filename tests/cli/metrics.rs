@@ -16,7 +16,7 @@ use super::fake::{Agent, CONFIGURATION, SOON, answer, healthy, wait_until};
 fn eventful() -> Status {
     let mut status = healthy();
     let web = &mut status.instances[0];
-    web.transitions.insert((State::Backup, State::Master, "master_silent"), 3);
+    web.transitions.insert((State::Backup, State::Master, "master_no_response"), 3);
     web.transitions.insert((State::Master, State::Fault, "check_down"), 2);
     web.routers[0].counters.sent = 7;
     web.routers[0].counters.discarded.insert(Discard::Checksum, 5);
@@ -57,7 +57,7 @@ fn both_sockets_answer_in_the_form_that_is_asked_for() {
     for socket in ["vipd.sock", "status.sock"] {
         let (status, plain) = agent.http(socket, "GET", "/metrics", "");
         assert_eq!(status, 200);
-        let made = r#"vipd_transitions_total{from="backup",interface="eth0",name="web",reason="master_silent",to="master",virtual_router_id="51"} 3"#;
+        let made = r#"vipd_transitions_total{from="backup",interface="eth0",name="web",reason="master_no_response",to="master",virtual_router_id="51"} 3"#;
         for line in [
             made,
             "# TYPE vipd_transitions_total counter",

@@ -13,7 +13,7 @@ pub struct Transitions {
     pub from: Role,
     /// The state it went to.
     pub to: Role,
-    /// The kind of the reason: `master_silent`, `better_master`, `check_down`, ..
+    /// The kind of the reason: `master_no_response`, `better_master`, `check_down`, ..
     pub reason_kind: String,
     /// How often.
     pub count: u64,

@@ -44,8 +44,8 @@ fn each_change_of_state_is_counted_with_the_kind_of_its_reason() {
         assert_eq!(
             made,
             [
-                (State::Init, State::Backup, "listening", 1),
-                (State::Backup, State::Master, "master_silent", round + 1),
+                (State::Init, State::Backup, "not_master", 1),
+                (State::Backup, State::Master, "master_no_response", round + 1),
                 (State::Master, State::Backup, "better_master", round),
             ]
         );

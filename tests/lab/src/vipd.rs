@@ -85,7 +85,9 @@ impl Vipd {
         fs::write(&file, configuration).expect("write the configuration");
         let directory = host.directory().join(name);
         fs::create_dir_all(&directory).expect("make the runtime directory");
-        let arguments = ["--config", &file.to_string_lossy(), "--runtime-dir", &directory.to_string_lossy()];
+        let (file, state) = (file.to_string_lossy(), directory.join("state"));
+        let (runtime, state) = (directory.to_string_lossy(), state.to_string_lossy());
+        let arguments = ["--config", &file, "--runtime-dir", &runtime, "--state-directory", &state];
         let process = host.spawn(name, &programs.vipd, &arguments, &[]);
         Self { process, host: host.clone(), programs: programs.clone(), name: name.to_owned() }
     }
@@ -106,6 +108,11 @@ impl Vipd {
     /// All it logged so far.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.host.directory().join(&self.name).join("state")
     }
 
     /// The configuration file.
