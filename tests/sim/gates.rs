@@ -150,6 +150,13 @@ impl Gates {
         self.fitted.values().filter(own).any(|fitted| self.state(fitted.gate.router) == Gating::Open)
     }
 
+    /// Whether packets for an address that answers are for the machine itself.
+    pub(crate) fn accept(&self, address: IpAddr) -> bool {
+        let has = |fitted: &&Fitted| fitted.gate.places.iter().any(|place| place.net.address() == address);
+        let refused = self.fitted.values().filter(has).any(|fitted| !fitted.gate.accept);
+        !refused && self.fitted.values().filter(has).any(|f| self.state(f.gate.router) == Gating::Open)
+    }
+
     /// Whether IP (and, if asked, ARP and ND) passes for an address.
     pub(crate) fn pass(&self, address: IpAddr, arp: bool) -> bool {
         let has = |fitted: &&Fitted| fitted.gate.places.iter().any(|place| place.net.address() == address);

@@ -355,6 +355,7 @@ impl Spec {
         instance.version = self.version;
         instance.interval = self.interval * if self.mixed_intervals && random.chance(500) { 2 } else { 1 };
         instance.addresses = self.addresses.iter().copied().map(Into::into).collect();
+        instance.accept = self.number % 3 != 1;
         instance.paths = if self.paths { topology::paths(self.number) } else { Vec::new() };
         instance.unicast = self.unicast.then(|| topology::unicast(node, ranks));
         instance.preempt = self.preempt;

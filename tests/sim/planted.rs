@@ -3,7 +3,7 @@
 //! `cargo test --profile lab --test sim planted -- --nocapture` prints, for each, the first seed and the promise it
 //! breaks.
 
-use vipd::engine::action::{Action, Generation, InstanceId, KernelWork, Passage};
+use vipd::engine::action::{Action, Gate, Generation, InstanceId, KernelWork, Passage};
 use vipd::engine::event::{Change, Event, Packet};
 use vipd::engine::settings::Settings;
 use vipd::net::{Family, Priority};
@@ -87,6 +87,8 @@ pub(crate) enum Bug {
     LinksStayUp,
     /// They are, and what passes there once does so for ever.
     OwnLinksStayOpen,
+    /// No packet is refused.
+    Accepting,
     /// Where signatures have got to is not remembered.
     Forgetful,
 }
@@ -125,6 +127,7 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::BelievesGates, &[DARK, "nothing is given up without cause"]),
     (Bug::LinksStayUp, &["a link of a virtual router's own is down where nobody is master"]),
     (Bug::OwnLinksStayOpen, &["only a master sends with a virtual Ethernet address"]),
+    (Bug::Accepting, &["packets for the addresses are refused where that was asked for"]),
     (Bug::Forgetful, &["nothing is believed twice", "an honest advert is no old one", UNIQUE, EARLY]),
     (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
@@ -252,6 +255,9 @@ impl Bug {
             {
                 (gate.passage, gate.lease) = (Passage::Open, None);
                 Some(Action::Kernel(KernelWork::Gate(gate)))
+            }
+            (Self::Accepting, Action::Kernel(KernelWork::Gate(gate))) => {
+                Some(Action::Kernel(KernelWork::Gate(Gate { accept: true, ..gate })))
             }
             (Self::StraysStay, Action::Kernel(KernelWork::Hold(hold))) if hold.instance == InstanceId(0) => {
                 None

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use vipd::engine::notice::State;
+use vipd::engine::settings::Address;
 use vipd::net::LinkIndex;
 use vipd::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ const PROMISES: &[(&str, Promise)] = &[
     ("clients follow the holder", clients_follow_the_holder),
     ("a node that is not master holds nothing", only_a_master_holds),
     ("a node whose check is down holds nothing", only_the_healthy_hold),
+    ("packets for the addresses are refused where that was asked for", packets_are_refused),
     ("families move together", families_move_together),
     ("only a master sends with a virtual Ethernet address", only_a_master_sends),
     ("a link of a virtual router's own is down where nobody is master", own_links_are_down),
@@ -112,6 +114,18 @@ fn only_a_master_sends(world: &mut World) -> Option<String> {
 fn idle_bound(world: &World) -> Duration {
     let skew = slowest_of(world.nodes.iter().map(|n| &n.settings)).max(Duration::from_secs(1));
     skew + HANDOVER + world.writing()
+}
+
+/// Packets for the addresses of an instance that takes none in are refused wherever they answer.
+fn packets_are_refused(world: &mut World) -> Option<String> {
+    let all = world.nodes.iter().enumerate();
+    let mut settled = all.filter(|(node, _)| world.now > world.watch.upset[*node] + world.writing());
+    settled.find_map(|(node, machine)| {
+        let refusing = machine.settings.instances.iter().filter(|instance| !instance.accept);
+        let mut addresses = refusing.flat_map(|instance| &instance.addresses).map(Address::address);
+        let taken_in = addresses.find(|address| machine.kernel.gates.accept(*address))?;
+        Some(format!("n{node} takes in packets for {taken_in}"))
+    })
 }
 
 fn own_links_are_down(world: &mut World) -> Option<String> {
