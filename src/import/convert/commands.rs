@@ -1,6 +1,7 @@
 //! Command lines: what keepalived runs itself, and what it leaves to a shell.
 
 use crate::import::blocks::Statement;
+use crate::import::language::escaped_words;
 use crate::import::report::Report;
 use crate::import::yaml::Value;
 
@@ -15,7 +16,7 @@ pub(super) struct Command {
     pub(super) user: Vec<String>,
 }
 
-/// Reads the command of a statement: its first word, in which single quotes hold words together.
+/// Reads the command of a statement: its first word, in which quotes hold words together once more.
 pub(super) fn read(statement: &Statement) -> Option<Command> {
     let mut words = statement.escaped()?.into_iter();
     let line = words.next()?;
@@ -34,25 +35,10 @@ pub(super) fn convert(command: &Command, statement: &Statement, key: &str, repor
     }
 }
 
-/// The words of a command line; none if it has none, or a quote is left open.
+/// The words of a command line, which keepalived reads as it read the line that the command stood in: quotes of either kind
+/// and backslashes a second time. None if it has none, or a quote is left open.
 fn split(line: &str) -> Option<Vec<String>> {
-    let mut words: Vec<String> = Vec::new();
-    let mut rest = line.trim_start();
-    while !rest.is_empty() {
-        let mut word = String::new();
-        loop {
-            let end = rest.find(|c: char| c.is_whitespace() || c == '\'').unwrap_or(rest.len());
-            word.push_str(&rest[..end]);
-            rest = &rest[end..];
-            let Some(open) = rest.strip_prefix('\'') else { break };
-            let (inside, after) = open.split_once('\'')?;
-            word.push_str(inside);
-            rest = after;
-        }
-        words.push(word);
-        rest = rest.trim_start();
-    }
-    (!words.is_empty()).then_some(words)
+    escaped_words(line).filter(|words| !words.is_empty())
 }
 
 impl Command {
@@ -87,10 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn single_quotes_hold_words_together() {
+    fn quotes_hold_words_together_in_a_command_too() {
         let said = |line: &str| split(line).map(|words| words.join("|"));
         assert_eq!(said("/bin/a b  'c d' e'f g'").as_deref(), Some("/bin/a|b|c d|ef g"));
         assert_eq!(said("'' a").as_deref(), Some("|a"));
+        assert_eq!(said(r#"/bin/sh -c "exit 0""#).as_deref(), Some("/bin/sh|-c|exit 0"));
+        assert_eq!(said(r#"2 a\ b 'c\'d' \x41 x"y z"w"#).as_deref(), Some("2|a b|c'd|A|xy zw"));
         assert_eq!(said(" "), None);
         assert_eq!(said("a 'b"), None);
     }
