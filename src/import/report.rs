@@ -95,7 +95,7 @@ impl Report {
     pub(super) fn judge(&mut self, block: &'static str, statement: &Statement) -> bool {
         let Some(row) = TABLE.row(block, statement.keyword()) else {
             self.add(statement, Fate::LeftOut, unknown(block, statement.keyword()));
-            self.with_it(statement, "its block is left out");
+            self.with_it(statement, Fate::LeftOut, "its block is left out");
             return false;
         };
         let fate = match row.verdict {
@@ -107,7 +107,7 @@ impl Report {
         for inner in &statement.block {
             let outer = format!("with '{}' in line {}", statement.keyword(), statement.place.line);
             self.add_within(inner, fate, &outer);
-            self.with_it(inner, "with its block");
+            self.with_it(inner, fate, "with its block");
         }
         false
     }
@@ -137,10 +137,11 @@ impl Report {
         }
     }
 
-    fn with_it(&mut self, statement: &Statement, why: &str) {
+    /// Notes that everything within a block goes the same way.
+    pub(super) fn with_it(&mut self, statement: &Statement, fate: Fate, why: &str) {
         for inner in &statement.block {
-            self.add_within(inner, Fate::LeftOut, why);
-            self.with_it(inner, why);
+            self.add_within(inner, fate, why);
+            self.with_it(inner, fate, why);
         }
     }
 

@@ -174,3 +174,8 @@ fn what_keepalived_would_ignore_is_ignored_and_named() {
 fn what_vipd_does_not_have_is_left_out_and_named() {
     case("others", 6);
 }
+
+#[test]
+fn of_what_is_defined_twice_the_first_counts() {
+    case("twice", 0);
+}

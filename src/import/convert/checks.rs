@@ -1,10 +1,11 @@
 //! `vrrp_script`, `track_file`, `vrrp_track_process` and tracked interfaces become checks; those that nothing tracks do not,
 //! as keepalived never runs them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::commands;
 use super::gather::Gathered;
+use super::is_first;
 use super::names::Names;
 use super::tracks::Weight;
 use super::values::{Micros, number, seconds};
@@ -66,6 +67,7 @@ impl Checks {
     pub(super) fn read(statements: &[Statement], report: &mut Report) -> Self {
         let mut checks = Self { delays: delays(statements, report), ..Self::default() };
         let tracked = tracked(statements);
+        let mut names: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for (index, statement) in statements.iter().enumerate() {
             let (kind, block, convert): (_, _, Converter) = match statement.keyword() {
                 "vrrp_script" => ("track_script", "vrrp_script", script),
@@ -74,6 +76,9 @@ impl Checks {
                 _ => continue,
             };
             if !report.judge("", statement) {
+                continue;
+            }
+            if !is_first(names.entry(kind).or_default(), statement, report) {
                 continue;
             }
             let name = statement.word(1).unwrap_or_default();

@@ -19,10 +19,10 @@ mod strict;
 mod tracks;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::blocks::Statement;
-use super::report::Report;
+use super::report::{Fate, Report};
 use super::yaml::{Map, Value};
 use checks::Checks;
 use globals::Globals;
@@ -93,9 +93,11 @@ fn each(
 ) -> (Map, usize) {
     let mut map = Map::default();
     let mut count = 0;
+    let mut names = BTreeSet::new();
     for (index, statement) in statements.iter().enumerate() {
         if statement.keyword() == keyword
             && report.judge("", statement)
+            && is_first(&mut names, statement, report)
             && let Some((name, keys)) = convert(statement, index, common, report)
         {
             map.set_below(vec![origin(statement)], &name, Value::Map(keys));
@@ -103,6 +105,17 @@ fn each(
         }
     }
     (map, count)
+}
+
+/// Whether no block before had its name: keepalived ignores the others.
+fn is_first(names: &mut BTreeSet<String>, statement: &Statement, report: &mut Report) -> bool {
+    let name = statement.word(1).unwrap_or_default();
+    let first = names.insert(name.to_owned());
+    if !first {
+        report.ignored(statement, format!("there is a {} '{name}' already", statement.keyword()));
+        report.with_it(statement, Fate::Ignored, "its block is ignored");
+    }
+    first
 }
 
 /// What is no instance and no part of one: the limits of announcements, and what belongs into the unit.
@@ -187,15 +200,17 @@ fn origin(statement: &Statement) -> String {
     format!("{} {}", statement.place, statement.words.join(" "))
 }
 
-/// The sync group of each instance that has one.
+/// The sync group of each instance that has one: the first that names it.
 fn synced(statements: &[Statement]) -> BTreeMap<String, String> {
+    let mut names = BTreeSet::new();
     let groups = statements.iter().filter(|statement| statement.keyword() == "vrrp_sync_group");
+    let groups = groups.filter(|group| names.insert(group.word(1).unwrap_or_default()));
     let mut found = BTreeMap::new();
     for group in groups {
         let members =
             group.block.iter().filter(|inner| inner.keyword() == "group").flat_map(|inner| &inner.block);
         for member in members.flat_map(|line| &line.words) {
-            found.insert(member.clone(), group.word(1).unwrap_or_default().to_owned());
+            found.entry(member.clone()).or_insert_with(|| group.word(1).unwrap_or_default().to_owned());
         }
     }
     found
