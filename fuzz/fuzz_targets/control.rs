@@ -1,7 +1,7 @@
 //! Requests to the control API, over its own sockets and through its own server. Whatever a client says is answered or
 //! cut off, and an order reaches the protocol thread only if it was accepted.
 //!
-//! The first byte chooses: the whole request as bytes, or the body of an order, or the query of `/events`.
+//! The first byte chooses: the whole request as bytes, or the body of an order, or the query of `/events` or `/history`.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -16,7 +16,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use vipd::agent::api::{Accepted, Access, Refusal, router};
+use vipd::agent::archive::Archive;
 use vipd::agent::connection::serve;
+use vipd::agent::drains::Drains;
 use vipd::agent::gate::Trouble;
 use vipd::agent::heartbeat::Heartbeats;
 use vipd::agent::post::{Inbox, Request, notices, requests};
@@ -27,8 +29,9 @@ use vipd::engine::Engine;
 use vipd::engine::event::Target;
 use vipd::time::Instant;
 
-/// No directory: no state is written there, and a reload finds that there is no file and is refused.
-const NOWHERE: &str = "/nonexistent";
+/// No directory, nor may anybody make one of it: no state is written there, and a reload finds that there is no file and
+/// is refused.
+const NOWHERE: &str = "/dev/null";
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -59,12 +62,20 @@ async fn ask(choice: u8, data: &[u8]) {
     let client = StdStream::connect_addr(&address).expect("somebody listens");
     client.set_nonblocking(true).expect("a socket may");
     let client = UnixStream::from_std(client).expect("the runtime is there");
-    match choice & 7 {
+    match choice & 15 {
         0 => {
             let protocol = tokio::spawn(answer(inbox));
             drop(converse(client, data, true).await);
             protocol.abort();
         }
+        8 => {
+            let protocol = tokio::spawn(answer(inbox));
+            drop(post(client, "/plan", data).await);
+            protocol.abort();
+        }
+        // Accepted or not: a drain that nobody can write down is refused.
+        9 => drop(post(client, "/drain", data).await),
+        10 => drop(query(client, "/history", data).await),
         1 => drop(give(client, "/reload", data).await),
         2 | 3 => {
             let accepted = give(client, "/step-down", data).await;
@@ -85,11 +96,7 @@ async fn ask(choice: u8, data: &[u8]) {
             assert!(!give(client, "/upgrade", data).await, "there is no program to become");
             check(&mut inbox, access, false, |_| None);
         }
-        _ => {
-            let query = String::from_utf8_lossy(data);
-            let request = format!("GET /events?{query} HTTP/1.1\r\nHost: vipd\r\n\r\n");
-            drop(converse(client, request.as_bytes(), false).await);
-        }
+        _ => drop(query(client, "/events", data).await),
     }
     server.abort();
     assert!(server.await.is_err_and(|error| error.is_cancelled()), "the server ended by itself");
@@ -115,6 +122,8 @@ fn service() -> (Arc<Service>, Inbox) {
         verdicts: BTreeMap::new(),
         // Nothing could take this one's place: an upgrade is refused.
         program: None,
+        archive: Archive::begin(Path::new(NOWHERE)),
+        drains: Drains::read(Path::new(NOWHERE)),
         lines_dropped: None,
     };
     (Arc::new(Service::new(parts, Path::new(NOWHERE)).0), inbox)
@@ -126,8 +135,10 @@ async fn answer(mut inbox: Inbox) {
     let engine = Engine::new(now, CONFIG.settings.clone());
     loop {
         for request in inbox.drain() {
-            if let Request::Status(asked) = request {
-                drop(asked.send(engine.status(now)));
+            match request {
+                Request::Status(asked) => drop(asked.send(engine.status(now))),
+                Request::Copy(asked) => drop(asked.send((now, Box::new(engine.clone())))),
+                _ => {}
             }
         }
         tokio::task::yield_now().await;
@@ -136,9 +147,7 @@ async fn answer(mut inbox: Inbox) {
 
 /// Gives an order; whether it was accepted.
 async fn give(client: UnixStream, path: &str, body: &[u8]) -> bool {
-    let length = body.len();
-    let header = format!("POST {path} HTTP/1.1\r\nHost: vipd\r\nContent-Length: {length}\r\n\r\n");
-    let (status, answer) = converse(client, &[header.as_bytes(), body].concat(), false).await;
+    let (status, answer) = post(client, path, body).await;
     if status == Some(200) {
         serde_json::from_slice::<Accepted>(&answer).expect("an order is accepted in JSON");
         return true;
@@ -148,6 +157,20 @@ async fn give(client: UnixStream, path: &str, body: &[u8]) -> bool {
     let refusal: Refusal = serde_json::from_slice(&answer).expect("an order is refused in JSON");
     assert!(!refusal.error.is_empty());
     false
+}
+
+/// Sends a body; the status code and the body of the answer.
+async fn post(client: UnixStream, path: &str, body: &[u8]) -> (Option<u16>, Vec<u8>) {
+    let length = body.len();
+    let header = format!("POST {path} HTTP/1.1\r\nHost: vipd\r\nContent-Length: {length}\r\n\r\n");
+    converse(client, &[header.as_bytes(), body].concat(), false).await
+}
+
+/// Asks with parameters.
+async fn query(client: UnixStream, path: &str, parameters: &[u8]) -> (Option<u16>, Vec<u8>) {
+    let parameters = String::from_utf8_lossy(parameters);
+    let request = format!("GET {path}?{parameters} HTTP/1.1\r\nHost: vipd\r\n\r\n");
+    converse(client, request.as_bytes(), false).await
 }
 
 /// An order was accepted if, and only if, it reached the protocol thread, and it is for an instance there is.

@@ -101,6 +101,7 @@ impl Host {
             mac: Some(Mac([2, 0, 0, 0, 0, US])),
             mtu: 1500,
             up: true,
+            set_up: true,
             virtual_on: None,
         };
         let nets = ["192.0.2.5/24", "fe80::5/64"].map(|net| net.parse().expect("it is right"));

@@ -109,6 +109,7 @@ fn picture(left: &Inheritance) -> Picture {
         mac: Some(Mac([2, 0, 0, 0, 0, 5])),
         mtu: 1500,
         up: true,
+        set_up: true,
         virtual_on: None,
     };
     let eth0 = LinkIndex(2);
