@@ -12,8 +12,9 @@ use crate::check;
 use crate::engine::Engine;
 use crate::engine::event::Target;
 use crate::engine::foresight::{Foresight, Supposition};
-use crate::engine::notice::{State, What};
+use crate::engine::notice::State;
 use crate::engine::settings;
+use crate::engine::status::Status;
 use crate::time::{Duration, Instant};
 
 /// The answer to `GET /explain`.
@@ -105,17 +106,13 @@ pub struct Outlook<'a> {
 
 /// Explains every instance, or those that are or belong to what is named.
 pub fn explain(report: &Report, name: Option<&str>, outlook: Outlook<'_>) -> Explanation {
-    let meant = |one: &&Instance| {
-        name.is_none_or(|name| {
-            one.name == name || report.instance(name).is_none() && one.group.as_deref() == Some(name)
-        })
-    };
-    let instances =
-        report.instances.iter().filter(meant).map(|one| explained(one, report, outlook)).collect();
+    let status = outlook.engine.status(outlook.now);
+    let meant = report.instances.iter().filter(|one| name.is_none_or(|name| report.means(name, one)));
+    let instances = meant.map(|one| explained(one, report, &status, outlook)).collect();
     Explanation { schema: SCHEMA, node: report.node.clone(), time: report.time, instances }
 }
 
-fn explained(one: &Instance, report: &Report, outlook: Outlook<'_>) -> Explained {
+fn explained(one: &Instance, report: &Report, status: &Status, outlook: Outlook<'_>) -> Explained {
     let group = one.group.as_deref().and_then(|name| report.group(name));
     let mut terms = one.tracks.clone();
     for track in group.iter().flat_map(|group| &group.tracks) {
@@ -125,7 +122,7 @@ fn explained(one: &Instance, report: &Report, outlook: Outlook<'_>) -> Explained
     }
     let mut prospects = Vec::new();
     if let Some(settings) = outlook.settings.instances.iter().find(|settings| settings.name == one.name) {
-        let view = View { one, settings, outlook };
+        let view = View { one, settings, silence: silence(one, status), outlook };
         prospects.extend(view.of_time());
         prospects.extend(view.of_masters());
         prospects.extend(view.of_orders());
@@ -147,7 +144,16 @@ const fn matters(track: &Track) -> bool {
 struct View<'a> {
     one: &'a Instance,
     settings: &'a settings::Instance,
+    /// How long the master has been silent already.
+    silence: Duration,
     outlook: Outlook<'a>,
+}
+
+fn silence(one: &Instance, status: &Status) -> Duration {
+    let known = status.instances.iter().find(|known| known.name == one.name);
+    let routers = known.into_iter().flat_map(|known| &known.routers);
+    let heard = routers.filter_map(|router| router.master.map(|master| master.heard)).max();
+    heard.map_or(Duration::ZERO, |heard| status.at.since(heard))
 }
 
 impl View<'_> {
@@ -183,15 +189,6 @@ impl View<'_> {
     fn master_interval(&self) -> Duration {
         let longest = self.one.routers.iter().map(|router| router.master_interval_ms).fold(0.0, f64::max);
         Duration::from_secs_f64(longest / 1000.0)
-    }
-
-    /// How long the master had been silent already.
-    fn silence(&self) -> Duration {
-        let status = self.outlook.engine.status(self.outlook.now);
-        let one = status.instances.into_iter().find(|one| one.name == self.one.name);
-        let routers = one.into_iter().flat_map(|one| one.routers);
-        let heard = routers.filter_map(|router| router.master.map(|master| master.heard)).max();
-        heard.map_or(Duration::ZERO, |heard| self.outlook.now.since(heard))
     }
 
     /// What becomes of it if the operator says so.
@@ -233,15 +230,12 @@ impl View<'_> {
 
     fn look(&self, supposition: Supposition) -> Foresight {
         let settings = self.settings;
-        let waits = match settings.preempt {
-            settings::Preempt::After(delay) => delay,
-            settings::Preempt::Never => Duration::ZERO,
-        };
         let delays =
             self.outlook.settings.checks.iter().map(|check| check.up_delay.max(check.down_delay)).max();
         let silence = self.one.routers.iter().map(|router| router.master_down_ms).fold(0.0, f64::max);
         let silence = Duration::from_secs_f64(silence / 1000.0);
-        let time = waits + delays.unwrap_or_default() + silence * 4 + settings.interval * 10;
+        let time =
+            settings.preempt.delay() + delays.unwrap_or_default() + silence * 4 + settings.interval * 10;
         self.outlook.engine.foresee_one(self.outlook.now, &self.one.name, supposition, time)
     }
 
@@ -252,13 +246,9 @@ impl View<'_> {
         ahead: &Foresight,
         (first, last): (Duration, Duration),
     ) -> Prospect {
-        let change = ahead.notices.iter().find_map(|notice| match &notice.what {
-            What::Transition { to, reason, .. } if self.is_about(notice) => Some((notice.at, *to, reason)),
-            _ => None,
-        });
         let then = ahead.status.instances.iter().find(|one| one.name == self.one.name);
         let priority = then.map_or(self.one.priority.effective, |one| one.effective.get());
-        let Some((at, to, reason)) = change else {
+        let Some((at, to, reason)) = ahead.transitions(&self.one.name).next() else {
             let reason = then.map_or_else(String::new, |one| one.reason.to_string());
             return self.prospect(supposed, None, reason, priority, (first, last));
         };
@@ -266,16 +256,12 @@ impl View<'_> {
         let spans = if to == State::Master && self.one.master().is_some() {
             // It counts from the master's last advert, which is as old now as it happens to be: it may be new, or be
             // as old as an interval.
-            let since = after + self.silence();
+            let since = after + self.silence;
             (since.saturating_sub(self.master_interval()) + first, since + last)
         } else {
             (after + first, after + last)
         };
         self.prospect(supposed, Some(to.into()), reason.to_string(), priority, spans)
-    }
-
-    fn is_about(&self, notice: &crate::engine::notice::Notice) -> bool {
-        notice.about.as_ref().is_some_and(|(_, name)| *name == self.one.name)
     }
 
     fn prospect(

@@ -12,8 +12,8 @@ use super::stamp::Stamp;
 use crate::config::{self, Config};
 use crate::engine::Engine;
 use crate::engine::foresight::{Foresight, Supposition};
-use crate::engine::notice::What;
-use crate::engine::settings::{Instance, Preempt};
+use crate::engine::notice::{Reason, State};
+use crate::engine::settings::Instance;
 use crate::engine::status::Status;
 use crate::time::{Duration, Instant};
 
@@ -130,27 +130,18 @@ pub fn plan(node: &str, old: &Config, new: &Config, engine: &Engine, now: Instan
 
 /// After this nothing more comes of a reload by itself, if those that are heard go on.
 fn settled_within(config: &Config) -> Duration {
-    let of_one = |one: &Instance| {
-        let waits = match one.preempt {
-            Preempt::After(delay) => delay,
-            Preempt::Never => Duration::ZERO,
-        };
-        waits + (one.sign_of_life() + one.longest_skew()) * 2
-    };
+    let of_one = |one: &Instance| one.preempt.delay() + (one.sign_of_life() + one.longest_skew()) * 2;
     let longest = config.settings.instances.iter().map(of_one).max().unwrap_or_default();
     longest + config.settings.startup_delay + Duration::from_secs(1)
 }
 
 fn steps(name: &str, now: Instant, ahead: &Foresight) -> Vec<Step> {
-    let about = ahead.notices.iter().filter(|n| n.about.as_ref().is_some_and(|(_, about)| about == name));
-    let step = about.filter_map(|notice| match &notice.what {
-        What::Transition { to, reason, .. } => {
-            let after_ms = millis(notice.at.since(now));
-            Some(Step { to: (*to).into(), after_ms, reason: reason.to_string() })
-        }
-        _ => None,
-    });
-    step.collect()
+    let step = |(at, to, reason): (Instant, State, &Reason)| Step {
+        to: to.into(),
+        after_ms: millis(at.since(now)),
+        reason: reason.to_string(),
+    };
+    ahead.transitions(name).map(step).collect()
 }
 
 fn difference(name: String, old: Option<&Instance>, new: Option<&Instance>) -> Change {

@@ -459,6 +459,14 @@ impl Report {
         self.groups.iter().find(|group| group.name == name)
     }
 
+    /// Whether an instance is what `name` names: it, or else the group that it is in.
+    pub fn means(&self, name: &str, instance: &Instance) -> bool {
+        match self.instance(name) {
+            Some(named) => named.name == instance.name,
+            None => instance.group.as_deref() == Some(name),
+        }
+    }
+
     /// The instance called `name`.
     pub fn instance(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|instance| instance.name == name)

@@ -42,14 +42,6 @@ pub(super) const fn exit(health: Health) -> Exit {
     }
 }
 
-/// Whether an instance is what `name` names: it, or else the group that it is in.
-pub(super) fn is_about(name: &str, instance: &Instance, report: &Report) -> bool {
-    match report.instance(name) {
-        Some(named) => named.name == instance.name,
-        None => instance.group.as_deref() == Some(name),
-    }
-}
-
 /// Says that a name is none of the instances'.
 pub(super) fn unknown(name: &str, report: &Report) -> Exit {
     let instances = report.instances.iter().map(|instance| instance.name.as_str());

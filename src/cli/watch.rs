@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::client::{Client, Trouble};
 use super::output::{Colour, complain, say};
-use super::status::{Row, is_about, only, overview, tone, unknown, words};
+use super::status::{Row, only, overview, tone, unknown, words};
 use super::{Exit, leftovers};
 use crate::agent::report::{Report, Role};
 use crate::agent::stamp::Stamp;
@@ -105,7 +105,7 @@ impl Watch<'_> {
 fn watched(report: &Report, name: Option<&str>) -> Report {
     let mut part = report.clone();
     if let Some(name) = name {
-        part.instances.retain(|instance| is_about(name, instance, report));
+        part.instances.retain(|instance| report.means(name, instance));
         part.groups.retain(|group| report.instance(name).is_none() && group.name == name);
     }
     part

@@ -12,7 +12,7 @@ use super::Engine;
 use super::action::{Action, Hold, KernelWork, Passage};
 use super::event::{Change, Event, Gated, Gating, Held, Link, Linked, Opened, Target};
 use super::hear::Accepted;
-use super::notice::{Notice, What};
+use super::notice::{Notice, Reason, State, What};
 use super::settings::Settings;
 use super::status::Status;
 use crate::proto::health::Verdict;
@@ -48,6 +48,27 @@ pub struct Foresight {
     pub notices: Vec<Notice>,
     /// How things would stand in the end.
     pub status: Status,
+}
+
+impl Foresight {
+    /// The changes of an instance's state: when, to what, and why.
+    pub fn transitions<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = (Instant, State, &'a Reason)> + 'a {
+        transitions(&self.notices, name)
+    }
+}
+
+fn transitions<'a>(
+    notices: &'a [Notice],
+    name: &'a str,
+) -> impl Iterator<Item = (Instant, State, &'a Reason)> + 'a {
+    let about = notices.iter().filter(move |n| n.about.as_ref().is_some_and(|(_, about)| about == name));
+    about.filter_map(|notice| match &notice.what {
+        What::Transition { to, reason, .. } => Some((notice.at, *to, reason)),
+        _ => None,
+    })
 }
 
 impl Engine {
@@ -93,11 +114,7 @@ impl Copy {
     }
 
     fn is_known(&self) -> bool {
-        let Some(watched) = &self.watched else { return false };
-        self.notices.iter().any(|notice| {
-            let about = notice.about.as_ref().is_some_and(|(_, name)| name == watched);
-            about && matches!(notice.what, What::Transition { .. })
-        })
+        self.watched.as_ref().is_some_and(|name| transitions(&self.notices, name).next().is_some())
     }
 
     fn suppose(&mut self, supposition: Supposition) {

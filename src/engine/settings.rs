@@ -324,6 +324,16 @@ pub enum Preempt {
     After(Duration),
 }
 
+impl Preempt {
+    /// How long a lower master is seen before it is replaced, if ever.
+    pub const fn delay(self) -> Duration {
+        match self {
+            Self::Never => Duration::ZERO,
+            Self::After(delay) => delay,
+        }
+    }
+}
+
 /// A bound to how often the role may be taken only to be lost again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damping {
