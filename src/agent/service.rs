@@ -3,6 +3,9 @@
 //! It runs the checks, records and logs what the engine tells, answers the control API, speaks with systemd and listens
 //! to signals. The end of the protocol thread is the end of this one.
 
+mod answers;
+mod turn;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::sys::signal::SigSet;
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::api::{Access, over_tcp, router};
@@ -21,46 +24,29 @@ use super::bequeath::Bequest;
 use super::checks::{Checks, Results};
 use super::connection::serve;
 use super::drains::Drains;
-use super::ending::{End, Ending};
-use super::explain::{self, Explanation, Outlook};
+use super::ending::Ending;
 use super::gate;
 use super::heartbeat::{Heartbeat, Heartbeats};
 use super::history::{Entry, History};
 use super::listening::Listening;
 use super::log::CHANGE;
-use super::metrics::{self, Family};
 use super::notifications::Notifications;
-use super::plan::{self, Plan};
-use super::post::{Batch, NoticeReader, Post, Refused, Request};
+use super::post::{Batch, NoticeReader, Post};
 use super::priorities;
 use super::realtime::Realtime;
-use super::record::{Peer, Record};
+use super::record::Record;
 use super::reload::{Rejected, Reloader};
-use super::report::{Agent, Report, millis};
 use super::runtime_dir::RuntimeDir;
 use super::sequences;
-use super::signals::{Signals, Wish, signals};
+use super::signals::{Signals, signals};
 use super::stamp::{Clocks, Stamp};
-use super::statuses::{Statuses, Unknown};
+use super::statuses::Statuses;
 use super::systemd::Systemd;
-use super::upgrade::{self, Program};
-use super::view::{self, Surroundings};
+use super::upgrade::Program;
 use crate::config::Config;
 use crate::notify;
 use crate::proto::health::Verdict;
 use crate::reach::runner::Runner;
-use crate::time::Duration;
-
-/// How long a hand-over may take before everything is released without it.
-const HAND_OVER: Duration = Duration::from_secs(2);
-/// How long that release may take before the process ends without it; the protocol thread itself gives up earlier.
-const RELEASE: Duration = Duration::from_secs(5);
-/// How long an answer may need to be on its way.
-const ANSWER: Duration = Duration::from_millis(20);
-/// How late a takeover may be on a host that was never seen to be late.
-const SLACK: Duration = Duration::from_millis(10);
-/// How often this thread turns at least.
-const TURN: Duration = Duration::from_secs(1);
 
 /// What the service thread is given.
 pub struct Parts {
@@ -246,128 +232,6 @@ impl Service {
         });
     }
 
-    /// The protocol thread has ended: others are told to the end, or what is left for them is written down.
-    async fn say_farewell(&self, ending: Ending, signals: &mut Signals) {
-        match ending {
-            Ending::Asked => tokio::select! {
-                () = self.notifications.finish() => {}
-                // Whoever asks once more does not want to wait.
-                () = signals.end() => {}
-            },
-            Ending::HandedOn | Ending::Upgrade | Ending::Unasked => self.notifications.save(),
-            Ending::Stuck => {}
-        }
-    }
-
-    /// The loop that never waits for anything but all of its causes at once.
-    async fn turn(
-        self: &Arc<Self>,
-        mut notices: NoticeReader,
-        mut heartbeats: Heartbeats,
-        signals: &mut Signals,
-    ) -> Ending {
-        let own = heartbeats.register("service");
-        let pace = self.systemd.watchdog_pace();
-        let mut turns = interval(pace.map_or(TURN, |pace| pace.min(TURN)));
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut fed = Instant::now();
-        let mut end = End::NotYet;
-        loop {
-            tokio::select! {
-                batch = notices.next() => match batch {
-                    Some(batch) => self.take(batch),
-                    None => return end.ending(),
-                },
-                wish = signals.next() => match wish {
-                    Wish::Reload => self.reload_in_background(),
-                    Wish::End => end = self.end_sooner(end).await,
-                    Wish::HandOn => end = self.hand_on(end, End::HandingOn).await,
-                },
-                () = self.upgrade.notified() => end = self.hand_on(end, End::Upgrading).await,
-                () = end.due() => match end {
-                    End::Forced(_) | End::HandingOn(_) | End::Upgrading(_) => return Ending::Stuck,
-                    End::NotYet | End::Asked(_) => end = self.end_sooner(end).await,
-                },
-                _ = turns.tick() => {
-                    own.beat();
-                    if pace.is_some_and(|pace| fed.elapsed() >= pace) && self.feed(&mut heartbeats) {
-                        fed = Instant::now();
-                    }
-                }
-            }
-        }
-    }
-
-    fn feed(&self, heartbeats: &mut Heartbeats) -> bool {
-        match heartbeats.all_beat() {
-            Ok(()) => {
-                self.systemd.feed_watchdog();
-                true
-            }
-            Err(still) => {
-                let threads = still.iter().map(ToString::to_string).collect();
-                self.record(Stamp::now(), None, Record::Stuck { threads });
-                false
-            }
-        }
-    }
-
-    async fn end_sooner(&self, end: End) -> End {
-        let (request, next) = match end {
-            End::NotYet => {
-                self.systemd.stopping();
-                self.record(Stamp::now(), None, Record::Stopping);
-                self.notifications.end();
-                // Before anything is handed over: should the end be cut short, nobody shall go on with half of it.
-                self.bequest.close().await;
-                (Request::Shutdown, End::Asked(Instant::now() + HAND_OVER))
-            }
-            // Whatever has been left by now stays; but it goes no further.
-            End::HandingOn(_) | End::Upgrading(_) => return end,
-            End::Asked(_) | End::Forced(_) => (Request::ShutdownNow, End::Forced(Instant::now() + RELEASE)),
-        };
-        match self.post.send(request) {
-            // Already over; its last notices are about to say so.
-            Ok(()) | Err(Refused::Ended | Refused::Full) => next,
-        }
-    }
-
-    /// Ends at once, and leaves everything as it is for another agent to go on with.
-    async fn hand_on(&self, end: End, next: fn(Instant) -> End) -> End {
-        if end != End::NotYet {
-            return end;
-        }
-        let next = next(Instant::now() + RELEASE);
-        // A service that says it is stopping is killed when TimeoutStopSec= is over, whichever program it is by then.
-        if matches!(next, End::Upgrading(_)) {
-            self.systemd.reloading();
-            // Whoever wants an end now means the program that follows.
-            signals(SigSet::thread_block);
-        } else {
-            self.systemd.stopping();
-        }
-        self.notifications.hand_on().await;
-        if let Err(error) = self.bequest.hand_on().await {
-            return self.stay(next, upgrade::Refused::NoState(error)).await;
-        }
-        self.record(Stamp::now(), None, Record::HandedOn);
-        match self.post.send(Request::Leave) {
-            Ok(()) | Err(Refused::Ended | Refused::Full) => next,
-        }
-    }
-
-    /// What becomes of an end that would leave nothing to go on with: no upgrade, and a stop like any other.
-    async fn stay(&self, end: End, why: upgrade::Refused) -> End {
-        self.record(Stamp::now(), None, Record::UpgradeRefused { why: why.to_string() });
-        self.notifications.resume();
-        if matches!(end, End::Upgrading(_)) {
-            signals(SigSet::thread_unblock);
-            self.systemd.ready();
-            return End::NotYet;
-        }
-        self.end_sooner(End::NotYet).await
-    }
-
     fn reload_in_background(self: &Arc<Self>) {
         let service = Arc::clone(self);
         tokio::spawn(async move {
@@ -439,141 +303,6 @@ impl Service {
         self.statuses.changed();
         say(&entry);
         entry.sequence
-    }
-
-    /// What happened so far.
-    pub fn history(&self) -> &Arc<History> {
-        &self.history
-    }
-
-    /// The instances of the configuration in force.
-    pub fn names(&self) -> Vec<String> {
-        let in_force = self.reloader.in_force();
-        let instances = in_force.settings.instances.iter().map(|instance| instance.name.clone());
-        instances.chain(in_force.settings.groups.iter().map(|group| group.name.clone())).collect()
-    }
-
-    /// What is measured, for whoever collects it.
-    pub async fn metrics(&self) -> Result<Vec<Family>, Unknown> {
-        let names = self.reloader.in_force().metrics.keepalived_names;
-        Ok(metrics::families(&self.report().await?, names))
-    }
-
-    /// How everything stands.
-    pub async fn report(&self) -> Result<Report, Unknown> {
-        let status = self.statuses.current().await?;
-        let clocks = Clocks::now();
-        let around = Surroundings {
-            node: self.node.clone(),
-            agent: Agent {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                pid: std::process::id(),
-                started: self.started,
-                worst_late_ms: millis(self.protocol.worst_late()),
-                loop_lateness: self.protocol.lateness(),
-                realtime_priority: self.realtime.priority,
-                memory_locked: self.realtime.memory_locked,
-                log_lines_dropped: self
-                    .lines_dropped
-                    .as_ref()
-                    .map_or(0, |lines| lines.dropped_lines() as u64),
-                newest_event: self.history.newest(),
-                events_lost: self.events_lost.load(Ordering::Relaxed),
-                configuration: self.reloader.standing(),
-            },
-            checks: self.checks.view(clocks),
-            notifiers: self.notifications.view(clocks),
-            drains: self.drains.all(),
-            warnings: self
-                .gate
-                .read()
-                .into_iter()
-                .chain(self.unguarded.clone())
-                .chain(self.archive.trouble())
-                .chain(self.drains.trouble())
-                .chain(self.realtime.warnings.clone())
-                .chain(self.notifications.warnings())
-                .chain(self.reloader.warnings())
-                .chain(self.listening.trouble())
-                .collect(),
-            advice: self.reloader.in_force().advice().collect(),
-        };
-        Ok(view::report(&status, around, clocks))
-    }
-
-    /// Why instances are where they are, all or those of one name, and what would become of them.
-    pub async fn explain(&self, name: Option<String>) -> Result<Explanation, Unknown> {
-        let report = self.report().await?;
-        let (now, engine) = self.statuses.copy().await?;
-        let config = self.reloader.in_force();
-        let slack = SLACK.max(self.protocol.worst_late());
-        let work = move || {
-            let outlook =
-                Outlook { engine: &engine, now, settings: &config.settings, checks: &config.checks, slack };
-            explain::explain(&report, name.as_deref(), outlook)
-        };
-        // With hundreds of instances this takes a while, which the checks' results shall not wait for.
-        tokio::task::spawn_blocking(work).await.map_err(|_| Unknown::Silent)
-    }
-
-    /// What a reload with another configuration would do.
-    pub async fn plan(&self, text: String, file: String) -> Result<Result<Plan, Rejected>, Unknown> {
-        let new = match self.reloader.read(text, file).await {
-            Ok(new) => new,
-            Err(why) => return Ok(Err(why)),
-        };
-        let (now, engine) = self.statuses.copy().await?;
-        let (node, old) = (self.node.clone(), self.reloader.in_force());
-        let work = move || plan::plan(&node, &old, &new, &engine, now);
-        tokio::task::spawn_blocking(work).await.map(Ok).map_err(|_| Unknown::Silent)
-    }
-
-    /// Records who asked for what, before it is done; answers the record's number.
-    pub fn asked(&self, what: String, instance: Option<String>, by: Peer) -> u64 {
-        self.record(Stamp::now(), instance, Record::Asked { what, by })
-    }
-
-    /// Reads the configuration again and puts it in force, or says why not.
-    pub async fn reload(&self, force: bool) -> Result<Vec<String>, Rejected> {
-        self.systemd.reloading();
-        let outcome = self.reloader.reload(force).await;
-        match &outcome {
-            Ok(_) => {
-                let config = self.reloader.in_force();
-                self.drains.apply(&self.post, &config, Stamp::now());
-                self.notifications.apply(&config);
-                self.listening.want(config.metrics.listen);
-            }
-            Err(why) => {
-                self.record(Stamp::now(), None, Record::ReloadRefused { why: why.to_string() });
-            }
-        }
-        self.statuses.changed();
-        self.systemd.ready();
-        outcome
-    }
-
-    /// Has the program that is there now take this one's place, or says why it cannot. It does so when the answer to
-    /// whoever asked is on its way.
-    pub async fn upgrade(self: &Arc<Self>) -> Result<(), upgrade::Refused> {
-        let program = self.program.as_ref().ok_or_else(|| upgrade::Refused::NotRunnable {
-            path: PathBuf::from("the program"),
-            why: io::ErrorKind::NotFound.into(),
-        })?;
-        let checked = match program.check().await {
-            Ok(()) => self.bequest.check().await.map_err(upgrade::Refused::NoState),
-            refused => refused,
-        };
-        if let Err(why) = checked {
-            self.record(Stamp::now(), None, Record::UpgradeRefused { why: why.to_string() });
-            return Err(why);
-        }
-        let service = Arc::clone(self);
-        tokio::spawn(async move {
-            tokio::time::sleep(ANSWER).await;
-            service.upgrade.notify_one();
-        });
-        Ok(())
     }
 }
 
