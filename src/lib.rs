@@ -12,7 +12,7 @@
 //! | 3 | [`engine`] | all that is decided: an event in, actions out |
 //! | 2 | [`proto`] | one machine per protocol: a virtual router, the health of a check |
 //! | 1 | [`wire`] | bytes to structs and back |
-//! | 0 | [`time`], [`net`] | the nouns |
+//! | 0 | [`time`], [`net`], [`codes`] | the nouns; what can be wrong |
 //!
 //! Floors 0 to 3 are pure: no clock, no I/O, no globals (`tests/purity` compiles them without the standard library).
 //! The same engine runs in the agent and, under virtual time, in the simulator (`tests/sim`).
@@ -27,6 +27,7 @@ extern crate alloc;
 pub mod agent;
 pub mod check;
 pub mod cli;
+pub mod codes;
 pub mod config;
 pub mod engine;
 pub mod import;

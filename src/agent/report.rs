@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use counted::{Configuration, Counters, LateTurns, Lateness, Runs, Transitions};
+pub use finding::{Finding, Severity};
 
 use super::drains::Drain;
 use super::stamp::Stamp;
@@ -16,6 +17,7 @@ use crate::engine::notice::State;
 use crate::time::Duration;
 
 mod counted;
+mod finding;
 
 /// The version of this shape.
 pub const SCHEMA: u32 = 1;
@@ -33,6 +35,9 @@ pub struct Report {
     pub health: Health,
     /// What is not as it should be, as sentences, the worst first.
     pub problems: Vec<String>,
+    /// The same and what is advised, each with its code.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// The agent itself.
     pub agent: Agent,
     /// Every instance, in the configuration's order.

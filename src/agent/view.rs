@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use super::drains::Drain;
 use super::report::{
-    Address, Agent, Check, Counters, Duplicate, Effect, Group, Health, Instance, Lease, LinkState, Master,
-    Notifier, Path, Pending, Priority, Report, Role, Router, SCHEMA, Track, Transitions, VirtualLink, millis,
+    Address, Agent, Check, Counters, Duplicate, Effect, Finding, Group, Health, Instance, Lease, LinkState,
+    Master, Notifier, Path, Pending, Priority, Report, Role, Router, SCHEMA, Severity, Track, Transitions,
+    VirtualLink, millis,
 };
 use super::stamp::Clocks;
+use crate::codes::{Code, Warning};
 use crate::engine::notice::{Discard, State};
 use crate::engine::settings;
 use crate::engine::status::{self, Status};
@@ -34,9 +36,9 @@ pub struct Surroundings {
     /// Which instances are drained.
     pub drains: BTreeMap<String, Drain>,
     /// What the agent warns of.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// What the configuration warns of, which stays as it is until somebody writes it otherwise: nothing to be called for.
-    pub advice: Vec<String>,
+    pub advice: Vec<Warning>,
 }
 
 /// Puts a report together.
@@ -50,22 +52,37 @@ pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
     let groups: Vec<_> = status.groups.iter().map(|one| group(one, clocks)).collect();
     complete_checks(&mut checks, &status.checks, clocks);
     warnings.extend(status.warnings.iter().cloned());
-    let (health, problems) = judge(&instances, &checks, &warnings);
+    let (health, problems) = judge(status, &instances, &checks, &warnings);
+    let findings = findings(&problems, &advice);
     warnings.extend(advice);
     Report {
         schema: SCHEMA,
         node,
         time: clocks.wall(),
         health,
-        problems,
+        problems: texts(problems),
+        findings,
         agent,
         instances,
         groups,
         checks,
         notifiers,
         discarded: discarded(&status.discarded),
-        warnings,
+        warnings: texts(warnings),
     }
+}
+
+fn texts(warnings: Vec<Warning>) -> Vec<String> {
+    warnings.into_iter().map(|warning| warning.text).collect()
+}
+
+fn findings(problems: &[Warning], advice: &[Warning]) -> Vec<Finding> {
+    let all = |list: &[Warning], severity| {
+        let finding =
+            |one: &Warning| Finding { code: one.code.to_string(), severity, text: one.text.clone() };
+        list.iter().map(finding).collect::<Vec<_>>()
+    };
+    [all(problems, Severity::Problem), all(advice, Severity::Advice)].concat()
 }
 
 fn group(one: &status::GroupStatus, clocks: Clocks) -> Group {
@@ -226,49 +243,60 @@ fn complete_checks(checks: &mut [Check], known: &[status::CheckStatus], clocks: 
 }
 
 /// What is wrong, the worst first.
-fn judge(instances: &[Instance], checks: &[Check], warnings: &[String]) -> (Health, Vec<String>) {
+fn judge(
+    status: &Status,
+    instances: &[Instance],
+    checks: &[Check],
+    warnings: &[Warning],
+) -> (Health, Vec<Warning>) {
     let mut found = Vec::new();
-    for instance in instances {
+    let mut note = |health, code, text| found.push((health, Warning::new(code, text)));
+    for (known, instance) in status.instances.iter().zip(instances) {
         let name = &instance.name;
         if let Some(other) = &instance.duplicate {
             let sentence = format!("{name} has a second master, heard lately: {}", other.who);
-            found.push((Health::DuplicateHolder, sentence));
+            note(Health::DuplicateHolder, Code::SecondMaster, sentence);
         }
         if instance.state == Role::Fault {
-            found.push((Health::Degraded, format!("{name} is in FAULT: {}", instance.reason)));
+            let sentence = format!("{name} is in FAULT: {}", instance.reason);
+            note(Health::Degraded, known.reason.code(), sentence);
         }
-        found.extend(unheld(instance));
+        if let Some((health, code, sentence)) = unheld(instance) {
+            note(health, code, sentence);
+        }
         // With trouble it is among the engine's warnings.
         let missing = instance.addresses.iter().filter(|one| !one.installed && one.trouble.is_none());
         for address in missing.filter(|_| instance.state == Role::Master) {
-            found.push((Health::Degraded, format!("{name}: {} is not installed yet", address.address)));
+            let sentence = format!("{name}: {} is not installed yet", address.address);
+            note(Health::Degraded, Code::NotInstalled, sentence);
         }
     }
     for check in checks.iter().filter(|check| check.up == Some(false)) {
         let saw = check.last_result.as_deref().map(|saw| format!(" ({saw})")).unwrap_or_default();
-        found.push((Health::Degraded, format!("check {} is down{saw}", check.name)));
+        note(Health::Degraded, Code::CheckDown, format!("check {} is down{saw}", check.name));
     }
     found.extend(warnings.iter().map(|warning| (Health::Degraded, warning.clone())));
     // Stable: within one gravity the configuration's order stays.
     found.sort_by_key(|(health, _)| std::cmp::Reverse(*health));
     let worst = found.first().map_or(Health::Healthy, |(health, _)| *health);
-    (worst, found.into_iter().map(|(_, sentence)| sentence).collect())
+    (worst, found.into_iter().map(|(_, warning)| warning).collect())
 }
 
 /// That nobody, or nobody of a family, is known as master. An address that is still in the kernel is served from here
 /// until it is handed over.
-fn unheld(instance: &Instance) -> Option<(Health, String)> {
+fn unheld(instance: &Instance) -> Option<(Health, Code, String)> {
     let name = &instance.name;
     let served = instance.state == Role::Master || instance.addresses.iter().any(|one| one.installed);
     let silent: Vec<_> = instance.routers.iter().filter(|router| router.master.is_none()).collect();
     match silent.first() {
         Some(_) if served => None,
         Some(_) if silent.len() == instance.routers.len() => {
-            Some((Health::NoHolder, format!("nobody is known to hold {name}")))
+            Some((Health::NoHolder, Code::NoHolder, format!("nobody is known to hold {name}")))
         }
         Some(router) => {
             let family = &router.family;
-            Some((Health::Degraded, format!("no {family} adverts of {name}'s master are heard")))
+            let sentence = format!("no {family} adverts of {name}'s master are heard");
+            Some((Health::Degraded, Code::FamilyUnheard, sentence))
         }
         None => None,
     }
@@ -347,7 +375,8 @@ mod tests {
             log_lines_dropped: 0,
             newest_event: 0,
         };
-        let (notifiers, warnings, advice) = (Vec::new(), Vec::new(), vec![ADVICE.to_owned()]);
+        let (notifiers, warnings, advice) =
+            (Vec::new(), Vec::new(), vec![Warning::new(Code::SecretExposed, ADVICE.to_owned())]);
         let (node, drains) = ("lb1".to_owned(), BTreeMap::new());
         let around = Surroundings { node, agent, checks, notifiers, drains, warnings, advice };
         let report = report(status, around, clocks);
@@ -419,7 +448,8 @@ mod tests {
     fn the_worst_comes_first() {
         let mut status = status(State::Fault);
         status.instances[0].routers[0].master = None;
-        status.warnings.push("web: IPv4 adverts cannot be sent".to_owned());
+        let sentence = "web: IPv4 adverts cannot be sent".to_owned();
+        status.warnings.push(Warning::new(Code::NotSent, sentence));
         let (health, problems) = judged(&status, Vec::new());
         assert_eq!(health, Health::NoHolder);
         let expected = [

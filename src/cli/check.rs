@@ -53,6 +53,7 @@ fn value(problem: &Problem) -> Value {
         "line": problem.line,
         "column": problem.column,
         "path": problem.path,
+        "code": problem.code.to_string(),
         "text": problem.what,
     })
 }

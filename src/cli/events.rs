@@ -5,6 +5,7 @@ use super::client::{Client, Trouble};
 use super::output::{complain, say};
 use crate::agent::history::Line;
 use crate::agent::stamp::Stamp;
+use crate::codes::Code;
 use crate::time::Duration;
 
 /// The pause before asking for the next agent.
@@ -101,8 +102,9 @@ fn shown(line: &str, json: bool) -> String {
 pub(super) fn failed(trouble: &Trouble) -> Exit {
     match trouble {
         Trouble::Refused(_, refusal) => {
-            for line in refusal.problems.iter().chain(&refusal.dangers) {
-                complain(line);
+            refusal.problems.iter().for_each(|line| complain(line));
+            for danger in &refusal.dangers {
+                complain(&format!("{danger} [{}]", Code::PeersDeaf));
             }
         }
         Trouble::NotRunning(_) | Trouble::NotAllowed(_) | Trouble::Broken(_) => {}

@@ -14,6 +14,8 @@ mod leftovers;
 mod metrics;
 mod orders;
 mod output;
+mod page;
+mod paragraph;
 mod plan;
 mod span;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::output::{answer, complain, millis};
 use super::status::words;
 use crate::agent::plan::{Change, Kind, Plan, PlanOrder};
 use crate::agent::report::Role;
+use crate::codes::Code;
 use crate::config::LONGEST_FILE;
 
 /// Has the agent look at the file and prints what would come of it.
@@ -61,7 +62,7 @@ fn render(plan: &Plan, file: &str) -> String {
     if !plan.checks.is_empty() {
         lines.push(format!("checks: {}", plan.checks.join(", ")));
     }
-    lines.extend(plan.dangers.iter().map(|danger| format!("needs --force: {danger}")));
+    lines.extend(plan.dangers.iter().map(|danger| format!("needs --force: {danger} [{}]", Code::PeersDeaf)));
     lines.extend(plan.warnings.iter().map(|warning| format!("advice: {warning}")));
     lines.push(String::new());
     lines.join("\n")
@@ -192,7 +193,7 @@ added    ftp       -       MASTER  + 192.0.2.30/24
                                    MASTER after 3609 ms: no master heard for 3609 ms
 removed  mail      MASTER  -       - 192.0.2.20/24
 checks: nginx
-needs --force: instance 'web': version changes
+needs --force: instance 'web': version changes [V0601]
 ";
         assert_eq!(render(&plan, "new.yaml"), expected);
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::agent::report::{
-    Address, Agent, Check, Configuration, Counters, Effect, Health, Instance, Lateness, Lease, Master,
-    Notifier, Priority, Report, Role, Router, Runs, Told, Track,
+    Address, Agent, Check, Configuration, Counters, Effect, Finding, Health, Instance, Lateness, Lease,
+    Master, Notifier, Priority, Report, Role, Router, Runs, Severity, Told, Track,
 };
 use crate::agent::stamp::Stamp;
 
@@ -20,6 +20,11 @@ pub(super) fn report() -> Report {
         time: at("10:25:00"),
         health: Health::Degraded,
         problems: vec!["check nginx is down (connection refused)".to_owned()],
+        findings: vec![Finding {
+            code: "V0706".to_owned(),
+            severity: Severity::Problem,
+            text: "check nginx is down (connection refused)".to_owned(),
+        }],
         agent: Agent {
             version: "0.1.0".to_owned(),
             pid: 812,

@@ -84,8 +84,8 @@ pub(super) fn overview(report: &Report, colour: Colour) -> String {
     let rows: Vec<_> = report.instances.iter().map(|instance| Row::new(instance, report)).collect();
     text.push_str(&table(&rows, colour));
     text.extend(report.groups.iter().map(|one| group(one, report, colour)));
-    text.extend(report.problems.iter().map(|problem| format!("problem: {problem}\n")));
-    text.extend(report.advice().map(|advice| format!("advice: {advice}\n")));
+    text.extend(report.problems.iter().map(|problem| format!("problem: {}\n", report.coded(problem))));
+    text.extend(report.advice().map(|advice| format!("advice: {}\n", report.coded(advice))));
     text
 }
 
@@ -209,7 +209,7 @@ lb1: degraded. 1 of 2 instances is master here. There is 1 problem.
 NAME  STATE   SINCE   MASTER     WHY
 web   MASTER  3h 12m  here       no master heard for 3609 ms
 mail  BACKUP  14m     192.0.2.2  192.0.2.2 has the better claim, priority 100; priority 90 of 150: nginx -60
-problem: check nginx is down (connection refused)
+problem: check nginx is down (connection refused) [V0706]
 ";
         assert_eq!(overview(&specimen::report(), Colour::Never), expected);
     }

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::client::Client;
 use super::output::complain;
 use super::{
-    Exit, check, drain, events, explain, history, import, metrics, orders, plan, span, status, watch,
+    Exit, check, drain, events, explain, history, import, metrics, orders, page, plan, span, status, watch,
 };
 use crate::agent::api::TargetOrder;
 use crate::time::Duration;
@@ -39,11 +39,14 @@ enum Command {
     },
     /// Says why instances are where they are, and what would become of them: if the master dies, if a check recovers.
     Explain {
-        /// Only this instance, or this group's.
+        /// Only this instance, or this group's; or a code such as V0706, which is explained without an agent, too.
         name: Option<String>,
         /// As JSON.
         #[arg(long)]
         json: bool,
+        /// Lists the codes.
+        #[arg(long, conflicts_with = "name")]
+        codes: bool,
     },
     /// Says what happened since the agent started.
     Events {
@@ -133,6 +136,11 @@ fn run(arguments: Arguments) -> Exit {
     if let Command::Check { file, json } = &command {
         return check::run(file, *json);
     }
+    if let Command::Explain { name, json, codes } = &command
+        && let Some(exit) = page::run(name.as_deref(), *json, *codes)
+    {
+        return exit;
+    }
     if let Command::Import(request) = &command {
         return import::run(request);
     }
@@ -150,7 +158,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
     match command {
         Command::Status { name, json, watch: true } => watch::run(client, name.as_deref(), json).await,
         Command::Status { name, json, watch: false } => status::run(client, name.as_deref(), json).await,
-        Command::Explain { name, json } => explain::run(client, name.as_deref(), json).await,
+        Command::Explain { name, json, codes: _ } => explain::run(client, name.as_deref(), json).await,
         Command::Events { follow, json } => events::run(client, follow, json).await,
         Command::Metrics { json } => metrics::run(client, json).await,
         Command::Check { file, json } => check::run(&file, json),

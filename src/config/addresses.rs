@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::problem::{At, Spot};
 use super::read::{Item, Noted, Table};
 use super::scalar;
+use crate::codes::Code;
 use crate::engine::action::Form;
 use crate::engine::settings::Address;
 use crate::net::{Family, IpNet, Label};
@@ -58,7 +59,11 @@ pub(super) fn read(item: &Item<'_>) -> Option<Addresses> {
         let interface = at.value.interface.clone().filter(|_| is_link_local(address));
         let new = seen.insert((address, interface));
         if !new {
-            item.findings.error(&at.spot, format!("{address} is written twice; remove one"));
+            item.findings.error(
+                &at.spot,
+                Code::WrittenTwice,
+                format!("{address} is written twice; remove one"),
+            );
         }
         new
     });
@@ -98,7 +103,7 @@ fn form(table: &Table<'_>, net: IpNet) -> Result<Form, Noted> {
         Family::Ipv6 => (["label", "scope", "broadcast"].as_slice(), Family::Ipv6),
     };
     if let Some(item) = keys.iter().find_map(|key| table.optional(key)) {
-        item.error::<()>(format!("an {other} address has no such thing; remove it"));
+        item.error::<()>(Code::OtherFamily, format!("an {other} address has no such thing; remove it"));
         return Err(Noted);
     }
     let deprecated = table.maybe("deprecated", Item::truth)?;
@@ -118,10 +123,11 @@ fn peer(table: &Table<'_>, net: IpNet) -> Result<Option<IpNet>, Noted> {
         let at = item.read("an address, for example 192.0.2.1", virtual_address)?;
         let (peer, address) = (at.value.address(), net.address());
         if at.value.family() != net.family() || peer == address {
-            return item.error(format!("{peer} is no other end for {address}; write another"));
+            return item
+                .error(Code::OtherFamily, format!("{peer} is no other end for {address}; write another"));
         }
         if net.prefix() != net.family().bits() {
-            return item.error("the prefix is the peer's; write 'address' without one");
+            return item.error(Code::Contradiction, "the prefix is the peer's; write 'address' without one");
         }
         Some(at)
     })

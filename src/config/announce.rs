@@ -6,6 +6,7 @@ use super::duration;
 use super::problem::At;
 use super::read::{Item, Table};
 use super::scalar;
+use crate::codes::Code;
 use crate::engine::settings::{Announce, AnnounceLimit};
 use crate::time::Duration;
 
@@ -87,12 +88,18 @@ pub(super) fn read_limits(item: &Item<'_>) -> Option<At<Vec<AnnounceLimit>>> {
             Some(names) => {
                 for name in names {
                     if !seen.insert(name.as_str()) {
-                        return item.error(format!("{name} has a limit already; write it in one of them"));
+                        return item.error(
+                            Code::WrittenTwice,
+                            format!("{name} has a limit already; write it in one of them"),
+                        );
                     }
                 }
             }
             None if !seen.insert("") => {
-                return item.error("there is a limit for all other interfaces already; remove one");
+                return item.error(
+                    Code::WrittenTwice,
+                    "there is a limit for all other interfaces already; remove one",
+                );
             }
             None => {}
         }

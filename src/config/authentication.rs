@@ -6,6 +6,7 @@ use super::private;
 use super::problem::{At, Spot};
 use super::read::{Item, Table};
 use super::scalar;
+use crate::codes::Code;
 use crate::time::Duration;
 use crate::wire::vrrp;
 
@@ -99,13 +100,13 @@ fn password(table: &Table<'_>, item: &Item<'_>) -> Option<([u8; LENGTH], Option<
                 .and_then(|password| padded(&password).map_err(|what| format!("in '{path}' {what}")));
             match password {
                 Ok(password) => Some((password, None)),
-                Err(what) => file.error(what),
+                Err(what) => file.error(Code::NamedFile, what),
             }
         }
-        (Some(_), Some(file)) => file.error("there is a 'password' as well; keep one of them"),
+        (Some(_), Some(file)) => file.error(Code::OneOf, "there is a 'password' as well; keep one of them"),
         (None, None) => {
             let what = "there is no password; write 'password' or 'password_file'";
-            item.findings.error(table.place(), what);
+            item.findings.error(table.place(), Code::OneOf, what);
             None
         }
     }

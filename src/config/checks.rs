@@ -7,6 +7,7 @@ use super::problem::At;
 use super::read::{Item, Table};
 use super::scalar;
 use crate::check;
+use crate::codes::Code;
 use crate::engine::settings::{self, CheckSource};
 use crate::proto::health::Verdict;
 use crate::time::Duration;
@@ -160,13 +161,17 @@ fn source(table: &Table<'_>, item: &Item<'_>, name: &str) -> Option<Source> {
         let all = Kind::ALL.map(Kind::key).join(", ");
         match written.get(1) {
             None => {
-                item.findings.error(table.place(), format!("nothing says what to check; write one of {all}"));
+                item.findings.error(
+                    table.place(),
+                    Code::OneOf,
+                    format!("nothing says what to check; write one of {all}"),
+                );
             }
             Some((_, second)) => {
                 let first = written.first().map_or("", |(kind, _)| kind.key());
                 let what =
                     format!("there is '{first}' as well; a check looks at one thing, write a second check");
-                second.error::<()>(what);
+                second.error::<()>(Code::OneOf, what);
             }
         }
         return None;
@@ -235,7 +240,7 @@ impl Times {
             let (timeout_text, interval) = (duration::shown(timeout.value), duration::shown(interval));
             let what =
                 format!("{timeout_text} is longer than the interval of {interval}; write at most {interval}");
-            return table.optional("timeout")?.error(what);
+            return table.optional("timeout")?.error(Code::BadValue, what);
         }
         Some(Self {
             interval,

@@ -9,6 +9,7 @@ use super::private;
 use super::problem::{At, Spot};
 use super::read::{Item, Table};
 use super::scalar;
+use crate::codes::Code;
 use crate::engine::settings::{self, AntiReplay};
 use crate::time::Duration;
 use crate::wire::vrrp::Key;
@@ -107,9 +108,10 @@ fn anti_replay(table: &Table<'_>) -> Option<Written> {
         (_, Some(None)) => None,
         (true, window) => Some(Written::Time(window.flatten().map(|at| at.value))),
         (false, None) => Some(Written::Monotonic),
-        (false, Some(Some(_))) => table
-            .optional("time_window")?
-            .error("there is no window with 'anti_replay: monotonic'; remove one of them"),
+        (false, Some(Some(_))) => table.optional("time_window")?.error(
+            Code::Contradiction,
+            "there is no window with 'anti_replay: monotonic'; remove one of them",
+        ),
     }
 }
 
@@ -127,7 +129,7 @@ fn active(table: &Table<'_>, keys: &BTreeMap<u8, Key>, mode: Mode) -> Option<u8>
         let first = *keys.keys().next()?;
         if keys.len() > 1 && mode != Mode::ReceiveOnly {
             let what = format!("which key signs is not said; write for example 'active_key: {first}'");
-            table.error(what);
+            table.error(Code::OneOf, what);
             return None;
         }
         return Some(first);
@@ -135,7 +137,10 @@ fn active(table: &Table<'_>, keys: &BTreeMap<u8, Key>, mode: Mode) -> Option<u8>
     let id = item.read("a number under 'keys'", number)?;
     if !keys.contains_key(&id.value) {
         let there: Vec<_> = keys.keys().map(ToString::to_string).collect();
-        return item.error(format!("no key has the number {}; there are: {}", id.value, there.join(", ")));
+        return item.error(
+            Code::NobodyNamed,
+            format!("no key has the number {}; there are: {}", id.value, there.join(", ")),
+        );
     }
     Some(id.value)
 }
@@ -148,16 +153,19 @@ fn number(text: &str) -> Result<u8, String> {
 /// All keys, if all of them are right, and where those stand that are written here.
 fn keys(item: &Item<'_>) -> Option<(BTreeMap<u8, Key>, Vec<Spot>)> {
     if !item.is_table() {
-        return item
-            .error("is no set of numbers with keys; write for example { 1: { file: /etc/vipd/vrrp.key } }");
+        return item.error(
+            Code::WrongShape,
+            "is no set of numbers with keys; write for example { 1: { file: /etc/vipd/vrrp.key } }",
+        );
     }
     let entries = item.entries("a number for each key, for example '1:'")?;
     let (mut keys, mut inline) = (BTreeMap::new(), Vec::new());
     for entry in &entries {
         let id = entry.name();
         // Never quoted: it may be a key that was taken for its number.
-        let id = number(&id.value)
-            .map_err(|_| entry.findings.error(&id.spot, "is no number of a key; write 1 to 255"));
+        let id = number(&id.value).map_err(|_| {
+            entry.findings.error(&id.spot, Code::BadName, "is no number of a key; write 1 to 255");
+        });
         let key = if entry.is_table() {
             from_file(entry)
         } else {
@@ -175,7 +183,7 @@ fn written(entry: &Item<'_>) -> Option<Key> {
     let text = entry.text("'hex:' and 64 to 128 digits, 32 to 64 characters, or { file: PATH }")?;
     match key(text.as_bytes()) {
         Ok(key) => Some(key),
-        Err(what) => entry.error(what),
+        Err(what) => entry.error(Code::BadValue, what),
     }
 }
 
@@ -187,7 +195,7 @@ fn from_file(entry: &Item<'_>) -> Option<Key> {
     let read = private::content(&path, "key", MOST);
     match read.and_then(|text| key(&text).map_err(|what| format!("in '{path}' {what}"))) {
         Ok(key) => Some(key),
-        Err(what) => file.error(what),
+        Err(what) => file.error(Code::NamedFile, what),
     }
 }
 

@@ -5,6 +5,7 @@ use super::problem::At;
 use super::read::{Item, Table};
 use super::scalar;
 use super::webhook;
+use crate::codes::Code;
 use crate::notify::Secret;
 use crate::notify::mail::{Mailbox, Settings, Tls};
 use crate::reach::connect::{Endpoint, Host};
@@ -35,10 +36,13 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Settings>> {
     let (tls, (verify, ca_file), login) = (tls?.value, trust?, login?);
     for key in ["tls_verify", "tls_ca", "username"] {
         if let (Tls::None, Some(item)) = (tls, table.optional(key)) {
-            return item.error(match key {
-                "username" => "the password would travel in clear; remove this, or write 'tls: starttls'",
-                _ => "does nothing with 'tls: none'; remove one of them",
-            });
+            return item.error(
+                Code::NothingToDo,
+                match key {
+                    "username" => "the password would travel in clear; remove this, or write 'tls: starttls'",
+                    _ => "does nothing with 'tls: none'; remove one of them",
+                },
+            );
         }
     }
     Some(item.at(Settings {
@@ -96,10 +100,15 @@ fn login(table: &Table<'_>, item: &Item<'_>) -> Option<Option<(String, Secret)>>
             Some(Some((user?.value, Secret::new(password?))))
         }
         (Some(_), None) => {
-            item.findings
-                .error(table.place(), "there is a 'username' and no password; write 'password_file'");
+            item.findings.error(
+                table.place(),
+                Code::OneOf,
+                "there is a 'username' and no password; write 'password_file'",
+            );
             None
         }
-        (None, Some(file)) => file.error("there is no 'username' that it belongs to; write one"),
+        (None, Some(file)) => {
+            file.error(Code::NothingToDo, "there is no 'username' that it belongs to; write one")
+        }
     }
 }

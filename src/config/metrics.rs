@@ -1,5 +1,6 @@
 //! `metrics`: where they are served besides the agent's sockets, and under which names.
 
+use crate::codes::Code;
 use std::net::SocketAddr;
 
 use super::problem::At;
@@ -28,7 +29,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Metrics>> {
         && !address.ip().is_loopback()
     {
         item.findings.warn(
-            spot,
+            spot, Code::InClear,
             "whoever reaches this port learns names, addresses and states, without a password; let a firewall admit \
              the collector alone, or write 127.0.0.1",
         );

@@ -65,6 +65,7 @@ pub use metrics::Metrics;
 pub use priority_file::{PriorityFile, read_priority};
 pub use problem::{Problem, Problems, Severity};
 
+use crate::codes::{Code, Warning};
 use crate::engine::settings;
 use crate::notify::Plan;
 use crate::notify::news::Subject;
@@ -96,9 +97,9 @@ pub struct Config {
 
 impl Config {
     /// What stays true of it for as long as it is in force; whether a priority's file can be read does not.
-    pub fn advice(&self) -> impl Iterator<Item = String> {
+    pub fn advice(&self) -> impl Iterator<Item = Warning> {
         let lasting = |problem: &&Problem| !problem.path.ends_with(".priority_file");
-        self.warnings.iter().filter(lasting).map(Problem::plain)
+        self.warnings.iter().filter(lasting).map(Problem::warning)
     }
 }
 
@@ -108,7 +109,7 @@ pub const LONGEST_FILE: u64 = 1 << 20;
 /// Reads the file at `path`, and the files it names.
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let name = path.display().to_string();
-    let (text, mode) = read_file(path).map_err(|what| Problems::of_file(&name, what))?;
+    let (text, mode) = read_file(path).map_err(|(code, what)| Problems::of_file(&name, code, what))?;
     understand(&text, &name, mode)
 }
 
@@ -118,15 +119,15 @@ pub fn parse(text: &str, name: &str) -> Result<Config, Problems> {
 }
 
 /// The text of a file, and who may read it.
-fn read_file(path: &Path) -> Result<(String, u32), String> {
-    let failed = |error: std::io::Error| format!("cannot be read: {error}");
+fn read_file(path: &Path) -> Result<(String, u32), (Code, String)> {
+    let failed = |error: std::io::Error| (Code::FileUnread, format!("cannot be read: {error}"));
     // A named pipe is read as long as somebody writes, but nobody is waited for.
     let options = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).to_owned();
     let file = options.open(path).map_err(failed)?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).map_err(|errno| failed(errno.into()))?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_dir() {
-        return Err("is a directory; write the path of a file".to_owned());
+        return Err((Code::FileUnread, "is a directory; write the path of a file".to_owned()));
     }
     let mut bytes = Vec::new();
     file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -134,20 +135,21 @@ fn read_file(path: &Path) -> Result<(String, u32), String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.split(|byte| *byte == b'\n').count();
-        format!("is not UTF-8 in line {line}; save it as UTF-8")
+        (Code::NotText, format!("is not UTF-8 in line {line}; save it as UTF-8"))
     })?;
     Ok((text, metadata.mode()))
 }
 
-fn fits(length: usize) -> Result<(), String> {
+fn fits(length: usize) -> Result<(), (Code, String)> {
     if length as u64 > LONGEST_FILE {
-        return Err("is longer than 1 MiB; write less, or the path of another file".to_owned());
+        let what = "is longer than 1 MiB; write less, or the path of another file".to_owned();
+        return Err((Code::NotText, what));
     }
     Ok(())
 }
 
 fn understand(text: &str, name: &str, mode: u32) -> Result<Config, Problems> {
-    fits(text.len()).map_err(|what| Problems::of_file(name, what))?;
+    fits(text.len()).map_err(|(code, what)| Problems::of_file(name, code, what))?;
     let findings = Findings::default();
     let file = tree::parse(text, &findings).and_then(|root| File::read(&Item::root(&root, &findings)));
     if let Some(file) = &file {
@@ -157,7 +159,8 @@ fn understand(text: &str, name: &str, mode: u32) -> Result<Config, Problems> {
     let warnings = findings.finish(name)?;
     let config = file.and_then(|file| settle(file, warnings));
     config.ok_or_else(|| {
-        Problems::of_file(name, "cannot be understood, and the reason is not known".to_owned())
+        let what = "cannot be understood, and the reason is not known".to_owned();
+        Problems::of_file(name, Code::Unexplained, what)
     })
 }
 
@@ -171,7 +174,7 @@ fn exposed(file: &File, mode: u32, findings: &Findings) {
             let what = format!(
                 "this {secret} stands in a file that is open to group or others (mode {mode:04o}); write {instead}"
             );
-            findings.warn(spot, what);
+            findings.warn(spot, Code::SecretExposed, what);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::problem::At;
 use super::read::Item;
 use super::unicast::address;
+use crate::codes::Code;
 use crate::engine::settings;
 use crate::net::Family;
 
@@ -36,7 +37,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Multicast>> {
             let family = Family::of(at.value);
             if list[..index].iter().any(|other| Family::of(other.value) == family) {
                 let what = format!("a second {family} {key}; write one for each family");
-                item.findings.error(&at.spot, what);
+                item.findings.error(&at.spot, Code::WrittenTwice, what);
             }
         }
         list

@@ -10,6 +10,7 @@ use super::problem::{At, Spot};
 use super::read::{Item, Table};
 use super::scalar;
 use super::webhook;
+use crate::codes::Code;
 use crate::notify::command::{self, Programs};
 use crate::notify::news::Word;
 use crate::notify::{Settings, webhook::Settings as Webhook};
@@ -84,11 +85,13 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Notify>> {
     let mail = table.or("mail", false, Item::truth)?;
     let (timeout, fifo, priority_changes) = (timeout?.value, fifo?.value, priority_changes?);
     if let (None, Some(item)) = (&fifo, table.optional("priority_changes")) {
-        return item
-            .error("there is no 'fifo', which alone is told of priorities; write one, or remove this");
+        return item.error(
+            Code::NothingToDo,
+            "there is no 'fifo', which alone is told of priorities; write one, or remove this",
+        );
     }
     if let (None, Some(item)) = (&fifo, table.optional("fifo_reader")) {
-        return item.error("there is no 'fifo' for it to read; write one, or remove this");
+        return item.error(Code::NothingToDo, "there is no 'fifo' for it to read; write one, or remove this");
     }
     let every = |argv| command::Settings { programs: Programs::Every(argv), timeout };
     let occasions: BTreeMap<_, _> = occasions?.into_iter().flatten().collect();
@@ -96,7 +99,8 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Notify>> {
         (!occasions.is_empty()).then_some(command::Settings { programs: Programs::On(occasions), timeout });
     let script = script?;
     if let (None, None, Some(item)) = (&script, &commands, table.optional("timeout")) {
-        return item.error("there is no program to wait for; remove it, or write 'script'");
+        return item
+            .error(Code::NothingToDo, "there is no program to wait for; remove it, or write 'script'");
     }
     let settings = Settings {
         script: script.map(every),
@@ -137,9 +141,11 @@ fn program(table: &Table<'_>, key: &str) -> Option<Option<Vec<String>>> {
     match guard::judge(Path::new(&first.value)) {
         Ok(()) => {}
         // What cannot be seen from here may be seen by whoever runs it, who looks again.
-        Err(unfit @ Unfit::Hidden { .. }) => item.findings.warn(&first.spot, unfit.to_string()),
+        Err(unfit @ Unfit::Hidden { .. }) => {
+            item.findings.warn(&first.spot, Code::UnseenProgram, unfit.to_string());
+        }
         Err(unfit) => {
-            item.findings.error(&first.spot, unfit.to_string());
+            item.findings.error(&first.spot, Code::NamedFile, unfit.to_string());
             return None;
         }
     }

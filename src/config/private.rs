@@ -1,5 +1,6 @@
 //! Files that hold a secret and nothing else: a password, a key, a token. They are the owner's alone to read.
 
+use crate::codes::Code;
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -22,7 +23,7 @@ pub(super) fn read(item: &Item<'_>, what: &str) -> Option<String> {
     });
     match text {
         Ok(text) => Some(text),
-        Err(what) => item.error(what),
+        Err(what) => item.error(Code::NamedFile, what),
     }
 }
 

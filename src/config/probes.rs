@@ -10,6 +10,7 @@ use super::scalar;
 use super::tables;
 use crate::check::process::{Arguments, Matching};
 use crate::check::{self, file, http, ping, process, route, script, tcp, value};
+use crate::codes::Code;
 use crate::net::{Family, IpNet};
 
 /// What a probe of `kind` is to look at; an interface has none.
@@ -58,11 +59,11 @@ fn read_http(target: &Item<'_>, table: &Table<'_>) -> Option<http::Settings> {
     if method == http::Method::Head && body.is_some() {
         return table
             .optional("body")?
-            .error("an answer to HEAD has no body; remove this, or write 'method: GET'");
+            .error(Code::NothingToDo, "an answer to HEAD has no body; remove this, or write 'method: GET'");
     }
     for key in ["tls_verify", "tls_ca"] {
         if let (false, Some(item)) = (url.tls, table.optional(key)) {
-            return item.error("does nothing for http; remove it, or write https");
+            return item.error(Code::NothingToDo, "does nothing for http; remove it, or write https");
         }
     }
     let (status, host, verify, ca_file) = (status?.value, host?.value, verify?.value, ca_file?.value);
@@ -90,8 +91,10 @@ fn argv(target: &Item<'_>) -> Option<Vec<String>> {
     if !target.is_list() {
         let text = target.text(expected)?;
         let list = text.split_whitespace().collect::<Vec<_>>().join(", ");
-        return target
-            .error(format!("'{text}' is no list; write [{list}], or 'shell:' if a shell is to read it"));
+        return target.error(
+            Code::WrongShape,
+            format!("'{text}' is no list; write [{list}], or 'shell:' if a shell is to read it"),
+        );
     }
     let items = target.list(expected)?;
     let word = |(index, item): (usize, &Item<'_>)| {
@@ -125,12 +128,12 @@ fn read_process(target: &Item<'_>, table: &Table<'_>) -> Option<process::Setting
         None => None,
     };
     if let (None, Some(item)) = (&words, table.optional("match")) {
-        return item.error("there is nothing to compare; write 'arguments', [] for none");
+        return item.error(Code::NothingToDo, "there is nothing to compare; write 'arguments', [] for none");
     }
     let (name, count, matching) = (name?.value, count?.value, matching?.value);
     if let Some(maximum) = maximum.as_ref().filter(|maximum| maximum.value < count) {
         let what = format!("{} is less than the count of {count}; write at least {count}", maximum.value);
-        return table.optional("maximum")?.error(what);
+        return table.optional("maximum")?.error(Code::BadValue, what);
     }
     let arguments = words.map(|words| Arguments { words, matching });
     Some(process::Settings { name, count, maximum: maximum.map(|at| at.value), arguments })
@@ -160,11 +163,11 @@ fn read_ping(target: &Item<'_>, table: &Table<'_>) -> Option<ping::Settings> {
     let address = target.value;
     if let Some(source) = source.filter(|source| Family::of(*source) != Family::of(address)) {
         let what = format!("{source} cannot ask {address}; write an {} address", Family::of(address));
-        return table.optional("source")?.error(what);
+        return table.optional("source")?.error(Code::OtherFamily, what);
     }
     if is_link_local(address) && interface.is_none() {
         let what = format!("{address} is on every link; write 'interface' as well");
-        return table.optional("ping")?.error(what);
+        return table.optional("ping")?.error(Code::KeyMissing, what);
     }
     Some(ping::Settings { address, source, interface })
 }
@@ -187,7 +190,9 @@ fn read_route(target: &Item<'_>, table: &Table<'_>) -> Option<route::Settings> {
     let (to, interface) = (to?.value, interface?);
     // An IPv4 route may have an IPv6 gateway.
     if let Some(via) = via.filter(|via| via.is_ipv4() && to.family() == Family::Ipv6) {
-        return table.optional("via")?.error(format!("{via} is no gateway for {to}; write an IPv6 address"));
+        return table
+            .optional("via")?
+            .error(Code::OtherFamily, format!("{via} is no gateway for {to}; write an IPv6 address"));
     }
     Some(route::Settings { to, table: number?.value, interface, via })
 }

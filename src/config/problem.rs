@@ -4,6 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use crate::codes::{Code, Warning};
+
 /// How much a problem matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -26,23 +28,25 @@ pub struct Problem {
     pub what: String,
     /// Whether it is fatal.
     pub severity: Severity,
+    /// What kind of mistake it is.
+    pub code: Code,
 }
 
 impl fmt::Display for Problem {
-    /// `LINE:COLUMN: PATH: TEXT`, without what is empty.
+    /// `LINE:COLUMN: PATH: TEXT [CODE]`, without what is empty.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Error => "",
             Severity::Warning => "warning: ",
         };
-        write!(f, "{}{severity}{}", self.place(), self.what)
+        write!(f, "{}{severity}{} [{}]", self.place(), self.what, self.code)
     }
 }
 
 impl Problem {
-    /// The same, without saying how much it matters.
-    pub fn plain(&self) -> String {
-        format!("{}{}", self.place(), self.what)
+    /// The same for whoever knows how much it matters.
+    pub fn warning(&self) -> Warning {
+        Warning::new(self.code, format!("{}{}", self.place(), self.what))
     }
 
     /// `LINE:COLUMN: PATH: `, without what is empty.
@@ -66,12 +70,13 @@ pub struct Problems {
 
 impl Problems {
     /// A single error about the file as a whole.
-    pub(super) fn of_file(file: &str, what: String) -> Self {
-        let problem = Problem { line: 0, column: 0, path: String::new(), what, severity: Severity::Error };
+    pub(super) fn of_file(file: &str, code: Code, what: String) -> Self {
+        let (path, severity) = (String::new(), Severity::Error);
+        let problem = Problem { line: 0, column: 0, path, what, severity, code };
         Self { file: file.to_owned(), problems: vec![problem], left_out: 0 }
     }
 
-    /// A line for each: `FILE:LINE:COLUMN: PATH: TEXT`, or `FILE: TEXT` where it is the file itself.
+    /// A line for each: `FILE:LINE:COLUMN: PATH: TEXT [CODE]`, or `FILE: TEXT [CODE]` where it is the file itself.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.problems.iter().map(|problem| {
             let gap = if problem.line > 0 { "" } else { " " };
@@ -81,7 +86,7 @@ impl Problems {
 }
 
 impl fmt::Display for Problems {
-    /// A line for each, `FILE:LINE:COLUMN: PATH: TEXT`, and at the end how many there are.
+    /// A line for each, `FILE:LINE:COLUMN: PATH: TEXT [CODE]`, and at the end how many there are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in self.lines() {
             writeln!(f, "{line}")?;
@@ -130,13 +135,13 @@ const LONGEST: usize = 500;
 
 impl Findings {
     /// Notes that the configuration cannot be used.
-    pub(super) fn error(&self, spot: &Spot, what: impl AsRef<str>) {
-        self.note(spot, what.as_ref(), Severity::Error);
+    pub(super) fn error(&self, spot: &Spot, code: Code, what: impl AsRef<str>) {
+        self.note(spot, code, what.as_ref(), Severity::Error);
     }
 
     /// Notes that it probably does not do what was meant.
-    pub(super) fn warn(&self, spot: &Spot, what: impl AsRef<str>) {
-        self.note(spot, what.as_ref(), Severity::Warning);
+    pub(super) fn warn(&self, spot: &Spot, code: Code, what: impl AsRef<str>) {
+        self.note(spot, code, what.as_ref(), Severity::Warning);
     }
 
     /// Whether nothing is wrong so far.
@@ -144,7 +149,7 @@ impl Findings {
         self.kept.borrow().iter().all(|problem| problem.severity == Severity::Warning)
     }
 
-    fn note(&self, spot: &Spot, what: &str, severity: Severity) {
+    fn note(&self, spot: &Spot, code: Code, what: &str, severity: Severity) {
         if self.kept.borrow().len() >= FLOOD {
             self.lost.set(self.lost.get() + 1);
             return;
@@ -155,6 +160,7 @@ impl Findings {
             path: printable(&spot.path),
             what: printable(what),
             severity,
+            code,
         });
     }
 
@@ -198,38 +204,40 @@ mod tests {
     #[test]
     fn problems_are_shown_in_the_order_of_the_file_and_counted() {
         let findings = Findings::default();
-        findings.error(&spot(9, "b"), "is wrong");
-        findings.warn(&spot(2, "a"), "is odd");
+        findings.error(&spot(9, "b"), Code::BadValue, "is wrong");
+        findings.warn(&spot(2, "a"), Code::NoEffect, "is odd");
         let problems = findings.finish("f.yaml").unwrap_err();
         assert_eq!(
             problems.to_string(),
-            "f.yaml:2:3: a: warning: is odd\nf.yaml:9:3: b: is wrong\n2 problems"
+            "f.yaml:2:3: a: warning: is odd [V0503]\nf.yaml:9:3: b: is wrong [V0205]\n2 problems"
         );
     }
 
     #[test]
     fn warnings_alone_are_no_failure() {
         let findings = Findings::default();
-        findings.warn(&spot(2, "a"), "is odd");
-        assert_eq!(findings.finish("f").unwrap()[0].to_string(), "2:3: a: warning: is odd");
+        findings.warn(&spot(2, "a"), Code::NoEffect, "is odd");
+        assert_eq!(findings.finish("f").unwrap()[0].to_string(), "2:3: a: warning: is odd [V0503]");
     }
 
     #[test]
     fn a_problem_of_the_whole_file_has_no_position() {
-        let problems = Problems::of_file("f.yaml", "cannot be read".to_owned());
-        assert_eq!(problems.to_string(), "f.yaml: cannot be read\n1 problem");
+        let problems = Problems::of_file("f.yaml", Code::FileUnread, "cannot be read".to_owned());
+        assert_eq!(problems.to_string(), "f.yaml: cannot be read [V0101]\n1 problem");
     }
 
     #[test]
     fn a_flood_of_problems_is_cut_but_counted_and_errors_come_before_warnings() {
         let findings = Findings::default();
         for line in 1..=MOST + 7 {
-            findings.warn(&spot(line, ""), "is odd");
+            findings.warn(&spot(line, ""), Code::NoEffect, "is odd");
         }
-        findings.error(&spot(1000, ""), "is wrong");
+        findings.error(&spot(1000, ""), Code::BadValue, "is wrong");
         let problems = findings.finish("f").unwrap_err();
         assert_eq!((problems.problems.len(), problems.left_out), (MOST, 8));
-        assert!(problems.to_string().ends_with("f:1000:3: is wrong\n108 problems, the first 100 shown"));
+        assert!(
+            problems.to_string().ends_with("f:1000:3: is wrong [V0205]\n108 problems, the first 100 shown")
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::problem::{At, Findings, Spot};
 use super::spelling;
 use super::tree::{Entry, Node, Value, joined};
+use crate::codes::Code;
 
 /// A value in the tree with its path.
 #[derive(Clone, Debug)]
@@ -33,8 +34,8 @@ impl<'t> Item<'t> {
     }
 
     /// Notes that the value is wrong.
-    pub(super) fn error<T>(&self, what: impl AsRef<str>) -> Option<T> {
-        self.findings.error(&self.spot, what);
+    pub(super) fn error<T>(&self, code: Code, what: impl AsRef<str>) -> Option<T> {
+        self.findings.error(&self.spot, code, what);
         None
     }
 
@@ -62,9 +63,9 @@ impl<'t> Item<'t> {
     pub(super) fn text(&self, expected: &str) -> Option<&'t str> {
         match &self.node.value {
             Value::Text(text) => Some(text),
-            Value::Empty => self.error(format!("has no value; write {expected}")),
-            Value::List(_) => self.error(format!("is a list; write {expected}")),
-            Value::Map(_) => self.error(format!("has keys of its own; write {expected}")),
+            Value::Empty => self.error(Code::NoValue, format!("has no value; write {expected}")),
+            Value::List(_) => self.error(Code::WrongShape, format!("is a list; write {expected}")),
+            Value::Map(_) => self.error(Code::WrongShape, format!("has keys of its own; write {expected}")),
             Value::Faulty => None,
         }
     }
@@ -79,10 +80,9 @@ impl<'t> Item<'t> {
         match parse(text) {
             Ok(value) => Some(self.at(value)),
             // Quoted in full it would push the remedy out of sight.
-            Err(_) if text.len() > LONG => {
-                self.error(format!("'{}' is much too long; write {expected}", shortened(text)))
-            }
-            Err(what) => self.error(what),
+            Err(_) if text.len() > LONG => self
+                .error(Code::BadValue, format!("'{}' is much too long; write {expected}", shortened(text))),
+            Err(what) => self.error(Code::BadValue, what),
         }
     }
 
@@ -103,13 +103,17 @@ impl<'t> Item<'t> {
     /// A list with something in it.
     pub(super) fn list(&self, expected: &str) -> Option<Vec<Item<'t>>> {
         match &self.node.value {
-            Value::List(nodes) if nodes.is_empty() => self.error(format!("is empty; write {expected}")),
+            Value::List(nodes) if nodes.is_empty() => {
+                self.error(Code::NoValue, format!("is empty; write {expected}"))
+            }
             Value::List(nodes) => {
                 Some(nodes.iter().enumerate().map(|(i, node)| self.element(i, node)).collect())
             }
-            Value::Empty => self.error(format!("has no value; write {expected}")),
-            Value::Text(text) => self.error(format!("'{}' is no list; write {expected}", shortened(text))),
-            Value::Map(_) => self.error(format!("is no list; write {expected}")),
+            Value::Empty => self.error(Code::NoValue, format!("has no value; write {expected}")),
+            Value::Text(text) => {
+                self.error(Code::WrongShape, format!("'{}' is no list; write {expected}", shortened(text)))
+            }
+            Value::Map(_) => self.error(Code::WrongShape, format!("is no list; write {expected}")),
             Value::Faulty => None,
         }
     }
@@ -142,7 +146,7 @@ impl<'t> Item<'t> {
     pub(super) fn entries(&self, expected: &str) -> Option<Vec<Item<'t>>> {
         let entries = self.map(expected)?;
         if entries.is_empty() {
-            return self.error(format!("is empty; write {expected}"));
+            return self.error(Code::NoValue, format!("is empty; write {expected}"));
         }
         Some(entries.iter().map(|entry| self.child(entry)).collect())
     }
@@ -168,11 +172,12 @@ impl<'t> Item<'t> {
     fn map(&self, expected: &str) -> Option<&'t [Entry]> {
         match &self.node.value {
             Value::Map(entries) => Some(entries),
-            Value::Empty => self.error(format!("has no value; write {expected}")),
-            Value::Text(text) => {
-                self.error(format!("'{}' is no set of keys; write {expected}", shortened(text)))
-            }
-            Value::List(_) => self.error(format!("is a list; write {expected}")),
+            Value::Empty => self.error(Code::NoValue, format!("has no value; write {expected}")),
+            Value::Text(text) => self.error(
+                Code::WrongShape,
+                format!("'{}' is no set of keys; write {expected}", shortened(text)),
+            ),
+            Value::List(_) => self.error(Code::WrongShape, format!("is a list; write {expected}")),
             Value::Faulty => None,
         }
     }
@@ -196,8 +201,8 @@ impl<'t> Table<'t> {
     }
 
     /// Notes what is wrong with it as a whole.
-    pub(super) fn error(&self, what: impl AsRef<str>) {
-        self.item.findings.error(self.place(), what);
+    pub(super) fn error(&self, code: Code, what: impl AsRef<str>) {
+        self.item.findings.error(self.place(), code, what);
     }
 
     /// Notes every key that is not in `known`; `elsewhere` may say where it belongs.
@@ -214,7 +219,11 @@ impl<'t> Table<'t> {
             };
             let gap = if hint.is_empty() { "" } else { " " };
             let known = known.join(", ");
-            self.item.findings.error(&item.key, format!("unknown key;{gap}{hint} known here: {known}"));
+            self.item.findings.error(
+                &item.key,
+                Code::UnknownKey,
+                format!("unknown key;{gap}{hint} known here: {known}"),
+            );
         }
     }
 
@@ -228,7 +237,7 @@ impl<'t> Table<'t> {
         let found = self.optional(key);
         if found.is_none() {
             let what = format!("'{key}' is missing; write for example '{key}: {example}'");
-            self.item.findings.error(self.place(), what);
+            self.item.findings.error(self.place(), Code::KeyMissing, what);
         }
         found
     }

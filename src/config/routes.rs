@@ -9,6 +9,7 @@ use super::problem::At;
 use super::read::{Item, Noted, Table};
 use super::scalar;
 use super::tables;
+use crate::codes::Code;
 use crate::engine::path::{Hop, MAIN_TABLE, Path, Route, RouteKind};
 use crate::engine::settings;
 use crate::net::{Family, IpNet};
@@ -108,7 +109,7 @@ pub(super) fn optional<T>(
 fn hops(table: &Table<'_>) -> Option<Vec<Hop<String>>> {
     if let Some(list) = table.optional("nexthops") {
         if let Some(alone) = ["via", "interface", "onlink"].iter().find_map(|key| table.optional(key)) {
-            return alone.error("there are nexthops; write this there");
+            return alone.error(Code::Contradiction, "there are nexthops; write this there");
         }
         let items = list.list("a list of gateways, for example [{via: 192.0.2.1}, {via: 192.0.2.2}]")?;
         let hops: Vec<_> = items.iter().filter_map(nexthop).collect();
@@ -125,7 +126,7 @@ fn nexthop(item: &Item<'_>) -> Option<Hop<String>> {
         optional(&table, "weight", "1 to 256", |text| scalar::number(text, 1, 256)).ok()?.unwrap_or(1);
     let hop = hop(&table, u16::try_from(weight).unwrap_or(1))?;
     if hop.via.is_none() && hop.link.is_none() {
-        return item.error("neither 'via' nor 'interface'; write one of them");
+        return item.error(Code::OneOf, "neither 'via' nor 'interface'; write one of them");
     }
     Some(hop)
 }
@@ -136,7 +137,10 @@ fn hop(table: &Table<'_>, weight: u16) -> Option<Hop<String>> {
     let onlink = table.or("onlink", false, Item::truth)?;
     if onlink.value && (via.is_none() || link.is_none()) {
         let item = table.optional("onlink")?;
-        return item.error("means something of a gateway on an interface; write both 'via' and 'interface'");
+        return item.error(
+            Code::NothingToDo,
+            "means something of a gateway on an interface; write both 'via' and 'interface'",
+        );
     }
     Some(Hop { via, link, weight, onlink: onlink.value })
 }
@@ -172,24 +176,32 @@ fn agree(
     source: Option<IpAddr>,
 ) -> Option<()> {
     if kind.is_refusal() && !hops.is_empty() {
-        return item.error(format!("a route of type {} goes nowhere; remove the gateway", kind.as_str()));
+        return item.error(
+            Code::Contradiction,
+            format!("a route of type {} goes nowhere; remove the gateway", kind.as_str()),
+        );
     }
     if !kind.is_refusal() && hops.is_empty() {
-        return item.error("there is no way to go; write 'via', 'interface', or a type such as blackhole");
+        return item.error(
+            Code::OneOf,
+            "there is no way to go; write 'via', 'interface', or a type such as blackhole",
+        );
     }
     // IPv4 may go by a gateway that has an IPv6 address (RFC 8950), not the other way round.
     let odd = |address: IpAddr| to.family() == Family::Ipv6 && address.is_ipv4();
     if let Some(via) = hops.iter().filter_map(|hop| hop.via).find(|via| odd(*via)) {
-        return item.error(format!("{via} is no gateway for {to}; write one of its family"));
+        return item
+            .error(Code::OtherFamily, format!("{via} is no gateway for {to}; write one of its family"));
     }
     if source.is_some_and(|source| Family::of(source) != to.family()) {
         return table
             .optional("source")?
-            .error(format!("is of another family than {to}; write one of its own"));
+            .error(Code::OtherFamily, format!("is of another family than {to}; write one of its own"));
     }
     for (key, family) in [("preference", Family::Ipv6), ("scope", Family::Ipv4), ("tos", Family::Ipv4)] {
         if let Some(item) = table.optional(key).filter(|_| to.family() != family) {
-            return item.error(format!("an {} route has no such thing; remove it", to.family()));
+            return item
+                .error(Code::OtherFamily, format!("an {} route has no such thing; remove it", to.family()));
         }
     }
     Some(())
@@ -226,7 +238,7 @@ fn metrics(table: &Table<'_>) -> Option<BTreeMap<u16, u32>> {
 fn lock(table: &Table<'_>) -> Option<bool> {
     let locked = table.or("mtu_lock", false, Item::truth)?;
     if locked.value && table.optional("mtu").is_none() {
-        return table.optional("mtu_lock")?.error("there is no 'mtu' to keep; write one");
+        return table.optional("mtu_lock")?.error(Code::NothingToDo, "there is no 'mtu' to keep; write one");
     }
     Some(locked.value)
 }

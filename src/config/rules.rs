@@ -5,6 +5,7 @@ use super::read::{Item, Table};
 use super::routes::{network, optional, tos};
 use super::scalar;
 use super::tables;
+use crate::codes::Code;
 use crate::engine::path::{Path, Rule, RuleVerdict};
 use crate::engine::settings;
 use crate::net::{Family, IpNet};
@@ -97,15 +98,21 @@ fn verdict(item: &Item<'_>, table: &Table<'_>, vrf: bool, priority: u32) -> Opti
             .ok()?;
     if let Some(target) = target.filter(|target| *target <= priority) {
         let goto = table.optional("goto")?;
-        return goto.error(format!("{target} is not after {priority}; a rule can go forward only"));
+        return goto
+            .error(Code::BadValue, format!("{target} is not after {priority}; a rule can go forward only"));
     }
     match (number, action, target, vrf) {
         (Some(table), None, None, false) => Some(RuleVerdict::Table(table)),
         (None, None, None, true) => Some(RuleVerdict::Table(0)),
         (None, Some(action), None, false) => Some(action),
         (None, None, Some(target), false) => Some(RuleVerdict::Goto(target)),
-        (None, None, None, false) => item.error("does nothing; write 'table', 'action' or 'goto'"),
-        _ => item.error("does more than one thing; write one of 'table', 'action', 'goto' and 'l3mdev'"),
+        (None, None, None, false) => {
+            item.error(Code::OneOf, "does nothing; write 'table', 'action' or 'goto'")
+        }
+        _ => item.error(
+            Code::OneOf,
+            "does more than one thing; write one of 'table', 'action', 'goto' and 'l3mdev'",
+        ),
     }
 }
 
@@ -129,7 +136,7 @@ fn family(table: &Table<'_>, from: Option<IpNet>, to: Option<IpNet>) -> Option<F
     {
         return table
             .optional("to")?
-            .error(format!("{to} is of another family than {from}; write two rules"));
+            .error(Code::OtherFamily, format!("{to} is of another family than {from}; write two rules"));
     }
     let written = optional(table, "family", "ipv4 or ipv6", |text| match text {
         "ipv4" => Ok(Family::Ipv4),
@@ -138,9 +145,9 @@ fn family(table: &Table<'_>, from: Option<IpNet>, to: Option<IpNet>) -> Option<F
     })
     .ok()?;
     match (told, written) {
-        (Some(told), Some(written)) if told != written => {
-            table.optional("family")?.error(format!("the addresses are {told}; remove this"))
-        }
+        (Some(told), Some(written)) if told != written => table
+            .optional("family")?
+            .error(Code::Contradiction, format!("the addresses are {told}; remove this")),
         (told, written) => Some(told.or(written).unwrap_or(Family::Ipv4)),
     }
 }

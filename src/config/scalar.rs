@@ -1,6 +1,7 @@
 //! The scalars that more than one topic reads. Each answers with a value, or with a whole sentence: what is
 //! wrong and what to write.
 
+use crate::codes::Code;
 use std::net::IpAddr;
 
 use super::problem::{At, Findings};
@@ -36,7 +37,7 @@ pub(super) fn judge_name(name: &At<String>, findings: &Findings) {
         let what = format!(
             "'{text}' is no name; write 1 to 64 letters, digits, '_', '.' or '-', the first one no '-'"
         );
-        findings.error(&name.spot, what);
+        findings.error(&name.spot, Code::BadName, what);
     }
 }
 

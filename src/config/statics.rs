@@ -4,6 +4,7 @@ use super::addresses;
 use super::instance;
 use super::problem::At;
 use super::read::Item;
+use crate::codes::Code;
 use crate::engine::settings::{self, Address, Path};
 
 /// What stands under `static`.
@@ -47,10 +48,13 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Statics>> {
 fn address(item: &Item<'_>) -> Option<At<Address>> {
     let at = addresses::entry(item)?;
     if at.value.interface.is_none() {
-        return item.error("no instance says where it is to be; write {address: .., interface: ..}");
+        return item.error(
+            Code::KeyMissing,
+            "no instance says where it is to be; write {address: .., interface: ..}",
+        );
     }
     if !at.value.advertised {
-        return item.error("no advert lists a static address; remove 'advertise'");
+        return item.error(Code::NothingToDo, "no advert lists a static address; remove 'advertise'");
     }
     Some(at)
 }

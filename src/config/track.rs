@@ -2,6 +2,7 @@
 
 use super::problem::At;
 use super::read::Item;
+use crate::codes::Code;
 use crate::engine::settings::{Effect, Track};
 
 /// The greatest weight either way: from 1 to 254 or back.
@@ -53,8 +54,12 @@ fn details(item: &Item<'_>) -> Option<Effect> {
         .collect();
     let &[(key, value)] = written.as_slice() else {
         return match written.get(1) {
-            None => item.error("says nothing that it does; write one of weight, fault, multiply"),
-            Some((_, second)) => second.error("a check does one thing; write one of weight, fault, multiply"),
+            None => {
+                item.error(Code::OneOf, "says nothing that it does; write one of weight, fault, multiply")
+            }
+            Some((_, second)) => {
+                second.error(Code::OneOf, "a check does one thing; write one of weight, fault, multiply")
+            }
         };
     };
     let reverse = table.or("reverse", false, Item::truth);
@@ -67,13 +72,17 @@ fn details(item: &Item<'_>) -> Option<Effect> {
         "multiply" => {
             let by = value.read("a number, for example 1", multiple)?.value;
             if let (true, Some(item)) = (reverse?.value, table.optional("reverse")) {
-                return item.error(format!("is for weights and faults; write 'multiply: {}'", -by));
+                return item.error(
+                    Code::Contradiction,
+                    format!("is for weights and faults; write 'multiply: {}'", -by),
+                );
             }
             Some(Effect::Multiply(by))
         }
         _ => {
             if !value.truth()?.value {
-                return value.error("there is nothing it does then; remove the check from here");
+                return value
+                    .error(Code::NothingToDo, "there is nothing it does then; remove the check from here");
             }
             Some(if reverse?.value { Effect::FaultWhileUp } else { Effect::Fault })
         }

@@ -6,6 +6,7 @@
 //! file mean something else than it seems to say is refused here: duplicate keys, aliases, tags, directives
 //! and second documents.
 
+use crate::codes::Code;
 use std::collections::BTreeMap;
 
 use serde_yaml::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput};
@@ -63,7 +64,7 @@ pub(super) fn parse(text: &str, findings: &Findings) -> Option<Node> {
         Err(error) => {
             let marker = error.marker();
             let spot = Spot { line: marker.line(), column: marker.col() + 1, path: String::new() };
-            findings.error(&spot, explained(error.kind()));
+            findings.error(&spot, Code::Syntax, explained(error.kind()));
             None
         }
     }
@@ -85,7 +86,11 @@ impl<'t> Builder<'t> {
         while let Some((event, span)) = self.next()? {
             match event {
                 Event::DocumentStart(..) if root.is_some() => {
-                    self.error(&span, "a second document begins here; write everything into one");
+                    self.error(
+                        &span,
+                        Code::BeyondTrees,
+                        "a second document begins here; write everything into one",
+                    );
                     return Ok(None);
                 }
                 Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => {}
@@ -94,7 +99,11 @@ impl<'t> Builder<'t> {
         }
         if root.as_ref().is_none_or(|root| matches!(root.value, Value::Empty)) {
             let top = Spot { line: 1, column: 1, path: String::new() };
-            self.findings.error(&top, "the file is empty; write at least one instance under 'instances:'");
+            self.findings.error(
+                &top,
+                Code::FileEmpty,
+                "the file is empty; write at least one instance under 'instances:'",
+            );
             return Ok(None);
         }
         Ok(root)
@@ -103,7 +112,11 @@ impl<'t> Builder<'t> {
     /// The node that begins with `event`.
     fn node(&mut self, event: Event<'t>, span: &Span) -> Result<Node, ScanError> {
         if event.tag().is_some() {
-            self.error(span, "tags ('!..') are not supported; write the value alone, in quotes if need be");
+            self.error(
+                span,
+                Code::BeyondTrees,
+                "tags ('!..') are not supported; write the value alone, in quotes if need be",
+            );
         }
         let value = match event {
             // Where nothing was written the parser says '~', with an empty span.
@@ -112,7 +125,7 @@ impl<'t> Builder<'t> {
             Event::SequenceStart(..) => Value::List(self.list()?),
             Event::MappingStart(..) => Value::Map(self.map()?),
             Event::Alias(..) | Event::UnresolvedAlias(..) => {
-                self.error(span, "aliases ('*..') are not supported; write the value out");
+                self.error(span, Code::BeyondTrees, "aliases ('*..') are not supported; write the value out");
                 Value::Faulty
             }
             _ => Value::Faulty,
@@ -145,10 +158,11 @@ impl<'t> Builder<'t> {
             self.path.push(name.clone().unwrap_or_default());
             let first = name.clone().and_then(|name| lines.insert(name, key.line));
             if name.is_none() {
-                self.error(&span, "this is no key; write a name and a colon");
+                self.error(&span, Code::Syntax, "this is no key; write a name and a colon");
             } else if let Some(first) = first {
                 self.error(
                     &span,
+                    Code::KeyTwice,
                     &format!("written twice, the first time in line {first}; keep one of them"),
                 );
             }
@@ -164,10 +178,10 @@ impl<'t> Builder<'t> {
         Ok(entries)
     }
 
-    fn error(&self, span: &Span, what: &str) {
+    fn error(&self, span: &Span, code: Code, what: &str) {
         let path = self.path.iter().fold(String::new(), |path, step| joined(&path, step));
         let spot = Spot { line: span.start.line(), column: span.start.col() + 1, path };
-        self.findings.error(&spot, what);
+        self.findings.error(&spot, code, what);
     }
 }
 
@@ -234,7 +248,9 @@ mod tests {
     fn refused(text: &str) -> String {
         let findings = Findings::default();
         parse(text, &findings);
-        findings.finish("f").map_or_else(|problems| problems.to_string(), |_| "nothing".to_owned())
+        let Err(found) = findings.finish("f") else { return "nothing".to_owned() };
+        let without = |text: String, code: Code| text.replace(&format!(" [{code}]"), "");
+        found.problems.iter().fold(found.to_string(), |text, problem| without(text, problem.code))
     }
 
     #[test]

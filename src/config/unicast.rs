@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use super::problem::At;
 use super::read::Item;
 use super::scalar;
+use crate::codes::Code;
 use crate::engine::settings;
 use crate::net::Family;
 
@@ -56,16 +57,24 @@ pub(super) fn read(item: &Item<'_>) -> Option<At<Unicast>> {
     for (index, source) in sources.iter().enumerate() {
         let family = Family::of(source.value);
         if sources[..index].iter().any(|other| Family::of(other.value) == family) {
-            item.findings.error(&source.spot, format!("a second {family} source; write one for each family"));
+            item.findings.error(
+                &source.spot,
+                Code::WrittenTwice,
+                format!("a second {family} source; write one for each family"),
+            );
         }
     }
     for (index, peer) in peers.iter().enumerate() {
         if peers[..index].iter().any(|other| other.value == peer.value) {
-            item.findings.error(&peer.spot, format!("{} is written twice; remove one", peer.value));
+            item.findings.error(
+                &peer.spot,
+                Code::WrittenTwice,
+                format!("{} is written twice; remove one", peer.value),
+            );
         }
         if sources.iter().any(|source| source.value == peer.value) {
             let what = format!("{} is this host's own source; write the other hosts' addresses", peer.value);
-            item.findings.error(&peer.spot, what);
+            item.findings.error(&peer.spot, Code::VirtualSource, what);
         }
     }
     Some(item.at(Unicast { sources, peers, ttls, whole }))
@@ -76,7 +85,7 @@ fn peers(item: &Item<'_>) -> Option<(Vec<At<IpAddr>>, Vec<Ttls>, bool)> {
     let expected = "the peers' addresses";
     let items = item.one_or_list(expected)?;
     if items.len() > MOST {
-        return item.error(format!("has {} addresses; write at most {MOST}", items.len()));
+        return item.error(Code::TooMany, format!("has {} addresses; write at most {MOST}", items.len()));
     }
     let read = |item: &Item<'_>| {
         if !item.is_table() {
@@ -106,7 +115,7 @@ fn ttl(text: &str) -> Result<Ttls, String> {
 fn addresses(item: &Item<'_>, expected: &str) -> Option<(Vec<At<IpAddr>>, bool)> {
     let items = item.one_or_list(expected)?;
     if items.len() > MOST {
-        return item.error(format!("has {} addresses; write at most {MOST}", items.len()));
+        return item.error(Code::TooMany, format!("has {} addresses; write at most {MOST}", items.len()));
     }
     let good: Vec<_> = items.iter().filter_map(|item| item.read(expected, address)).collect();
     let whole = good.len() == items.len();

@@ -6,6 +6,7 @@ use super::duration;
 use super::private;
 use super::read::{Item, Table};
 use super::scalar;
+use crate::codes::Code;
 use crate::notify::Secret;
 use crate::notify::webhook::Settings;
 use crate::reach::url::Url;
@@ -58,11 +59,11 @@ pub(super) fn read(item: &Item<'_>) -> Option<Settings> {
     let (url, headers, token, timeout) = (url?.value, headers?, token?, timeout?.value);
     for key in ["tls_verify", "tls_ca"] {
         if let (false, Some(item)) = (url.tls, table.optional(key)) {
-            return item.error("does nothing for http; remove it, or write https");
+            return item.error(Code::NothingToDo, "does nothing for http; remove it, or write https");
         }
     }
     if let (false, Some(item)) = (url.tls, table.optional("token_file")) {
-        item.findings.warn(&item.spot, "the token travels in clear with http; write https");
+        item.findings.warn(&item.spot, Code::InClear, "the token travels in clear with http; write https");
     }
     let token = token.map(Secret::new);
     Some(Settings { url, headers, token, timeout, verify, ca_file })
@@ -83,10 +84,12 @@ fn headers(item: &Item<'_>) -> Option<Vec<(HeaderName, Secret)>> {
         let key = entry.name();
         let name = match HeaderName::from_bytes(key.value.as_bytes()) {
             Ok(name) if !OWN.contains(&name.as_str()) => name,
-            Ok(_) => return entry.error("is written by the agent itself; remove it"),
+            Ok(_) => return entry.error(Code::NothingToDo, "is written by the agent itself; remove it"),
             Err(_) => {
-                return entry
-                    .error(format!("'{}' is no name of a header; write letters, digits and '-'", key.value));
+                return entry.error(
+                    Code::BadName,
+                    format!("'{}' is no name of a header; write letters, digits and '-'", key.value),
+                );
             }
         };
         // Not quoted: it may be a secret.

@@ -5,9 +5,42 @@
 //! sentences, because these never change.
 
 use super::notice::Reason;
+use crate::codes::Code;
 use crate::time::Duration;
 
 impl Reason {
+    /// The code of a FAULT for this reason.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Excluded { .. } => Code::Excluded,
+            Self::InterfaceMissing { .. } => Code::InterfaceMissing,
+            Self::InterfaceDown { .. } => Code::InterfaceDown,
+            Self::NoSource { .. } | Self::SourceMissing { .. } => Code::NoSource,
+            Self::NoSocket { .. } => Code::NoSocket,
+            Self::GateStuck { .. } => Code::GateStuck,
+            Self::NoVirtualLink { .. } => Code::NoVirtualLink,
+            Self::CheckDown { .. } | Self::CheckUp { .. } | Self::CheckValue { .. } => Code::CheckFault,
+            Self::AddressTaken { .. } => Code::AddressTaken,
+            Self::LastResort { why } | Self::MemberFault { why, .. } | Self::Member { why, .. } => why.code(),
+            Self::Starting
+            | Self::Opening
+            | Self::Listening
+            | Self::Owner
+            | Self::Adopted { .. }
+            | Self::MasterSilent { .. }
+            | Self::MasterResigned
+            | Self::Preempted { .. }
+            | Self::BetterMaster { .. }
+            | Self::OtherMaster { .. }
+            | Self::HandingOver
+            | Self::SteppedDown
+            | Self::NobodyTookOver
+            | Self::Stalled
+            | Self::Damped
+            | Self::Stopping => Code::InFault,
+        }
+    }
+
     /// Which reason it is, without what it is about: what transitions are counted by.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -14,6 +14,7 @@ use super::status::{
     AddressStatus, GroupStatus, InstanceStatus, LeaseStatus, PathStatus, Status, TrackStatus,
 };
 use super::world::World;
+use crate::codes::{Code, Warning};
 use crate::proto::health::Verdict;
 use crate::time::{Duration, Instant};
 
@@ -159,55 +160,68 @@ fn track_status(tracks: &[Track], world: &World) -> Vec<TrackStatus> {
 const DISAGREEMENT: Duration = Duration::from_secs(3);
 
 /// What someone should look at.
-fn warnings(now: Instant, instance: &Instance) -> Vec<String> {
+fn warnings(now: Instant, instance: &Instance) -> Vec<Warning> {
     let name = &instance.settings.name;
     let mut warnings = Vec::new();
+    let mut warn = |code, text| warnings.push(Warning::new(code, text));
     if let Some(Reason::LastResort { why }) = &instance.reserve
         && instance.state == State::Master
     {
-        warnings.push(alloc::format!("{name} is served from here as a last resort: {why}"));
+        warn(Code::ServedAsLastResort, alloc::format!("{name} is served from here as a last resort: {why}"));
     }
     for member in &instance.members {
         if member.mismatched && !member.router.is_master() {
-            warnings.push(alloc::format!(
-                "{name}: the master's {} adverts list other addresses than this configuration; make the two \
+            warn(
+                Code::OtherAddresses,
+                alloc::format!(
+                    "{name}: the master's {} adverts list other addresses than this configuration; make the two \
                  configurations agree",
-                member.family
-            ));
+                    member.family
+                ),
+            );
         }
         let lately = DISAGREEMENT.max(instance.settings.interval * 3);
         if let Some((at, source, reason)) = member.disagreed
             && now.since(at) < lately
         {
             let (what, remedy) = (reason.disagreement().unwrap_or(reason.as_str()), reason.remedy());
-            warnings.push(alloc::format!("{name}: adverts of {source} are discarded, {what}; {remedy}"));
+            warn(
+                Code::AdvertsDiscarded,
+                alloc::format!("{name}: adverts of {source} are discarded, {what}; {remedy}"),
+            );
         }
         if let Some(hmac) = &instance.settings.hmac {
             for (source, ahead) in member.signatures.strangers(now - lately, hmac) {
                 let (seconds, side) = (ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead" });
-                warnings.push(alloc::format!(
-                    "{name}: the clock of {source} is {seconds} s {side}, more than half of the time_window; set the \
+                warn(
+                    Code::ClockAhead,
+                    alloc::format!(
+                        "{name}: the clock of {source} is {seconds} s {side}, more than half of the time_window; set the \
                      clocks of both nodes"
-                ));
+                    ),
+                );
             }
         }
         if member.sending != Sending::Fine {
-            warnings.push(alloc::format!("{name}: {} adverts cannot be sent", member.family));
+            warn(Code::NotSent, alloc::format!("{name}: {} adverts cannot be sent", member.family));
         }
     }
     for placement in instance.placed() {
         if let (_, Some(trouble)) = instance.holding.describe(placement.place) {
-            warnings.push(alloc::format!("{name}: {} is not installed: {trouble}", placement.place.net));
+            warn(
+                Code::NotInstalled,
+                alloc::format!("{name}: {} is not installed: {trouble}", placement.place.net),
+            );
         }
     }
     for path in instance.path_status() {
         if let Some(trouble) = path.trouble {
-            warnings.push(alloc::format!("{name}: the {} is not installed: {trouble}", path.path));
+            warn(Code::PathMissing, alloc::format!("{name}: the {} is not installed: {trouble}", path.path));
         }
     }
     for address in &instance.settings.addresses {
         if let Some(trouble) = instance.homeless(instance.settings.interface_of(address)) {
-            warnings.push(alloc::format!("{name}: {} is not installed: {trouble}", address.net));
+            warn(Code::NotInstalled, alloc::format!("{name}: {} is not installed: {trouble}", address.net));
         }
     }
     warnings

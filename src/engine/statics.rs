@@ -3,7 +3,6 @@
 //! they go last, when every instance has gone.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Engine;
@@ -15,6 +14,7 @@ use super::path::PathKey;
 use super::routing::{self, Wish};
 use super::settings;
 use super::sites::Sites;
+use crate::codes::{Code, Warning};
 use crate::time::Instant;
 
 /// What is static.
@@ -71,7 +71,7 @@ impl Statics {
     }
 
     /// What someone should look at.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<Warning> {
         let missing = |name: &str| self.sites.find(name).is_none();
         let gone = |name: &str| alloc::format!("interface {name} does not exist");
         let addresses = self.settings.addresses.iter().filter_map(|address| {
@@ -81,7 +81,8 @@ impl Statics {
                 None => Some(gone(name)),
                 Some(link) => self.holding.describe(Place { link, net: address.net }).1,
             };
-            Some(alloc::format!("static: {} is not installed: {}", address.net, trouble?))
+            let text = alloc::format!("static: {} is not installed: {}", address.net, trouble?);
+            Some(Warning::new(Code::NotInstalled, text))
         });
         let paths = self.settings.paths.iter().filter_map(|path| {
             let absent = path.path.links().find(|name| missing(name)).map(gone);
@@ -89,7 +90,8 @@ impl Statics {
                 let wish = Wish::of(path, |name| self.sites.find(name))?;
                 self.holding.routing.describe(&wish.path.key()).1
             });
-            Some(alloc::format!("static: the {} is not installed: {}", path.path, trouble?))
+            let text = alloc::format!("static: the {} is not installed: {}", path.path, trouble?);
+            Some(Warning::new(Code::PathMissing, text))
         });
         addresses.chain(paths).collect()
     }

@@ -9,6 +9,7 @@ use core::net::IpAddr;
 
 use super::notice::{Discard, Reason, State};
 use super::settings::Effect;
+use crate::codes::Warning;
 use crate::net::{Family, IpNet, Mac, Priority, Vrid};
 use crate::time::{Duration, Instant};
 use crate::wire::vrrp::{ChecksumForm, Version};
@@ -26,8 +27,8 @@ pub struct Status {
     pub checks: Vec<CheckStatus>,
     /// Datagrams discarded before they could be attributed to an instance.
     pub discarded: BTreeMap<Discard, u64>,
-    /// What someone should look at, as sentences.
-    pub warnings: Vec<String>,
+    /// What someone should look at.
+    pub warnings: Vec<Warning>,
 }
 
 /// One sync group.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod api;
+mod codes;
 mod commands;
 mod fake;
 mod history;

@@ -5,12 +5,17 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use vipd::agent::post::Request;
+use vipd::codes::{Code, Warning};
 use vipd::engine::notice::{Reason, State, What};
 use vipd::engine::status::{Duplicate, GroupStatus, Status};
 use vipd::net::Priority;
 use vipd::sys::clock;
 
 use super::fake::{Agent, CONFIGURATION, Lines, healthy, instance, vipctl};
+
+fn odd() -> Warning {
+    Warning::new(Code::NotSent, "web: something is odd".to_owned())
+}
 
 fn said(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -24,7 +29,7 @@ fn the_exit_code_of_status_says_how_things_stand() {
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(out.starts_with("lb1: healthy. 1 of 2 instances is master here.\n"), "{out}");
     let changes: [(i32, &dyn Fn()); 4] = [
-        (3, &|| agent.now(|status| status.warnings.push("web: something is odd".to_owned()))),
+        (3, &|| agent.now(|status| status.warnings.push(odd()))),
         (4, &|| agent.now(|status| status.instances[1].routers[0].master = None)),
         (5, &|| {
             agent.now(|status| {

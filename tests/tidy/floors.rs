@@ -3,9 +3,10 @@
 use crate::source::{Source, Token};
 
 /// What stands on which floor; a new folder is given one here before anything else.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("time", 0),
     ("net", 0),
+    ("codes", 0),
     ("wire", 1),
     ("proto", 2),
     ("engine", 3),

@@ -4,6 +4,7 @@
 //! test: a rule that cannot fail guards nothing. Purity of the lower floors is the compiler's to check, in
 //! `tests/purity`; the length of functions is clippy's.
 
+mod codes;
 mod floors;
 mod fuzz;
 mod ledger;
@@ -83,6 +84,12 @@ fn test_names_are_sentences() {
 #[test]
 fn every_must_of_rfc_9568_names_its_tests_or_says_why_not() {
     let found = ledger::untruths(&source::tree());
+    assert!(found.is_empty(), "{} found:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn every_code_is_found_by_somebody() {
+    let found = codes::unused(&source::tree());
     assert!(found.is_empty(), "{} found:\n{}", found.len(), found.join("\n"));
 }
 

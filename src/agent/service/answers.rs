@@ -14,6 +14,7 @@ use crate::agent::report::{Agent, Report, millis};
 use crate::agent::stamp::{Clocks, Stamp};
 use crate::agent::statuses::Unknown;
 use crate::agent::view::{self, Surroundings};
+use crate::codes::{Code, Warning};
 use crate::time::Duration;
 
 /// How late a takeover may be on a host that was never seen to be late.
@@ -63,21 +64,26 @@ impl Service {
             checks: self.checks.view(clocks),
             notifiers: self.notifications.view(clocks),
             drains: self.drains.all(),
-            warnings: self
-                .gate
-                .read()
-                .into_iter()
-                .chain(self.unguarded.clone())
-                .chain(self.archive.trouble())
-                .chain(self.drains.trouble())
-                .chain(self.realtime.warnings.clone())
-                .chain(self.notifications.warnings())
-                .chain(self.reloader.warnings())
-                .chain(self.listening.trouble())
-                .collect(),
+            warnings: self.warnings(),
             advice: self.reloader.in_force().advice().collect(),
         };
         Ok(view::report(&status, around, clocks))
+    }
+
+    /// What the agent itself warns of.
+    fn warnings(&self) -> Vec<Warning> {
+        let some = |code, sentence: Option<String>| sentence.into_iter().map(move |text| (code, text));
+        let each = |code, sentences: Vec<String>| sentences.into_iter().map(move |text| (code, text));
+        some(Code::Gate, self.gate.read())
+            .chain(some(Code::Unguarded, self.unguarded.clone()))
+            .chain(some(Code::NotKept, self.archive.trouble()))
+            .chain(some(Code::NotKept, self.drains.trouble()))
+            .chain(each(Code::NotRealtime, self.realtime.warnings.clone()))
+            .chain(each(Code::NotTold, self.notifications.warnings()))
+            .chain(each(Code::NamedFile, self.reloader.warnings()))
+            .chain(some(Code::NotServed, self.listening.trouble()))
+            .map(|(code, text)| Warning::new(code, text))
+            .collect()
     }
 
     /// Why instances are where they are, all or those of one name, and what would become of them.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::codes::Code;
 use crate::config::groups::Group;
 use crate::config::instance::Instance;
 use crate::config::problem::Findings;
@@ -14,7 +15,7 @@ pub(super) fn agree(groups: &[Group], instances: &[Instance], findings: &Finding
         let name = group.name.value.as_str();
         if instances.iter().any(|instance| instance.name.value == name) {
             let what = "an instance has this name already; orders name either, so write another";
-            findings.error(&group.name.spot, what);
+            findings.error(&group.name.spot, Code::NameTaken, what);
         }
         for member in &group.members {
             let known = instances.iter().map(|instance| instance.name.value.as_str());
@@ -23,16 +24,20 @@ pub(super) fn agree(groups: &[Group], instances: &[Instance], findings: &Finding
                 let hint = hint.map(|word| format!("did you mean '{word}'? ")).unwrap_or_default();
                 let known = known.collect::<Vec<_>>().join(", ");
                 let what = format!("no instance is named '{}'; {hint}there are: {known}", member.value);
-                findings.error(&member.spot, what);
+                findings.error(&member.spot, Code::NobodyNamed, what);
             }
             match seen.insert(&member.value, name) {
                 Some(other) if other == name => {
-                    findings.error(&member.spot, format!("'{}' is written twice; remove one", member.value));
+                    findings.error(
+                        &member.spot,
+                        Code::WrittenTwice,
+                        format!("'{}' is written twice; remove one", member.value),
+                    );
                 }
                 Some(other) => {
                     let what =
                         format!("group '{other}' has '{}' already; write it in one of them", member.value);
-                    findings.error(&member.spot, what);
+                    findings.error(&member.spot, Code::WrittenTwice, what);
                 }
                 None => {}
             }
@@ -55,7 +60,7 @@ fn priorities(group: &Group, instances: &[Instance], findings: &Findings) {
                  other; write the same",
                 member.name.value
             );
-            findings.warn(&group.name.spot, what);
+            findings.warn(&group.name.spot, Code::UnequalGroup, what);
             return;
         }
     }

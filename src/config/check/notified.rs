@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::codes::Code;
 use crate::config::file::File;
 use crate::config::notify::Notify;
 use crate::config::problem::{At, Findings};
@@ -19,12 +20,16 @@ pub(super) fn agree(file: &File, findings: &Findings) {
         None if file.has_mail => {}
         None => {
             for at in asked {
-                findings.error(&at.spot, "there is no mail server; write 'mail' at the top of the file");
+                findings.error(
+                    &at.spot,
+                    Code::NobodyNamed,
+                    "there is no mail server; write 'mail' at the top of the file",
+                );
             }
         }
         // What is wrong may be who asks for it.
         Some(at) if asked.is_empty() && findings.is_clean() => {
-            findings.warn(&at.spot, "nobody asks for mail; write 'notify: { mail: true }'");
+            findings.warn(&at.spot, Code::NoEffect, "nobody asks for mail; write 'notify: { mail: true }'");
         }
         Some(_) => {}
     }
@@ -40,7 +45,7 @@ fn readers(all: &[&At<Notify>], findings: &Findings) {
             let what = format!(
                 "this FIFO has another reader in line {line}, or none; write the same 'fifo_reader' for both"
             );
-            findings.error(spot, what);
+            findings.error(spot, Code::SharedFifo, what);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::codes::Code;
 use crate::config::addresses::is_link_local;
 use crate::config::instance::Instance;
 use crate::config::problem::{At, Findings};
@@ -29,7 +30,7 @@ pub(super) fn apart(instances: &[Instance], statics: &Statics, findings: &Findin
         if let Some(name) = own.get(&address).filter(|_| !is_link_local(address)) {
             let what =
                 format!("instance '{name}' has {address}, which is here only while it is master; remove one");
-            findings.error(&at.spot, what);
+            findings.error(&at.spot, Code::SameAddress, what);
         }
     }
     let of_instances =
@@ -49,7 +50,7 @@ fn paths<'i>(all: impl Iterator<Item = (&'i str, &'i [At<settings::Path>])>, fin
                 ),
                 Path::Rule(_) => format!("'{other}' has this rule already; remove one"),
             };
-            findings.error(&at.spot, what);
+            findings.error(&at.spot, Code::SamePath, what);
         }
     }
 }
@@ -73,7 +74,7 @@ fn identities(instances: &[Instance], findings: &Findings) {
                 "instance '{other}' has virtual router id {} on {} for {family} already; write another",
                 vrid.value, interface.value
             );
-            findings.error(&vrid.spot, what);
+            findings.error(&vrid.spot, Code::SameRouter, what);
             break;
         }
     }
@@ -101,7 +102,7 @@ fn virtual_links(instances: &[Instance], findings: &Findings) {
                 ),
                 (None, None) => continue,
             };
-            findings.error(&at.spot, what);
+            findings.error(&at.spot, Code::NameTaken, what);
             break;
         }
     }
@@ -127,7 +128,7 @@ fn addresses(instances: &[Instance], findings: &Findings) {
             if let Some(other) = seen.insert((address, link), &instance.name.value) {
                 let what =
                     format!("instance '{other}' has {address} already; an address moves with one instance");
-                findings.error(&at.spot, what);
+                findings.error(&at.spot, Code::SameAddress, what);
             }
         }
     }

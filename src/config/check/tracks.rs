@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::codes::Code;
 use crate::config::checks::Check;
 use crate::config::groups::Group;
 use crate::config::instance::Instance;
@@ -19,7 +20,7 @@ pub(super) fn agree(instances: &[Instance], groups: &[Group], checks: &[Check], 
         whole &= tracks.whole;
         for track in &tracks.list {
             if !names.contains(track.value.check.as_str()) {
-                findings.error(&track.spot, unknown(&track.value.check, checks));
+                findings.error(&track.spot, Code::NobodyNamed, unknown(&track.value.check, checks));
                 whole = false;
             }
             tracked.insert(track.value.check.as_str());
@@ -31,7 +32,7 @@ pub(super) fn agree(instances: &[Instance], groups: &[Group], checks: &[Check], 
     }
     // A check that seems unused may be what a wrong track meant.
     for check in checks.iter().filter(|check| whole && !tracked.contains(check.name.value.as_str())) {
-        findings.warn(&check.name.spot, "no instance tracks this check, so it moves nothing");
+        findings.warn(&check.name.spot, Code::NoEffect, "no instance tracks this check, so it moves nothing");
     }
 }
 
@@ -41,11 +42,16 @@ fn weights(instance: &Instance, findings: &Findings) {
     let is_weight = |track: &&At<Track>| track.value.effect.weight().is_some();
     for track in instance.tracks.list.iter().filter(is_weight) {
         if owner {
-            findings.warn(&track.spot, "a weight never moves an owner's priority of 255; write fault");
+            findings.warn(
+                &track.spot,
+                Code::NoEffect,
+                "a weight never moves an owner's priority of 255; write fault",
+            );
         } else if stays {
             // The other node obeys its own configuration, which is most likely the same.
             findings.warn(
                 &track.spot,
+                Code::NoEffect,
                 "with 'preempt: false' a weight moves nothing, the lower master stays; write fault",
             );
         }
@@ -61,14 +67,17 @@ fn values(track: &At<Track>, checks: &[Check], findings: &Findings) {
     let Some(has_value) = check.has_value() else { return };
     match track.value.effect {
         Effect::Multiply(_) if !has_value => {
-            findings
-                .error(&track.spot, "only a 'value_file' has a value to multiply; write a weight or fault");
+            findings.error(
+                &track.spot,
+                Code::Contradiction,
+                "only a 'value_file' has a value to multiply; write a weight or fault",
+            );
         }
         Effect::Weight(weight) | Effect::ReversedWeight(weight) if has_value => {
             let what = format!(
                 "a 'value_file' has a value and not two states; write '{{ multiply: 1 }}' to add it, or '{{ multiply: {weight} }}' if it is 0 or 1"
             );
-            findings.error(&track.spot, what);
+            findings.error(&track.spot, Code::Contradiction, what);
         }
         Effect::Multiply(_)
         | Effect::Weight(_)
@@ -103,13 +112,13 @@ fn clamped(instance: &Instance, findings: &Findings) {
         if weight > 0 && most > 254 {
             let what =
                 format!("priority {priority} and the weights make {most}, but it ends at 254; write less");
-            findings.warn(&track.spot, what);
+            findings.warn(&track.spot, Code::Clamped, what);
         } else if priority + weight < 1 {
             let what = format!(
                 "priority {priority} and this make {}, but it ends at 1; write less",
                 priority + weight
             );
-            findings.warn(&track.spot, what);
+            findings.warn(&track.spot, Code::Clamped, what);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What operators get wrong, and exactly what they are told. A row here is a promise.
 
 mod checks;
+mod codes;
 mod instances;
 mod noise;
 mod notify;
@@ -15,12 +16,17 @@ instances:
     addresses: [192.0.2.10/24]
 ";
 
-/// What is said about `text`, errors and warnings.
+fn problems(text: &str) -> Vec<Problem> {
+    parse(text, "f").map_or_else(|found| found.problems, |config| config.warnings)
+}
+
+/// What is said about `text`, errors and warnings, without the codes.
 fn said(text: &str) -> Vec<String> {
-    match parse(text, "f") {
-        Ok(config) => config.warnings.iter().map(ToString::to_string).collect(),
-        Err(problems) => problems.problems.iter().map(ToString::to_string).collect(),
-    }
+    let sentence = |problem: &Problem| {
+        let shown = problem.to_string();
+        shown.strip_suffix(&format!(" [{}]", problem.code)).unwrap().to_owned()
+    };
+    problems(text).iter().map(sentence).collect()
 }
 
 /// Each text with exactly what is said about it.
@@ -198,14 +204,17 @@ fn a_file_that_cannot_be_read_says_why() {
     let failed = |path: &str| load(Path::new(path)).unwrap_err().to_string();
     assert_eq!(
         failed("/nonexistent.yaml"),
-        "/nonexistent.yaml: cannot be read: No such file or directory (os error 2)\n1 problem"
+        "/nonexistent.yaml: cannot be read: No such file or directory (os error 2) [V0101]\n1 problem"
     );
-    assert_eq!(failed("/"), "/: is a directory; write the path of a file\n1 problem");
+    assert_eq!(failed("/"), "/: is a directory; write the path of a file [V0101]\n1 problem");
     let path = std::env::temp_dir().join(format!("vipd-config-{}-latin1.yaml", std::process::id()));
     std::fs::write(&path, b"# a\ninstances:\n  caf\xe9: {}\n").unwrap();
     let said = failed(path.to_str().unwrap());
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(said, format!("{}: is not UTF-8 in line 3; save it as UTF-8\n1 problem", path.display()));
+    assert_eq!(
+        said,
+        format!("{}: is not UTF-8 in line 3; save it as UTF-8 [V0102]\n1 problem", path.display())
+    );
 }
 
 #[test]
@@ -220,7 +229,7 @@ fn a_password_in_a_file_that_others_can_read_is_a_warning() {
     assert_eq!(
         warnings(0o100_640)[0].to_string(),
         "6:46: instances.web.authentication.keys.1: warning: this key stands in a file that is open to group or others \
-         (mode 0640); write '{ file: PATH }'"
+         (mode 0640); write '{ file: PATH }' [V0501]"
     );
 }
 

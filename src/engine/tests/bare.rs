@@ -38,9 +38,9 @@ fn who_has_no_addresses_hears_adverts_without_any() {
     assert_eq!(transitions(&host.hear(&empty(200))), [State::Backup]);
     let counters = host.router(Family::Ipv4).counters;
     assert_eq!((counters.received, counters.address_mismatches), (1, 0));
-    assert_eq!(host.engine.status(host.now).warnings, NOTHING);
+    assert_eq!(host.warnings(), NOTHING);
     host.hear(&advert(200));
-    assert!(host.engine.status(host.now).warnings[0].contains("list other addresses"), "theirs has some");
+    assert!(host.warnings()[0].contains("list other addresses"), "theirs has some");
 }
 
 #[test]

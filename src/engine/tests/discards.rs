@@ -149,11 +149,11 @@ fn who_is_not_heard_because_the_configurations_disagree_is_warned_of() {
     host.arrive(&Arriving::new(&advert_2()));
     let expected = "web: adverts of 192.0.2.9 are discarded, they are of another VRRP version; make the two \
                     configurations agree";
-    assert_eq!(host.engine.status(host.now).warnings, [expected]);
+    assert_eq!(host.warnings(), [expected]);
     host.pass(SECOND * 3);
-    assert_eq!(host.engine.status(host.now).warnings, [""; 0]);
+    assert_eq!(host.warnings(), [""; 0]);
     host.arrive(&Arriving { ttl: 254, ..Arriving::new(&advert(200)) });
-    assert_eq!(host.engine.status(host.now).warnings, [""; 0], "it came from elsewhere");
+    assert_eq!(host.warnings(), [""; 0], "it came from elsewhere");
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn an_advert_that_lists_other_addresses_is_accepted_and_counted() {
         host.hear(&lists(theirs));
         let counters = host.router(Family::Ipv4).counters;
         assert_eq!((counters.received, counters.address_mismatches), (1, u64::from(differs)), "{theirs:?}");
-        assert_eq!(host.engine.status(host.now).warnings.len(), usize::from(differs));
+        assert_eq!(host.warnings().len(), usize::from(differs));
     }
 }
 

@@ -382,6 +382,11 @@ impl Host {
         self.give(Event::SendFailed { instance, family: Family::Ipv4, refusal })
     }
 
+    /// What it warns of, without the codes.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.engine.status(self.now).warnings.into_iter().map(|warning| warning.text).collect()
+    }
+
     pub(super) fn instance(&self) -> InstanceStatus {
         self.named("web")
     }

@@ -29,7 +29,7 @@ fn a_last_resort_resigns_when_its_check_fails_and_stays_if_nobody_comes() {
     assert_eq!((host.state(), host.held()), (State::Backup, ["192.0.2.10/32".into()].into()));
     assert_eq!(outline(&host.pass(ms(1050)))[0], "IPv4 advert 1");
     assert_eq!((host.state(), host.reason()), (State::Master, down()));
-    let warnings = host.engine.status(host.now).warnings;
+    let warnings = host.warnings();
     assert_eq!(warnings, ["web is served from here as a last resort: check nginx is down"]);
     host.verdict("nginx", Verdict::Up);
     assert_eq!(outline(&host.pass(SECOND)), ["IPv4 advert 100"]);

@@ -95,7 +95,7 @@ fn a_refused_route_is_named_and_tried_again_and_the_instance_stays_master() {
     let status = host.instance();
     assert_eq!((status.state, status.paths[0].installed), (State::Master, false));
     assert_eq!(status.paths[0].trouble.as_deref(), Some("no such way"));
-    assert!(host.engine.status(host.now).warnings[0].contains("is not installed: no such way"));
+    assert!(host.warnings()[0].contains("is not installed: no such way"));
     for pause in [100, 200, 400] {
         assert_eq!(ordered(&host.pass(ms(pause - 1))), NOTHING);
         order = holds(&host.pass(ms(1))).remove(0);

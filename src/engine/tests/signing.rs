@@ -228,7 +228,7 @@ fn a_node_without_keys_says_that_others_sign() {
     let mut host = host(instance(100));
     host.arrive(&signed(&advert(200), WALL));
     assert_eq!(host.discarded(), BTreeMap::from([(Discard::AuthenticationType, 1)]));
-    let warnings = host.engine.status(host.now).warnings;
+    let warnings = host.warnings();
     assert!(warnings[0].contains("only one of the nodes authenticates its adverts"), "{warnings:?}");
 }
 
@@ -459,7 +459,7 @@ fn clocks_that_drift_apart_are_a_warning_before_they_are_a_reason() {
     let warnings = |ahead: Duration| {
         let mut host = host(signing(100));
         host.arrive(&signed(&advert(200), WALL + ahead));
-        host.engine.status(host.now).warnings
+        host.warnings()
     };
     assert_eq!(warnings(SECOND * 2), [""; 0]);
     assert_eq!(

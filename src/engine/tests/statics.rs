@@ -70,7 +70,7 @@ fn without_its_interface_it_is_named_and_comes_with_it() {
     less.links.pop();
     less.addresses.pop();
     host.give(Event::Picture(less));
-    let warnings = host.engine.status(host.now).warnings;
+    let warnings = host.warnings();
     assert_eq!(warnings, ["static: 203.0.113.1/24 is not installed: interface eth1 does not exist"]);
     host.change(Change::Link(link(ETH1, "eth1")));
     assert_eq!(host.held(), [OWN]);

@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+#[path = "../../../src/codes/mod.rs"]
+pub mod codes;
 #[path = "../../../src/engine/mod.rs"]
 pub mod engine;
 #[path = "../../../src/net.rs"]
