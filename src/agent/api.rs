@@ -3,6 +3,7 @@
 //! Which requests a socket answers is fixed when it is served; who may connect is the file system's business. Whatever
 //! clients do stays bounded: connections, header time and size, body size, the time without progress, followers.
 
+mod capture;
 pub mod drain;
 mod history;
 
@@ -62,12 +63,18 @@ struct Shared {
     service: Arc<Service>,
     followers: Arc<Semaphore>,
     readers: Arc<Semaphore>,
+    onlookers: Arc<Semaphore>,
 }
 
 impl Shared {
     fn new(service: Arc<Service>) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Self { service, followers: places(FOLLOWERS), readers: places(history::READERS) }
+        Self {
+            service,
+            followers: places(FOLLOWERS),
+            readers: places(history::READERS),
+            onlookers: places(super::capture::MOST),
+        }
     }
 }
 
@@ -138,6 +145,7 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
         .route("/events", get(events))
         .route("/explain", get(explain))
         .route("/history", get(history::history))
+        .route("/capture", get(capture::capture))
         .route("/version", get(version))
         .route("/metrics", get(metrics::text))
         .route("/metrics.json", get(metrics::json));
@@ -213,7 +221,7 @@ async fn events(
             )
         })?;
         let follower = history.follow(wanted.since.unwrap_or_else(|| history.newest()));
-        Body::new(Following::new(follower, patience, slot))
+        Body::new(Following::new(follower, step, patience, slot))
     } else {
         let (entries, missed) = history.after(wanted.since.unwrap_or(0), super::history::ENTRIES);
         let missed = if wanted.since.is_some() { missed } else { 0 };
@@ -271,8 +279,8 @@ async fn only_questions() -> Failure {
 async fn unknown_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "no such path; there are GET /status, /explain, /events, /history, /metrics and /version, POST /plan, /reload, \
-         /step-down, /drain, /resume and /upgrade",
+        "no such path; there are GET /status, /explain, /events, /history, /capture, /metrics and /version, \
+         POST /plan, /reload, /step-down, /drain, /resume and /upgrade",
     )
 }
 
@@ -394,7 +402,7 @@ fn lines(history: &History, entries: &[Arc<super::history::Entry>], missed: u64)
     text.into()
 }
 
-fn push(text: &mut Vec<u8>, line: &Line) {
+fn push(text: &mut Vec<u8>, line: &impl Serialize) {
     match serde_json::to_writer(&mut *text, line) {
         Ok(()) => text.push(b'\n'),
         // Cannot happen: every field has a JSON form and memory does not refuse a write.
@@ -402,23 +410,25 @@ fn push(text: &mut Vec<u8>, line: &Line) {
     }
 }
 
-type Step = Pin<Box<dyn Future<Output = (Follower, Bytes)> + Send>>;
+/// What is to be read next, and how to go on from there; none at the end.
+type Step<S> = Pin<Box<dyn Future<Output = Option<(S, Bytes)>> + Send>>;
 
-/// A body that never ends: what happens, as it happens.
-struct Following {
-    next: Step,
+/// A body that goes on: what happens, as it happens.
+struct Following<S, F> {
+    next: Step<S>,
+    step: fn(S) -> F,
     patience: Arc<Patience>,
     _slot: OwnedSemaphorePermit,
 }
 
-impl Following {
-    fn new(follower: Follower, patience: Arc<Patience>, slot: OwnedSemaphorePermit) -> Self {
+impl<S, F: Future<Output = Option<(S, Bytes)>> + Send + 'static> Following<S, F> {
+    fn new(from: S, step: fn(S) -> F, patience: Arc<Patience>, slot: OwnedSemaphorePermit) -> Self {
         patience.extend(FOLLOWER_PATIENCE);
-        Self { next: Box::pin(step(follower)), patience, _slot: slot }
+        Self { next: Box::pin(step(from)), step, patience, _slot: slot }
     }
 }
 
-impl hyper::body::Body for Following {
+impl<S, F: Future<Output = Option<(S, Bytes)>> + Send + 'static> hyper::body::Body for Following<S, F> {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -429,22 +439,23 @@ impl hyper::body::Body for Following {
         let this = self.get_mut();
         match this.next.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready((follower, bytes)) => {
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some((then, bytes))) => {
                 // Asked for more: the client reads.
                 this.patience.extend(FOLLOWER_PATIENCE);
-                this.next = Box::pin(step(follower));
+                this.next = Box::pin((this.step)(then));
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
         }
     }
 }
 
-async fn step(mut follower: Follower) -> (Follower, Bytes) {
-    match tokio::time::timeout(PULSE, follower.next(CHUNK)).await {
+async fn step(mut follower: Follower) -> Option<(Follower, Bytes)> {
+    Some(match tokio::time::timeout(PULSE, follower.next(CHUNK)).await {
         Ok((entries, missed)) => {
             let bytes = lines(follower.history(), &entries, missed);
             (follower, bytes)
         }
         Err(_) => (follower, Bytes::from_static(b"\n")),
-    }
+    })
 }

@@ -22,6 +22,7 @@
 //! | [`archive`], [`changes`] | the same on disk, and what changed of states |
 //! | [`drains`] | which instances are kept away from this node, and until when |
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
+//! | [`capture`] | what is made of each packet, for whoever looks on |
 //! | [`metrics`], [`listening`] | the report as metrics, and the TCP port where they are served, too |
 //! | [`sole`] | one agent in a network namespace |
 //! | [`state`], [`inherit`], [`bequeath`] | what one agent leaves to the next: the file, how it is read, how it is kept |
@@ -36,6 +37,7 @@ pub mod announce;
 pub mod api;
 pub mod archive;
 pub mod bequeath;
+pub mod capture;
 pub mod changes;
 pub mod checks;
 pub mod connection;

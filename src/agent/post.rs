@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::{Notify, oneshot};
 
+use super::capture::Tap;
 use crate::engine::Engine;
 use crate::engine::event::Target;
 use crate::engine::inheritance::Inheritance;
@@ -68,6 +69,8 @@ pub enum Request {
     Bequest(oneshot::Sender<Inheritance>),
     /// What was signed and heard.
     Signed(oneshot::Sender<Vec<Signed>>),
+    /// Somebody looks on while packets arrive.
+    Capture(Tap),
     /// End, and leave everything as it is.
     Leave,
     /// Hand everything over and end.

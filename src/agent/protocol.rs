@@ -22,6 +22,7 @@ use std::thread::JoinHandle;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::announce::Announcer;
+use super::capture::Taps;
 use super::heartbeat::Heartbeat;
 use super::mail::{Answer, Answers, Mailbox};
 use super::post::{Inbox, Notices, Request};
@@ -97,6 +98,7 @@ pub(super) struct Protocol {
     give_up_at: Option<Instant>,
     actions: Vec<Action>,
     buffer: Vec<u8>,
+    taps: Taps,
 }
 
 /// Starts the thread. Sockets that concern the whole agent are opened here, so that a lack of privileges ends the
@@ -137,6 +139,7 @@ impl Protocol {
             give_up_at: None,
             actions: Vec::new(),
             buffer: vec![0; DATAGRAM],
+            taps: Taps::default(),
         };
         let sources: [(u64, &dyn AsFd); 6] = [
             (TIMER, &protocol.timer),
@@ -243,6 +246,7 @@ impl Protocol {
                 let younger = arrived.stamp > reading.realtime;
                 let at = reading.received(arrived.stamp, self.last_turn);
                 let received = Received { at, link: endpoint.link, packet: arrived.packet };
+                self.taps.advert(&self.engine, &received, arrived.stamp);
                 self.feed(reading.now, Event::Datagram(received));
                 if younger {
                     break;
@@ -310,6 +314,7 @@ impl Protocol {
                 let listener = if is_arp { &self.arp } else { &self.ndp };
                 // An error was the queue's (ENETDOWN) and is gone with this read.
                 let Ok(Some(claim)) = listener.receive() else { break };
+                self.taps.claim(&self.engine, claim);
                 self.feed(now, Event::Claim(claim));
             }
         }
@@ -335,6 +340,7 @@ impl Protocol {
                 Request::Copy(reply) => drop(reply.send((now, Box::new(self.engine.clone())))),
                 Request::Bequest(reply) => drop(reply.send(self.engine.bequest())),
                 Request::Signed(reply) => drop(reply.send(self.engine.signed())),
+                Request::Capture(tap) => self.taps.add(tap),
                 Request::Leave => self.leaving = true,
                 Request::Shutdown => {
                     self.give_up_at = Some(now + LONGEST_STOP);

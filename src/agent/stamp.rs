@@ -19,6 +19,11 @@ impl Stamp {
         Self(Timestamp::now())
     }
 
+    /// So long after the beginning of 1970, or that beginning beyond the calendar.
+    pub fn at(since_epoch: Duration) -> Self {
+        Self(Timestamp::UNIX_EPOCH.checked_add(signed(since_epoch)).unwrap_or(Timestamp::UNIX_EPOCH))
+    }
+
     /// As milliseconds since 1970.
     pub fn milliseconds(self) -> i64 {
         self.0.as_millisecond()

@@ -2,6 +2,7 @@
 //!
 //! `vipctl` talks only to the agent's sockets; when no agent answers, `status` looks at the kernel itself.
 
+mod capture;
 mod check;
 mod client;
 mod detail;
@@ -55,7 +56,7 @@ pub enum Exit {
     Software = 70,
     /// The operating system refused something.
     Os = 71,
-    /// `import`: the output cannot be written.
+    /// `import` and `capture`: the output cannot be written.
     CannotCreate = 73,
     /// Not now: another agent runs, nobody took over, too much waits.
     TryAgain = 75,

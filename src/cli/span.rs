@@ -29,6 +29,14 @@ pub(super) fn of_drain(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads how long to look on.
+pub(super) fn of_watching(text: &str) -> Result<Duration, String> {
+    match span(text).filter(|span| !span.is_zero() && *span <= FURTHEST) {
+        Some(span) => Ok(span),
+        None => Err("write a whole number and s, m or h: 10s, 5m".to_owned()),
+    }
+}
+
 /// Reads a span or a moment.
 pub(super) fn since(text: &str) -> Result<Since, String> {
     if let Some(span) = span(text).filter(|span| !span.is_zero() && *span <= FURTHEST) {

@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use super::client::Client;
 use super::output::complain;
 use super::{
-    Exit, check, drain, events, explain, history, import, metrics, orders, page, plan, span, status, watch,
+    Exit, capture, check, drain, events, explain, history, import, metrics, orders, page, plan, span, status,
+    watch,
 };
 use crate::agent::api::TargetOrder;
 use crate::time::Duration;
@@ -65,6 +66,8 @@ enum Command {
     },
     /// Says what changed, also under agents before this one and before a reboot.
     History(history::Request),
+    /// Shows adverts and ARP as they pass, and what the agent makes of each: accepted, or discarded and why.
+    Capture(capture::Request),
     /// Says what is wrong with a configuration file; needs neither root nor an agent.
     Check {
         /// The file.
@@ -168,6 +171,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::StepDown(which) => orders::step_down(client, &which.into()).await,
         Command::Upgrade => orders::upgrade(client).await,
         Command::History(request) => history::run(client, &request).await,
+        Command::Capture(request) => capture::run(client, &request).await,
         Command::Drain { which, duration } => drain::run(client, which.into(), duration).await,
         Command::Resume(which) => orders::resume(client, &which.into()).await,
     }

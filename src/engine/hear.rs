@@ -35,6 +35,17 @@ pub(super) struct Accepted {
     pub(super) sequence: Option<Sequence>,
 }
 
+/// What becomes of a datagram that speaks of one of our virtual routers.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// It counts.
+    Counts(Accepted),
+    /// It would count if its virtual router took part; what it says is kept in mind.
+    Overheard(Accepted),
+    /// It does not.
+    Discarded(Discard),
+}
+
 impl<'a> Message<'a> {
     /// Reads the IP header, or what the socket said in its place.
     pub(super) fn read(received: &Received<'a>) -> Result<Self, Discard> {

@@ -17,7 +17,7 @@
 //! | `member` | one virtual router: the machine, its voice, its counters |
 //! | `reserve` | who had better not be master, and is better than nobody |
 //! | `retreat` | how long who took the role in vain stays out of the race |
-//! | `hear` `signing` | from a datagram to an advert that counts; signatures |
+//! | `hear` `judging` `signing` | from a datagram to an advert that counts; the same without any effect; signatures |
 //! | `handover` | resigning without a gap |
 //! | `keep` `sites` `holding` `announcing` | what the kernel is to hold, where, and when to say so |
 //! | `path` `routing` | routes and rules: what they are, and what the kernel is to hold of them |
@@ -43,6 +43,7 @@ mod hear;
 mod holding;
 pub mod inheritance;
 mod instance;
+pub mod judging;
 mod keep;
 mod links;
 mod member;
@@ -72,7 +73,7 @@ use alloc::vec::Vec;
 use self::action::{Action, Generation, InstanceId, KernelWork, Place};
 use self::event::{Change, Claim, Event, Gated, Held, Picture, Received, Refusal};
 use self::group::Group;
-use self::hear::Message;
+use self::hear::{Finding, Message};
 use self::holding::Holding;
 use self::inheritance::{Identity, Inheritance, Inherited};
 use self::instance::Instance;
@@ -292,36 +293,16 @@ impl Engine {
         };
         let family = message.family();
         self.hear_leaving(now, &message, vrid, out);
-        let mut meant = None;
-        for (at, instance) in self.instances.iter().enumerate() {
-            let speaks = instance.speaks(message.link, vrid, family);
-            if speaks && message.is_addressed_to(instance) {
-                meant = Some((at, true));
-                break;
-            } else if speaks && meant.is_none() {
-                meant = Some((at, false));
-            }
-        }
-        let Some((at, addressed)) = meant else {
-            return self.discard(now, Discard::UnknownVrid, Some(&message), out);
-        };
-        let instance = &mut self.instances[at];
-        let verdict = if !instance.is_listening(family) {
-            if addressed && let Ok(accepted) = message.check(instance) {
-                return instance.overhear(family, &accepted);
-            }
-            Err(Discard::NotListening)
-        } else if !addressed {
-            Err(Discard::Destination)
-        } else {
-            message.check(instance)
-        };
-        match verdict {
-            Ok(accepted) => {
-                instance.hear(now, family, &accepted, out);
+        match self.examine(&message, vrid) {
+            None => self.discard(now, Discard::UnknownVrid, Some(&message), out),
+            Some((at, Finding::Counts(accepted))) => {
+                self.instances[at].hear(now, family, &accepted, out);
                 self.settle_at(now, at, out);
             }
-            Err(reason) => instance.discard(now, family, reason, message.source, out),
+            Some((at, Finding::Overheard(accepted))) => self.instances[at].overhear(family, &accepted),
+            Some((at, Finding::Discarded(reason))) => {
+                self.instances[at].discard(now, family, reason, message.source, out);
+            }
         }
     }
 

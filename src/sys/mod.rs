@@ -15,6 +15,7 @@
 //! | `devconf` | a link's own settings | route |
 //! | `secondaries` | the operator's addresses in the network of one of ours | route |
 //! | [`picture`] | links and addresses, read from netlink messages | both |
+//! | [`onlooking`] | frames as they pass, in and out | none: `vipctl capture` |
 //! | `filter` | which packets a socket does not even queue | both |
 //! | [`capabilities`] | what the agent may do, and children must not inherit | the first one |
 //! | [`handed`] | sockets on their way to the next program | the first one |
@@ -32,6 +33,7 @@ pub mod local_routes;
 pub mod monitor;
 pub mod netlink;
 pub mod nftables;
+pub mod onlooking;
 pub mod paths;
 pub mod picture;
 pub mod realtime;

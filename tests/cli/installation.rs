@@ -116,6 +116,7 @@ fn the_manual_knows_every_command_and_option() {
         "events",
         "metrics",
         "history",
+        "capture",
         "check",
         "import",
         "plan",

@@ -6,6 +6,7 @@ use core::net::IpAddr;
 
 use super::driver::*;
 use crate::engine::event::{Change, Event, Packet, Received};
+use crate::engine::judging::AdvertFate;
 use crate::engine::notice::{Discard, State, What};
 use crate::engine::settings::{Instance, Preempt, Settings, Unicast};
 use crate::net::{Family, Priority, Vrid};
@@ -63,6 +64,7 @@ fn received(host: &Host) -> u64 {
 fn accepts(settings: Instance, arriving: &Arriving) {
     let mut host = Host::started(only(settings));
     host.pass(SECOND);
+    assert_eq!(host.fate(arriving), AdvertFate::Accepted, "to whoever looks on");
     host.arrive(arriving);
     assert_eq!(host.discarded(), BTreeMap::new());
     assert_eq!(received(&host), 1);
@@ -74,6 +76,7 @@ fn discards(settings: &Instance, arriving: &Arriving, reason: Discard) {
         let mut host = started(only(settings.clone()));
         host.pass(ms(500));
         let (state, due) = (host.state(), host.engine.deadline());
+        assert_eq!(host.fate(arriving), AdvertFate::Discarded(reason), "to whoever looks on");
         let actions = host.arrive(arriving);
         assert_eq!(host.discarded(), BTreeMap::from([(reason, 1)]));
         assert_eq!((received(&host), host.state(), host.engine.deadline()), (0, state, due));

@@ -15,6 +15,7 @@ use crate::engine::event::{
     Refusal,
 };
 use crate::engine::inheritance::Inheritance;
+use crate::engine::judging::AdvertFate;
 use crate::engine::notice::{Discard, Reason, State, What};
 use crate::engine::settings::{
     Address, Announce, Check, CheckSource, Effect, Instance, Multicast, Peer, Preempt, Settings, Track,
@@ -183,6 +184,21 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
+    /// As a socket hands it over.
+    fn received<T>(&self, at: Instant, then: impl FnOnce(Received<'_>) -> T) -> T {
+        let bytes;
+        let packet = match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                bytes = self.ipv4(source, destination);
+                Packet::Ipv4(&bytes)
+            }
+            (source, destination) => {
+                Packet::Ipv6 { source, destination, hop_limit: self.ttl, payload: &self.payload }
+            }
+        };
+        then(Received { at, link: self.link, packet })
+    }
+
     /// From the peer to the group of the advert's family.
     pub(super) fn new(advert: &Advert) -> Self {
         let family = advert.addresses.first().map_or(Family::Ipv4, |a| Family::of(*a));
@@ -328,18 +344,12 @@ impl Host {
 
     /// The same, which the kernel received earlier.
     pub(super) fn arrive_at(&mut self, at: Instant, arriving: &Arriving) -> Vec<Action> {
-        let bytes;
-        let packet = match (arriving.source, arriving.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                bytes = arriving.ipv4(source, destination);
-                Packet::Ipv4(&bytes)
-            }
-            (source, destination) => {
-                Packet::Ipv6 { source, destination, hop_limit: arriving.ttl, payload: &arriving.payload }
-            }
-        };
-        let received = Received { at, link: arriving.link, packet };
-        self.give(Event::Datagram(received))
+        arriving.received(at, |received| self.give(Event::Datagram(received)))
+    }
+
+    /// What is said of it beforehand.
+    pub(super) fn fate(&self, arriving: &Arriving) -> AdvertFate {
+        arriving.received(self.now, |received| self.engine.fate_of_advert(&received))
     }
 
     /// The peer's advert, to the group.
