@@ -155,6 +155,39 @@ fn a_plan_says_what_the_reload_does_then_and_changes_nothing_itself() {
     });
 }
 
+#[test]
+fn a_plan_foretells_an_instance_that_is_begun_anew_and_one_that_is_renamed() {
+    isolated(|lab| {
+        let lb1 = lab.host("lb1");
+        let vipd = Vipd::start(&lb1, &programs(), &Node::from(router(150)));
+        vipd.wait_state("web", "master");
+        let file = lb1.directory().join("other.yaml");
+        let plan = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let (done, said, complaint) = vipd.vipctl(&["plan", &file.to_string_lossy(), "--json"]);
+            assert!(done, "{complaint}");
+            let plan: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!(plan["instances"].as_array().map(Vec::len), Some(1), "{said}");
+            plan["instances"][0].clone()
+        };
+        let base = configuration(&Node::from(router(150)));
+        let renamed = plan(&base.replace("web:", "www:"));
+        assert_eq!((&renamed["change"], &renamed["name"]), (&"changed".into(), &"www".into()));
+        assert_eq!((&renamed["now"], &renamed["then"]), (&"master".into(), &"master".into()));
+        assert_eq!(renamed["keys"], serde_json::json!(["name web -> www"]));
+        assert_eq!(renamed["transitions"], serde_json::json!([]));
+        let other = base.replace("priority:", "virtual_mac: true\n    priority:");
+        let anew = plan(&other);
+        assert_eq!((&anew["change"], &anew["then"]), (&"restarted".into(), &"master".into()), "{anew}");
+        let steps: Vec<_> = anew["transitions"].as_array().into_iter().flatten().collect();
+        let to: Vec<_> = steps.iter().map(|step| &step["to"]).collect();
+        assert_eq!(to, ["backup", "master"], "{anew}");
+        assert!(vipd.reload_file(&other).0);
+        let after = vipd.wait_state("web", "master");
+        assert_eq!(after["reason"], steps[1]["reason"]);
+    });
+}
+
 fn web_has(vipd: &Vipd, address: &str) -> bool {
     let web = vipd.instance("web");
     let mut addresses = web["addresses"].as_array().into_iter().flatten();

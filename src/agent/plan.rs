@@ -1,16 +1,16 @@
 //! What a reload would do: `POST /plan`, which changes nothing.
 //!
-//! What differs is read off the two configurations; what comes of it a copy of the engine says that is handed the other
-//! one (`engine::foresight`). What other nodes would do is not known: backups are silent.
-
-use std::collections::BTreeSet;
+//! What differs is read off the two configurations (`config::differences`); what comes of it a copy of the engine says
+//! that is handed the other one (`engine::foresight`). What other nodes would do is not known: backups are silent.
 
 use serde::{Deserialize, Serialize};
 
 use super::report::{Role, SCHEMA, millis};
 use super::stamp::Stamp;
+use crate::config::differences::{self, Pair};
 use crate::config::{self, Config};
 use crate::engine::Engine;
+use crate::engine::action::InstanceId;
 use crate::engine::foresight::{Foresight, Supposition};
 use crate::engine::notice::{Reason, State};
 use crate::engine::settings::Instance;
@@ -42,8 +42,25 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// Every instance of either configuration: those of the new one in its order, then those that go.
     pub instances: Vec<Change>,
+    /// The sync groups that differ.
+    #[serde(default)]
+    pub groups: Vec<GroupChange>,
     /// The names of checks that would be added, removed or changed.
     pub checks: Vec<String>,
+    /// The other keys that differ, with both values where these are short.
+    #[serde(default)]
+    pub others: Vec<String>,
+}
+
+/// What would become of a sync group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupChange {
+    /// Its name.
+    pub name: String,
+    /// What would happen to it.
+    pub change: Kind,
+    /// The keys that differ.
+    pub keys: Vec<String>,
 }
 
 /// What would become of one instance.
@@ -81,6 +98,8 @@ pub enum Kind {
     Removed,
     /// It goes on with other settings.
     Changed,
+    /// It is given up, and another virtual router of its name begun.
+    Restarted,
     /// Nothing of it differs.
     Unchanged,
 }
@@ -101,31 +120,61 @@ pub fn plan(node: &str, old: &Config, new: &Config, engine: &Engine, now: Instan
     let supposition = Supposition::Reload(Box::new(new.settings.clone()));
     let before = engine.status(now);
     let ahead = engine.foresee(now, supposition, settled_within(new));
-    let stands = |status: &Status, name: &str| {
-        let found = status.instances.iter().find(|one| one.name == name);
-        found.map(|one| (Role::from(one.state), one.effective.get())).unzip()
+    let numbers: Vec<(InstanceId, &str)> = engine.numbers().collect();
+    let change = |pair: Pair<'_>| {
+        let keys = differences::instance_keys(pair, old, new);
+        let (now_is, priority_now) = pair.before().map_or((None, None), |old| standing(&before, &old.name));
+        let (then, priority_then) =
+            pair.after().map_or((None, None), |new| standing(&ahead.status, &new.name));
+        let (addresses_added, addresses_removed) = addresses(pair);
+        Change {
+            name: pair.after().or(pair.before()).map_or_else(String::new, |one| one.name.clone()),
+            change: kind(pair, &keys),
+            now: now_is,
+            then,
+            priority_now,
+            priority_then,
+            keys,
+            addresses_added,
+            addresses_removed,
+            transitions: steps(pair, now, &ahead, &numbers),
+        }
     };
-    let (olds, news) = (&old.settings.instances, &new.settings.instances);
-    let gone = olds.iter().filter(|old| !news.iter().any(|new| new.name == old.name));
-    let pairs = news.iter().map(|new| (olds.iter().find(|old| old.name == new.name), Some(new)));
-    let pairs = pairs.chain(gone.map(|old| (Some(old), None)));
-    let instances = pairs.map(|(old, new)| {
-        let name = new.or(old).map_or(String::new(), |one| one.name.clone());
-        let (now_is, priority_now) = stands(&before, &name);
-        let (then, priority_then) = if new.is_some() { stands(&ahead.status, &name) } else { (None, None) };
-        let transitions = steps(&name, now, &ahead);
-        let change = difference(name, old, new);
-        Change { now: now_is, then, priority_now, priority_then, transitions, ..change }
-    });
     Plan {
         schema: SCHEMA,
         node: node.to_owned(),
         time: Stamp::now(),
         dangers: config::dangerous_changes(old, new),
         warnings: new.warnings.iter().map(ToString::to_string).collect(),
-        instances: instances.collect(),
-        checks: checks(old, new),
+        instances: differences::pairs(old, new).into_iter().map(change).collect(),
+        groups: differences::groups(old, new).into_iter().map(group).collect(),
+        checks: differences::checks(old, new),
+        others: differences::others(old, new),
     }
+}
+
+fn kind(pair: Pair<'_>, keys: &[String]) -> Kind {
+    match pair {
+        Pair::Added(_) => Kind::Added,
+        Pair::Removed(_) => Kind::Removed,
+        Pair::Restarted(..) => Kind::Restarted,
+        Pair::Same(..) if keys.is_empty() => Kind::Unchanged,
+        Pair::Same(..) => Kind::Changed,
+    }
+}
+
+fn group((name, was, is, keys): (String, bool, bool, Vec<String>)) -> GroupChange {
+    let change = match (was, is) {
+        (false, _) => Kind::Added,
+        (true, false) => Kind::Removed,
+        (true, true) => Kind::Changed,
+    };
+    GroupChange { name, change, keys }
+}
+
+fn standing(status: &Status, name: &str) -> (Option<Role>, Option<u8>) {
+    let found = status.instances.iter().find(|one| one.name == name);
+    found.map(|one| (Role::from(one.state), one.effective.get())).unzip()
 }
 
 /// After this nothing more comes of a reload by itself, if those that are heard go on.
@@ -135,87 +184,35 @@ fn settled_within(config: &Config) -> Duration {
     longest + config.settings.startup_delay + Duration::from_secs(1)
 }
 
-fn steps(name: &str, now: Instant, ahead: &Foresight) -> Vec<Step> {
+/// The changes of its state, but for what passes in a moment: the start and the end of a virtual router.
+fn steps(pair: Pair<'_>, now: Instant, ahead: &Foresight, numbers: &[(InstanceId, &str)]) -> Vec<Step> {
     let step = |(at, to, reason): (Instant, State, &Reason)| Step {
         to: to.into(),
         after_ms: millis(at.since(now)),
         reason: reason.to_string(),
     };
-    ahead.transitions(name).map(step).collect()
-}
-
-fn difference(name: String, old: Option<&Instance>, new: Option<&Instance>) -> Change {
-    let nets = |one: Option<&Instance>| -> Vec<String> {
-        one.into_iter().flat_map(|one| &one.addresses).map(|address| address.net.to_string()).collect()
-    };
-    let (before, after) = (nets(old), nets(new));
-    let missing = |all: &[String], from: &[String]| -> Vec<String> {
-        all.iter().filter(|net| !from.contains(net)).cloned().collect()
-    };
-    let keys = match (old, new) {
-        (Some(old), Some(new)) => keys(old, new),
-        _ => Vec::new(),
-    };
-    let change = match (old, new) {
-        (None, _) => Kind::Added,
-        (_, None) => Kind::Removed,
-        (Some(old), Some(new)) if old == new => Kind::Unchanged,
-        (Some(_), Some(_)) => Kind::Changed,
-    };
-    Change {
-        name,
-        change,
-        now: None,
-        then: None,
-        priority_now: None,
-        priority_then: None,
-        keys,
-        addresses_added: missing(&after, &before),
-        addresses_removed: missing(&before, &after),
-        transitions: Vec::new(),
+    let lasts = |(_, _, reason): &(Instant, State, &Reason)| !reason.is_passing();
+    match pair {
+        Pair::Same(old, _) | Pair::Removed(old) => {
+            let number = numbers.iter().find(|(_, name)| *name == old.name).map(|(number, _)| *number);
+            let found = number.into_iter().flat_map(|number| ahead.transitions_of(number));
+            found.filter(lasts).map(step).collect()
+        }
+        Pair::Added(new) | Pair::Restarted(_, new) => {
+            let known: Vec<InstanceId> = numbers.iter().map(|(number, _)| *number).collect();
+            ahead.transitions_beside(&new.name, &known).filter(lasts).map(step).collect()
+        }
     }
 }
 
-/// The keys, as the configuration names them, in which two instances differ; with both values where these are short.
-fn keys(old: &Instance, new: &Instance) -> Vec<String> {
-    let changed = |key: &str, old: String, new: String| (old != new).then(|| format!("{key} {old} -> {new}"));
-    let differs = |key: &str, differs: bool| differs.then(|| key.to_owned());
-    let interval = |one: &Instance| format!("{:?}", one.interval);
-    let found = [
-        changed("interface", old.interface.clone(), new.interface.clone()),
-        changed("virtual_router_id", old.vrid.to_string(), new.vrid.to_string()),
-        differs("version", old.version != new.version),
-        changed("priority", old.priority.to_string(), new.priority.to_string()),
-        changed("advert_interval", interval(old), interval(new)),
-        changed("missed_adverts", old.missed_adverts.to_string(), new.missed_adverts.to_string()),
-        differs("addresses", old.addresses != new.addresses),
-        differs("multicast", old.multicast != new.multicast),
-        differs("routes or rules", old.paths != new.paths),
-        differs("unicast", old.unicast != new.unicast),
-        differs("preempt or preempt_delay", old.preempt != new.preempt),
-        differs("last_resort", old.last_resort != new.last_resort),
-        differs("damping", old.damping != new.damping),
-        differs("track", old.tracks != new.tracks),
-        differs("authentication", old.authentication != new.authentication || old.hmac != new.hmac),
-        differs("checksum", old.checksum != new.checksum),
-        differs("announce", old.announce != new.announce),
-        differs("lease", old.lease != new.lease),
-        differs("follow_interface", old.follow_interface != new.follow_interface),
-        differs("accept", old.accept != new.accept),
-        differs("virtual_mac", old.virtual_mac != new.virtual_mac),
-    ];
-    found.into_iter().flatten().collect()
-}
-
-fn checks(old: &Config, new: &Config) -> Vec<String> {
-    let same = |name: &str| {
-        let of = |config: &Config| {
-            let told = config.settings.checks.iter().find(|check| check.name == name).cloned();
-            (told, config.checks.iter().find(|check| check.name == name).cloned())
-        };
-        of(old) == of(new)
+/// The addresses that come, and those that go.
+fn addresses(pair: Pair<'_>) -> (Vec<String>, Vec<String>) {
+    let nets = |one: Option<&Instance>| -> Vec<String> {
+        one.into_iter().flat_map(|one| &one.addresses).map(|address| address.net.to_string()).collect()
     };
-    let names = old.settings.checks.iter().chain(&new.settings.checks).map(|check| check.name.clone());
-    let names: BTreeSet<String> = names.collect();
-    names.into_iter().filter(|name| !same(name)).collect()
+    let (before, after) = (nets(pair.before()), nets(pair.after()));
+    let missing = |all: &[String], from: &[String]| -> Vec<String> {
+        all.iter().filter(|net| !from.contains(net)).cloned().collect()
+    };
+    (missing(&after, &before), missing(&before, &after))
 }

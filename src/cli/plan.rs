@@ -45,10 +45,10 @@ fn read(file: &Path) -> Result<String, String> {
 
 fn render(plan: &Plan, file: &str) -> String {
     let mut lines = vec![format!("{file}: {}", verdict(plan))];
-    let changes: Vec<&Change> = plan.instances.iter().filter(|one| one.change != Kind::Unchanged).collect();
+    let changes: Vec<&Change> = plan.instances.iter().filter(|one| is_told(one)).collect();
     let width = changes.iter().map(|one| one.name.chars().count()).max().unwrap_or(0).max(8);
     let row = |change: &str, name: &str, now: &str, then: &str, what: &str| {
-        format!("{change:7}  {name:width$}  {now:6}  {then:6}  {what}").trim_end().to_owned()
+        format!("{change:9}  {name:width$}  {now:6}  {then:6}  {what}").trim_end().to_owned()
     };
     if !changes.is_empty() {
         lines.push(row("CHANGE", "INSTANCE", "NOW", "THEN", "WHAT"));
@@ -57,42 +57,95 @@ fn render(plan: &Plan, file: &str) -> String {
         let mut what = details(one).into_iter();
         let first = what.next().unwrap_or_default();
         lines.push(row(kind(one.change), &one.name, &role(one.now), &role(one.then), &first));
-        lines.extend(what.map(|more| row("", "", "", "", &more)));
+        lines.extend(what.map(|more| format!("{:11}{more}", "")));
+    }
+    for group in &plan.groups {
+        let keys = if group.keys.is_empty() { String::new() } else { format!(": {}", group.keys.join(", ")) };
+        lines.push(format!("group {} {}{keys}", group.name, kind(group.change)));
     }
     if !plan.checks.is_empty() {
         lines.push(format!("checks: {}", plan.checks.join(", ")));
     }
+    lines.extend(plan.others.iter().map(|other| format!("besides: {other}")));
     lines.extend(plan.dangers.iter().map(|danger| format!("needs --force: {danger} [{}]", Code::PeersDeaf)));
     lines.extend(plan.warnings.iter().map(|warning| format!("advice: {warning}")));
     lines.push(String::new());
     lines.join("\n")
 }
 
-/// The sentence that sums it up.
-fn verdict(plan: &Plan) -> String {
-    let changed = plan.instances.iter().filter(|one| one.change != Kind::Unchanged).count();
-    if changed == 0 && plan.checks.is_empty() {
-        return "a reload would change nothing.".to_owned();
-    }
-    let moved: Vec<&str> =
-        plan.instances.iter().filter(|one| moves(one)).map(|one| one.name.as_str()).collect();
-    let moved = match moved.as_slice() {
-        [] => "no address would change hands".to_owned(),
-        names => format!("{} would change hands", names.join(", ")),
-    };
-    let all = plan.instances.len();
-    let noun = if all == 1 { "instance" } else { "instances" };
-    format!("a reload would change {changed} of {all} {noun}; {moved}.")
+/// Whether anything of it changes, by its own settings or by others'.
+fn is_told(one: &Change) -> bool {
+    one.change != Kind::Unchanged || one.now != one.then || !one.transitions.is_empty()
 }
 
-/// Whether it is master now and not then, or on the way.
-fn moves(one: &Change) -> bool {
-    one.now == Some(Role::Master) && (one.then != Some(Role::Master) || !one.transitions.is_empty())
-        || one.now != Some(Role::Master) && one.then == Some(Role::Master) && one.change != Kind::Added
+/// The sentence that sums it up.
+fn verdict(plan: &Plan) -> String {
+    let of = |kind: Kind| plan.instances.iter().filter(|one| one.change == kind).count();
+    let settings = plan.groups.len() + plan.checks.len() + plan.others.len();
+    let kinds = [
+        ("add", Kind::Added),
+        ("remove", Kind::Removed),
+        ("restart", Kind::Restarted),
+        ("change", Kind::Changed),
+    ];
+    let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let instances = kinds.into_iter().map(|(verb, kind)| (verb, of(kind), "instance"));
+    let told: Vec<String> = instances
+        .chain([("change", settings, "other setting")])
+        .filter(|(_, count, _)| *count > 0)
+        .map(|(verb, count, noun)| format!("{verb} {}", counted(count, noun)))
+        .collect();
+    let all = match told.split_last() {
+        None => return "a reload would change nothing.".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    };
+    let named = |what: Outcome| -> Vec<&str> {
+        plan.instances.iter().filter(|one| outcome(one) == what).map(|one| one.name.as_str()).collect()
+    };
+    let outcomes = [
+        (named(Outcome::GivenUp), "would be given up"),
+        (named(Outcome::Moved), "would change hands"),
+        (named(Outcome::Interrupted), "would be interrupted"),
+    ];
+    let told: Vec<String> = outcomes
+        .into_iter()
+        .filter(|(names, _)| !names.is_empty())
+        .map(|(names, what)| format!("{} {what}", names.join(", ")))
+        .collect();
+    let moved = if told.is_empty() { "no address would change hands".to_owned() } else { told.join(", ") };
+    format!("a reload would {all}; {moved}.")
+}
+
+/// What comes of it for whoever uses the addresses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nobody notices.
+    Nothing,
+    /// This node holds them, and they go.
+    GivenUp,
+    /// This node holds them and will not, or the reverse.
+    Moved,
+    /// This node holds them, then does not, then does again.
+    Interrupted,
+}
+
+fn outcome(one: &Change) -> Outcome {
+    let (holds, will) = (one.now == Some(Role::Master), one.then == Some(Role::Master));
+    let leaves = one.transitions.iter().any(|step| step.to != Role::Master);
+    match one.change {
+        Kind::Removed if holds => Outcome::GivenUp,
+        Kind::Restarted | Kind::Changed | Kind::Unchanged if holds != will => Outcome::Moved,
+        Kind::Restarted | Kind::Changed | Kind::Unchanged if holds && leaves => Outcome::Interrupted,
+        Kind::Added | Kind::Removed | Kind::Restarted | Kind::Changed | Kind::Unchanged => Outcome::Nothing,
+    }
 }
 
 fn details(one: &Change) -> Vec<String> {
     let mut lines = Vec::new();
+    if one.change == Kind::Restarted {
+        lines.push("given up, then begun anew as a backup".to_owned());
+    }
     // Keys that are told of below are not named twice.
     let keys: Vec<&str> = one.keys.iter().map(String::as_str).filter(|key| *key != "addresses").collect();
     if !keys.is_empty() {
@@ -127,6 +180,7 @@ const fn kind(kind: Kind) -> &'static str {
         Kind::Added => "added",
         Kind::Removed => "removed",
         Kind::Changed => "changed",
+        Kind::Restarted => "restarted",
         Kind::Unchanged => "same",
     }
 }
@@ -134,7 +188,7 @@ const fn kind(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::plan::Step;
+    use crate::agent::plan::{GroupChange, Step};
     use crate::agent::report::SCHEMA;
     use crate::agent::stamp::Stamp;
 
@@ -157,7 +211,8 @@ mod tests {
     fn plan(instances: Vec<Change>) -> Plan {
         let (node, time) = ("lb1".to_owned(), Stamp::now());
         let (dangers, warnings, checks) = (Vec::new(), Vec::new(), Vec::new());
-        Plan { schema: SCHEMA, node, time, dangers, warnings, instances, checks }
+        let (groups, others) = (Vec::new(), Vec::new());
+        Plan { schema: SCHEMA, node, time, dangers, warnings, instances, groups, checks, others }
     }
 
     #[test]
@@ -180,19 +235,39 @@ mod tests {
             ..change("mail", Kind::Removed, master, None)
         };
         let same = change("dns", Kind::Unchanged, master, master);
-        let mut plan = plan(vec![web, same, ftp, mail]);
+        let vpn = Change {
+            keys: vec!["virtual_router_id 51 -> 61".to_owned()],
+            transitions: vec![
+                Step { to: Role::Backup, after_ms: 0.0, reason: "listening for a master".to_owned() },
+                Step { to: Role::Master, after_ms: 3609.4, reason: "no master heard for 3609 ms".to_owned() },
+            ],
+            ..change("vpn", Kind::Restarted, master, master)
+        };
+        let ntp = change("ntp", Kind::Unchanged, master, Some(Role::Backup));
+        let mut plan = plan(vec![web, same, ftp, vpn, ntp, mail]);
         plan.checks = vec!["nginx".to_owned()];
+        plan.others = vec!["metrics.listen none -> 127.0.0.1:9113".to_owned()];
+        let keys = vec!["members + web".to_owned(), "track".to_owned()];
+        plan.groups = vec![GroupChange { name: "site".to_owned(), change: Kind::Changed, keys }];
         plan.dangers = vec!["instance 'web': version changes".to_owned()];
         let expected = "\
-new.yaml: a reload would change 3 of 4 instances; mail would change hands.
-CHANGE   INSTANCE  NOW     THEN    WHAT
-changed  web       MASTER  MASTER  priority 150 -> 140
-                                   + 192.0.2.11/24
-                                   another node with more than 140, if there is one, takes over
-added    ftp       -       MASTER  + 192.0.2.30/24
-                                   MASTER after 3609 ms: no master heard for 3609 ms
-removed  mail      MASTER  -       - 192.0.2.20/24
+new.yaml: a reload would add 1 instance, remove 1 instance, restart 1 instance, change 1 instance and \
+change 3 other settings; mail would be given up, ntp would change hands, vpn would be interrupted.
+CHANGE     INSTANCE  NOW     THEN    WHAT
+changed    web       MASTER  MASTER  priority 150 -> 140
+           + 192.0.2.11/24
+           another node with more than 140, if there is one, takes over
+added      ftp       -       MASTER  + 192.0.2.30/24
+           MASTER after 3609 ms: no master heard for 3609 ms
+restarted  vpn       MASTER  MASTER  given up, then begun anew as a backup
+           virtual_router_id 51 -> 61
+           BACKUP at once: listening for a master
+           MASTER after 3609 ms: no master heard for 3609 ms
+same       ntp       MASTER  BACKUP
+removed    mail      MASTER  -       - 192.0.2.20/24
+group site changed: members + web, track
 checks: nginx
+besides: metrics.listen none -> 127.0.0.1:9113
 needs --force: instance 'web': version changes [V0601]
 ";
         assert_eq!(render(&plan, "new.yaml"), expected);

@@ -12,6 +12,7 @@
 //! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `statics`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `hmac`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime`, `metrics` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
+//! | `differences` | in which keys two configurations differ |
 
 mod addresses;
 mod announce;
@@ -20,6 +21,7 @@ mod check;
 mod checks;
 mod damping;
 mod danger;
+pub mod differences;
 #[cfg(test)]
 mod documents;
 mod duration;

@@ -9,12 +9,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Engine;
-use super::action::{Action, Hold, KernelWork, Passage};
+use super::action::{Action, Hold, InstanceId, KernelWork, Passage, VirtualLinkId, VirtualLinkState};
 use super::event::{Change, Event, Gated, Gating, Held, Link, Linked, Opened, Target};
 use super::hear::Accepted;
 use super::notice::{Notice, Reason, State, What};
 use super::settings::Settings;
 use super::status::Status;
+use crate::net::LinkIndex;
 use crate::proto::health::Verdict;
 use crate::proto::vrrp::Heard;
 use crate::time::{Duration, Instant};
@@ -58,20 +59,47 @@ impl Foresight {
     ) -> impl Iterator<Item = (Instant, State, &'a Reason)> + 'a {
         transitions(&self.notices, name)
     }
+
+    /// The same of the one that has this number, whatever it is called by then.
+    pub fn transitions_of(&self, id: InstanceId) -> impl Iterator<Item = (Instant, State, &Reason)> {
+        let own = move |about: &(InstanceId, String)| about.0 == id;
+        all_transitions(&self.notices).filter(move |one| own(one.0)).map(|(_, at, to, why)| (at, to, why))
+    }
+
+    /// The same of one that takes this name and is none of these.
+    pub fn transitions_beside<'a>(
+        &'a self,
+        name: &'a str,
+        known: &'a [InstanceId],
+    ) -> impl Iterator<Item = (Instant, State, &'a Reason)> + 'a {
+        let new = move |about: &(InstanceId, String)| about.1 == name && !known.contains(&about.0);
+        all_transitions(&self.notices).filter(move |one| new(one.0)).map(|(_, at, to, why)| (at, to, why))
+    }
 }
 
 fn transitions<'a>(
     notices: &'a [Notice],
     name: &'a str,
 ) -> impl Iterator<Item = (Instant, State, &'a Reason)> + 'a {
-    let about = notices.iter().filter(move |n| n.about.as_ref().is_some_and(|(_, about)| about == name));
-    about.filter_map(|notice| match &notice.what {
-        What::Transition { to, reason, .. } => Some((notice.at, *to, reason)),
+    all_transitions(notices).filter(move |(about, ..)| about.1 == name).map(|(_, at, to, why)| (at, to, why))
+}
+
+fn all_transitions(
+    notices: &[Notice],
+) -> impl Iterator<Item = (&(InstanceId, String), Instant, State, &Reason)> {
+    notices.iter().filter_map(|notice| match (&notice.about, &notice.what) {
+        (Some(about), What::Transition { to, reason, .. }) => Some((about, notice.at, *to, reason)),
         _ => None,
     })
 }
 
 impl Engine {
+    /// The number and the name of every instance that is configured.
+    pub fn numbers(&self) -> impl Iterator<Item = (InstanceId, &str)> {
+        let configured = self.instances.iter().filter(|i| !i.retiring);
+        configured.map(|i| (i.id, i.settings.name.as_str()))
+    }
+
     /// What would happen within `time` from `now`.
     pub fn foresee(&self, now: Instant, supposition: Supposition, time: Duration) -> Foresight {
         Copy { engine: self.clone(), now, notices: Vec::new(), watched: None }.live(supposition, time)
@@ -224,11 +252,15 @@ impl Copy {
                 let known = self.engine.world.links.virtual_link(order.id).cloned();
                 match (known, &order.wanted) {
                     (Some(link), Some(state)) => {
-                        self.give(Event::Change(Change::Link(Link { up: state.up, ..link })));
+                        let (name, up) = (state.name.clone(), state.up);
+                        self.give(Event::Change(Change::Link(Link { name, up, set_up: up, ..link })));
                     }
                     (Some(link), None) => self.give(Event::Change(Change::LinkGone(link.index))),
-                    // Which number the kernel would give it is not known.
-                    (None, _) => {}
+                    (None, Some(state)) => {
+                        let made = self.made(order.id, state);
+                        self.give(Event::Change(Change::Link(made)));
+                    }
+                    (None, None) => {}
                 }
                 self.give(Event::Linked(Linked {
                     id: order.id,
@@ -236,6 +268,21 @@ impl Copy {
                     refused: None,
                 }));
             }
+        }
+    }
+
+    /// A virtual router's own link as the kernel would make it, but for its number, which is any that is free.
+    fn made(&self, id: VirtualLinkId, state: &VirtualLinkState) -> Link {
+        let links = &self.engine.world.links;
+        let highest = links.all().map(|link| link.index.0).max().unwrap_or(0);
+        Link {
+            index: LinkIndex(highest.saturating_add(1)),
+            name: state.name.clone(),
+            mac: Some(id.mac),
+            mtu: links.get(id.below).map_or(1500, |below| below.mtu),
+            up: state.up,
+            set_up: state.up,
+            virtual_on: Some(id.below),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::driver::*;
 use crate::engine::event::Target;
 use crate::engine::foresight::{Foresight, Supposition};
 use crate::engine::notice::{State, What};
-use crate::engine::settings::{Effect, Instance, Preempt, Settings};
+use crate::engine::settings::{Adverts, Effect, Instance, Preempt, Settings, VirtualMac};
 use crate::proto::health::Verdict;
 use crate::time::Duration;
 
@@ -147,4 +147,22 @@ fn an_instance_that_a_reload_adds_is_master_where_nobody_else_is() {
     let supposition = Supposition::Reload(Box::new(all([instance(100), other])));
     let foresight = host.engine.foresee(host.now, supposition, SECOND * 10);
     assert_eq!(foresight.status.instances[1].state, State::Master);
+}
+
+#[test]
+fn an_instance_that_a_reload_gives_a_virtual_mac_is_master_again_on_the_link_that_is_made() {
+    for (told, instance) in [("IPv4", instance(100)), ("dual stack", dual(100))] {
+        let host = Host::master(only(instance.clone()));
+        let number = host.engine.numbers().next().unwrap().0;
+        let virtual_mac = Some(VirtualMac { name: None, adverts: Adverts::Virtual });
+        let supposition = Supposition::Reload(Box::new(only(Instance { virtual_mac, ..instance })));
+        let foresight = host.engine.foresee(host.now, supposition, SECOND * 20);
+        let [after] = foresight.status.instances.as_slice() else { panic!("{told}: {foresight:?}") };
+        assert_eq!(after.state, State::Master, "{told}: {}", after.reason);
+        let states = |(_, to, _)| to;
+        let old: Vec<_> = foresight.transitions_of(number).map(states).collect();
+        let new: Vec<_> = foresight.transitions_beside("web", &[number]).map(states).collect();
+        assert_eq!(old.last(), Some(&State::Init), "{told}");
+        assert_eq!(new, [State::Backup, State::Master], "{told}");
+    }
 }
