@@ -1,6 +1,6 @@
 //! What became of each statement. Nothing is left without an entry: what was not converted is named with its line.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::blocks::Statement;
 use super::language::{Note, Place};
@@ -152,13 +152,23 @@ impl Report {
         notes: Vec<Note>,
         order: &[std::sync::Arc<str>],
     ) -> Vec<Entry> {
-        let told: BTreeSet<Place> = self.entries.iter().map(|entry| entry.place.clone()).collect();
-        let mut waiting: Vec<&Statement> = statements.iter().collect();
-        while let Some(statement) = waiting.pop() {
-            waiting.extend(&statement.block);
-            if !told.contains(&statement.place) {
-                self.left_out(statement, "nobody has said what becomes of this");
+        let told: BTreeMap<Place, Fate> =
+            self.entries.iter().map(|entry| (entry.place.clone(), entry.fate)).collect();
+        let mut waiting: Vec<(&Statement, Option<(Fate, &Statement)>)> =
+            statements.iter().map(|statement| (statement, None)).collect();
+        while let Some((statement, outer)) = waiting.pop() {
+            let fate = told.get(&statement.place).copied();
+            match (fate, outer) {
+                (Some(_), _) => {}
+                // What becomes of a block that is not converted becomes of what is in it.
+                (None, Some((fate, outer))) => {
+                    let why = format!("with '{}' in line {}", outer.keyword(), outer.place.line);
+                    self.add_within(statement, fate, &why);
+                }
+                (None, None) => self.left_out(statement, "nobody has said what becomes of this"),
             }
+            let gone = fate.filter(|fate| *fate != Fate::Converted).map(|fate| (fate, statement)).or(outer);
+            waiting.extend(statement.block.iter().map(|inner| (inner, gone)));
         }
         for note in notes {
             self.push(note.place, &note.statement, Fate::Ignored, &note.what);
@@ -172,14 +182,26 @@ impl Report {
     }
 }
 
+/// The blocks that operators write most.
+const FIRST: [&str; 3] = ["vrrp_instance", "global_defs", "vrrp_sync_group"];
+
 fn unknown(block: &str, keyword: &str) -> String {
     let place = if block.is_empty() { "outside of any block".to_owned() } else { format!("in {block}") };
-    let elsewhere: Vec<&str> =
-        TABLE.rows().filter(|(_, word, _)| *word == keyword).map(|(block, _, _)| block).collect();
+    let rank = |block: &str| FIRST.iter().position(|first| *first == block).unwrap_or(FIRST.len());
+    let mut elsewhere: Vec<(bool, usize, &str)> = TABLE
+        .rows()
+        .filter(|(_, word, _)| *word == keyword)
+        .map(|(block, _, row)| (row.verdict == Verdict::Not, rank(block), block))
+        .collect();
+    // Where it does something here comes first, and where operators write it.
+    elsewhere.sort_unstable();
     let hint = match elsewhere.as_slice() {
         [] => "keepalived up to 2.4.3 does not know it and ignores it".to_owned(),
-        [""] => "it belongs outside of any block; keepalived ignores it here".to_owned(),
-        [first, ..] => format!("it belongs in {first}; keepalived ignores it here"),
+        [(.., ""), ..] => "it belongs outside of any block; keepalived ignores it here".to_owned(),
+        [(.., first), (false, _, second), ..] if !second.is_empty() => {
+            format!("it belongs in {first} or {second}; keepalived ignores it here")
+        }
+        [(.., first), ..] => format!("it belongs in {first}; keepalived ignores it here"),
     };
     format!("unknown {place}: {hint}")
 }
@@ -205,4 +227,71 @@ fn printable(text: &str) -> String {
         shown.push_str("..");
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::import::{Fate, convert};
+
+    /// What is said of each statement of a text.
+    fn said(text: &str) -> Vec<(usize, Fate, String)> {
+        let entries = convert("f", text, "main").entries;
+        entries.into_iter().map(|entry| (entry.place.line, entry.fate, entry.text)).collect()
+    }
+
+    #[test]
+    fn what_stands_in_a_block_that_goes_goes_with_it() {
+        let text = "vrrp_instance a {\n interface eth0\n authentication {\n auth_type PASS\n }\n}\n";
+        for (line, fate, text) in said(text) {
+            assert_eq!(fate, Fate::LeftOut, "{line}: {text}");
+            assert!(!text.contains("nobody has said"), "{line}: {text}");
+        }
+        let text = "vrrp_instance a {\n interface eth0\n virtual_router_id 1\n track_script {\n x\n }\n \
+            authentication {\n auth_type PASS\n }\n}\n";
+        let told = said(text);
+        assert_eq!(told.len(), 7, "{told:?}");
+        for (line, _, text) in told {
+            assert!(!text.contains("nobody has said"), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_keyword_in_the_wrong_place_is_sent_where_it_does_something() {
+        let told = said("smtp_alert\n");
+        assert_eq!(
+            told[0].2,
+            "unknown outside of any block: it belongs in vrrp_instance or global_defs; keepalived ignores it here"
+        );
+    }
+
+    #[test]
+    fn words_after_a_command_without_quotes_are_said_to_be_none_of_its_arguments() {
+        let text = "vrrp_script s {\n script /bin/test -e \"/tmp/a b\"\n}\nvrrp_instance a {\n interface eth0\n \
+            virtual_router_id 1\n virtual_ipaddress {\n 192.0.2.10\n }\n track_script {\n s\n }\n \
+            notify /bin/echo a b c\n notify_fault /bin/echo me\n}\n";
+        let told = said(text);
+        let of = |line: usize| {
+            told.iter().filter(|one| one.0 == line).map(|one| one.2.as_str()).collect::<Vec<_>>()
+        };
+        let [script] = of(2)[..] else { panic!("{told:?}") };
+        assert!(script.starts_with("script; without '-e /tmp/a b': there are no quotes"), "{script}");
+        let [notify] = of(13)[..] else { panic!("{told:?}") };
+        assert!(notify.starts_with("notify.script; without 'a b c': there are no quotes"), "{notify}");
+        let [fault] = of(14)[..] else { panic!("{told:?}") };
+        assert!(
+            fault.contains("not as me: programs run as vipd-scripts; keepalived ignores it if"),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn an_address_whose_label_is_too_long_is_ignored_as_keepalived_does() {
+        let text = "vrrp_instance a {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n \
+            192.0.2.10 label eth0:verylonglabel1\n 192.0.2.11 label eth0:web\n }\n}\n";
+        let import = convert("f", text, "main");
+        assert!(!import.yaml.contains("192.0.2.10"), "{}", import.yaml);
+        assert!(import.yaml.contains("192.0.2.11"), "{}", import.yaml);
+        let entry = import.entries.iter().find(|entry| entry.place.line == 5).unwrap();
+        assert_eq!(entry.fate, Fate::Ignored);
+    }
 }

@@ -47,6 +47,12 @@ impl Address {
         }
         let mut options = Map::default();
         let mut words = line.words.iter().skip(1).map(String::as_str);
+        let label = line.words.iter().skip_while(|word| *word != "label").nth(1);
+        if let Some(label) = label.filter(|label| label.len() > LONGEST_LABEL) {
+            let why = format!("label '{label}' is longer than 15 bytes; keepalived ignores the address");
+            report.ignored(line, why);
+            return None;
+        }
         while let Some(word) = words.next() {
             let takes = takes_value(word);
             let value = if takes { words.next() } else { None };
@@ -77,10 +83,7 @@ fn option(options: &mut Map, word: &str, value: &str, net: IpNet, line: &Stateme
     }
     match word {
         "dev" => options.set("interface", value),
-        "label" if value.len() <= LONGEST_LABEL => options.set("label", value),
-        "label" => {
-            report.ignored(line, format!("label '{value}' is longer than 15 bytes; the kernel refuses it"));
-        }
+        "label" => options.set("label", value),
         "scope" => match scope(value) {
             Some(scope) => options.set("scope", scope),
             None => report.ignored(line, format!("'{value}' is no scope; keepalived ignores it")),

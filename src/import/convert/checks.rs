@@ -198,13 +198,17 @@ fn script(gathered: &mut Gathered<'_>, report: &mut Report) -> Option<Map> {
     if let (Some(statement), Some(command)) = (statement, &command) {
         let (key, value) = command.check();
         map.set(key, value);
-        match key {
-            "shell" => report.converted_but(
-                statement,
-                "shell",
-                "it names no program by its path, so a shell finds it",
-            ),
-            _ => report.converted(statement, "script"),
+        let shell =
+            (key == "shell").then(|| "it names no program by its path, so a shell finds it".to_owned());
+        let more = command.user.join(" ");
+        let rest = format!(
+            "without '{more}': there are no quotes around the command, and keepalived runs it without, too"
+        );
+        let buts: Vec<String> = shell.into_iter().chain((!more.is_empty()).then_some(rest)).collect();
+        if buts.is_empty() {
+            report.converted(statement, key);
+        } else {
+            report.converted_but(statement, key, &buts.join("; "));
         }
     } else if let Some(statement) = statement {
         report.ignored(statement, "there is no command in it, or a quote is left open");

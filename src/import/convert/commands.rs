@@ -29,11 +29,24 @@ pub(super) fn convert(command: &Command, statement: &Statement, key: &str, repor
     match command.user.as_slice() {
         [] => report.converted(statement, key),
         user => {
-            let but = format!("not as {}: programs run as vipd-scripts", user.join(" "));
+            let names = user.join(" ");
+            let but = if user.len() > MOST_NAMES {
+                format!(
+                    "without '{names}': there are no quotes around the command, so keepalived takes this for the user and \
+                     the group to run it as, and ignores it if there are none such; programs run as vipd-scripts here"
+                )
+            } else {
+                format!(
+                    "not as {names}: programs run as vipd-scripts; keepalived ignores it if there is no such user"
+                )
+            };
             report.converted_but(statement, key, &but);
         }
     }
 }
+
+/// A user and a group.
+const MOST_NAMES: usize = 2;
 
 /// The words of a command line, which keepalived reads as it read the line that the command stood in: quotes of either kind
 /// and backslashes a second time. None if it has none, or a quote is left open.

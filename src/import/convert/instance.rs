@@ -16,7 +16,7 @@ use super::strict;
 use super::tracks::{self, Tracker};
 use super::values::{Micros, number, seconds, truth};
 use crate::import::blocks::Statement;
-use crate::import::report::Report;
+use crate::import::report::{Fate, Report};
 use crate::import::yaml::{Map, Value};
 use crate::net::Family;
 
@@ -141,9 +141,8 @@ fn facts<'s>(
     };
     if let Some(lacks) = lacks {
         report.left_out(statement, format!("{lacks}; keepalived does not start with it"));
-        for inner in &statement.block {
-            report.left_out(inner, format!("with the instance in line {}", statement.place.line));
-        }
+        let why = format!("with the instance in line {}", statement.place.line);
+        report.with_it(statement, Fate::LeftOut, &why);
         return None;
     }
     let mut gathered = Gathered::of("vrrp_instance", &statement.block, report);

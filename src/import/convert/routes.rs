@@ -24,7 +24,7 @@ enum Form {
 }
 
 /// Words with a value, and their keys.
-const VALUED: [(&str, &str, Form); 27] = [
+const VALUED: [(&str, &str, Form); 25] = [
     ("src", "source", Form::Same),
     ("table", "table", Form::Same),
     ("metric", "metric", Form::Same),
@@ -50,9 +50,7 @@ const VALUED: [(&str, &str, Form); 27] = [
     ("fastopen_no_cookie", "fast_open_no_cookie", Form::Truth),
     // What vipd has not takes its value along.
     ("protocol", "", Form::Same),
-    ("realms", "", Form::Same),
     ("track_group", "", Form::Same),
-    ("vrf", "", Form::Same),
 ];
 
 /// A route on its way.
@@ -64,6 +62,18 @@ struct Route {
     /// There may be several: they are introduced as such.
     several: bool,
     to: Option<String>,
+    /// Its type, if it says one.
+    kind: Option<String>,
+}
+
+/// Whether vipd has no routes about which this is said: without it, one would be about more than it was meant for.
+fn is_of_another_kind(word: &str) -> bool {
+    matches!(word, "realms" | "vrf" | "as" | "encap" | "features" | "expires" | "ttl-propagate" | "nat")
+}
+
+/// Why such a route is left out, and what to do.
+fn without(word: &str) -> String {
+    TABLE.row(BLOCK, word).map_or_else(String::new, |row| row.why.clone())
 }
 
 /// Reads a line; none, and noted, if it is no route or one that vipd cannot have.
@@ -80,11 +90,8 @@ pub(super) fn read(line: &Statement, report: &mut Report) -> Option<Value> {
                 route.map.set("ecn", "true");
                 continue;
             }
-            "as" | "encap" | "features" | "expires" | "ttl-propagate" | "nat" => {
-                report.left_out(
-                    line,
-                    format!("{word}: vipd has no such routes; add this one by a script in notify"),
-                );
+            _ if is_of_another_kind(word) => {
+                report.left_out(line, format!("{word}: {}", without(word)));
                 return None;
             }
             WEIGHT if !route.several => {
@@ -130,10 +137,10 @@ impl Route {
         }
         match word {
             "to" => self.to = words.next().map(str::to_owned),
-            "type" => self.map.set("type", words.next().unwrap_or_default()),
+            "type" => self.set_kind(words.next().unwrap_or_default()),
             "unicast" => {}
             "local" | "broadcast" | "multicast" | "throw" | "unreachable" | "prohibit" | "blackhole" => {
-                self.map.set("type", word);
+                self.set_kind(word);
             }
             "mtu" => {
                 let mut value = words.next().unwrap_or_default();
@@ -167,6 +174,11 @@ impl Route {
         }
     }
 
+    fn set_kind(&mut self, kind: &str) {
+        self.kind = Some(kind.to_owned());
+        self.map.set("type", kind);
+    }
+
     /// The next hop that is being read.
     fn hop(&mut self) -> &mut Map {
         if self.hops.is_empty() {
@@ -182,6 +194,12 @@ impl Route {
             return None;
         };
         self.hops.retain(|hop| !hop.is_empty());
+        let leads_nowhere = |kind: &str| matches!(kind, "blackhole" | "unreachable" | "prohibit" | "throw");
+        if self.hops.is_empty() && !self.kind.as_deref().is_some_and(leads_nowhere) {
+            let why = "it names neither a gateway nor an interface; the kernel refuses it, and keepalived goes on without";
+            report.ignored(line, why);
+            return None;
+        }
         if let [only] = self.hops.as_mut_slice() {
             // Against what?
             only.remove(WEIGHT);
@@ -210,6 +228,42 @@ pub(super) fn is_ipv6(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::import::{Fate, convert};
+
+    /// The routes that come out of these lines, and what is said of those that do not.
+    fn routes(lines: &str) -> (Vec<String>, Vec<String>) {
+        let text = format!(
+            "vrrp_instance a {{\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {{ 192.0.2.10 }}\n \
+            virtual_routes {{\n{lines}\n }}\n}}\n"
+        );
+        let import = convert("f", &text, "main");
+        let routes = import.yaml.lines().filter(|line| line.contains("{ to: "));
+        let routes = routes.map(|line| line.trim().to_owned()).collect();
+        let within = |line: usize| (6..6 + lines.lines().count()).contains(&line);
+        let others = import.entries.iter().filter(|entry| within(entry.place.line));
+        let others =
+            others.map(|entry| format!("{} {}: {}", entry.place.line, entry.fate.word(), entry.text));
+        (routes, others.collect())
+    }
+
+    #[test]
+    fn a_route_without_a_gateway_and_an_interface_is_ignored_as_the_kernel_refuses_it() {
+        let (routes, said) =
+            routes("10.1.0.0/16\n10.2.0.0/16 src 192.0.2.10\nlocal 10.3.0.0/16\nblackhole 10.4.0.0/16");
+        assert_eq!(routes, ["routes: [{ to: 10.4.0.0/16, type: blackhole }]"]);
+        let why = "ignored: it names neither a gateway nor an interface; the kernel refuses it, and keepalived goes on without";
+        assert_eq!(
+            said,
+            [format!("6 {why}"), format!("7 {why}"), format!("8 {why}"), "9 converted: routes".to_owned()]
+        );
+    }
+
+    #[test]
+    fn a_route_of_a_kind_that_there_is_not_is_left_out_and_nothing_else_is_said_of_it() {
+        let (routes, said) = routes("10.1.0.0/16 via 192.0.2.1 realms 5\n10.2.0.0/16 via 192.0.2.1 vrf red");
+        assert_eq!(routes, [""; 0]);
+        let rare = "rare; add such a route by a script in notify";
+        assert_eq!(said, [format!("6 left out: realms: {rare}"), format!("7 left out: vrf: {rare}")]);
+    }
 
     #[test]
     fn only_one_of_several_next_hops_has_a_weight() {

@@ -112,8 +112,8 @@ fn unnumbered(line: &Statement, report: &mut Report) -> Option<Map> {
         let takes = valued.is_some() || matches!(word, "protocol" | "realms" | "track_group");
         let value = if takes { words.next() } else { None }.unwrap_or_default();
         if !report.judge_word(BLOCK, word, line) {
-            // Without what keepalived does not understand, the rule would be about more than it was meant for.
-            TABLE.row(BLOCK, word)?;
+            // Without what keepalived does not understand, or vipd has not, the rule would be another one.
+            TABLE.row(BLOCK, word).filter(|_| word != "realms")?;
             continue;
         }
         match (word, valued) {
