@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Exit;
 use super::client::{Client, Trouble};
 use super::events::failed;
 use super::output::{Colour, Tone, answer, complain, millis};
 use super::span::{self, Since};
 use super::status::{tone, words};
+use super::{Exit, completion};
 use crate::agent::archive;
 use crate::agent::changes::{self, Change, Changes};
 use crate::agent::stamp::Stamp;
@@ -20,6 +20,7 @@ use crate::agent::stamp::Stamp;
 #[derive(Debug, Args)]
 pub(super) struct Request {
     /// Only this instance, or this group.
+    #[arg(add = completion::instances_and_groups())]
     name: Option<String>,
     /// From when on: 30m, 24h, 7d, or a moment as 2026-11-22T10:00:00Z.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = span::since)]

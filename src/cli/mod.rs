@@ -5,6 +5,7 @@
 mod capture;
 mod check;
 mod client;
+mod completion;
 mod detail;
 mod drain;
 mod events;

@@ -3,23 +3,26 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::client::Client;
 use super::output::complain;
 use super::{
-    Exit, capture, check, drain, events, explain, history, import, metrics, orders, page, plan, span, status,
-    watch,
+    Exit, capture, check, completion, drain, events, explain, history, import, metrics, orders, page, plan,
+    span, status, watch,
 };
 use crate::agent::api::TargetOrder;
 use crate::time::Duration;
+
+/// Where an agent is found unless it is said.
+pub(super) const RUNTIME_DIR: &str = "/run/vipd";
 
 /// Asks and orders the virtual-IP failover agent.
 #[derive(Debug, Parser)]
 #[command(name = "vipctl", version, disable_help_subcommand = true)]
 struct Arguments {
     /// The agent's runtime directory.
-    #[arg(long, value_name = "DIR", default_value = "/run/vipd", global = true)]
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR, global = true)]
     runtime_dir: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -30,6 +33,7 @@ enum Command {
     /// Says how things stand; the exit status says it too: 0 healthy, 2 no agent, 3 degraded, 4 no holder, 5 two.
     Status {
         /// Only this instance, in full.
+        #[arg(add = completion::instances())]
         name: Option<String>,
         /// As JSON.
         #[arg(long)]
@@ -41,6 +45,7 @@ enum Command {
     /// Says why instances are where they are, and what would become of them: if the master dies, if a check recovers.
     Explain {
         /// Only this instance, or this group's; or a code such as V0706, which is explained without an agent, too.
+        #[arg(add = completion::instances_and_groups())]
         name: Option<String>,
         /// As JSON.
         #[arg(long)]
@@ -108,12 +113,19 @@ enum Command {
     Resume(Which),
     /// Has the program that is installed now go on in the place of the running one, without a gap.
     Upgrade,
+    /// Prints what a shell has to read for its completion of this program.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: completion::Shell,
+    },
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Which {
     /// The instance.
+    #[arg(add = completion::instances())]
     name: Option<String>,
     /// Every instance.
     #[arg(long)]
@@ -128,6 +140,9 @@ impl From<Which> for TargetOrder {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if completion::answered(Arguments::command) {
+        return Exit::Ok.into();
+    }
     match super::arguments::<Arguments>() {
         Ok(arguments) => run(arguments).into(),
         Err(exit) => exit.into(),
@@ -146,6 +161,9 @@ fn run(arguments: Arguments) -> Exit {
     }
     if let Command::Import(request) = &command {
         return import::run(request);
+    }
+    if let Command::Completions { shell } = command {
+        return completion::run(shell);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -166,6 +184,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::Metrics { json } => metrics::run(client, json).await,
         Command::Check { file, json } => check::run(&file, json),
         Command::Import(request) => import::run(&request),
+        Command::Completions { shell } => completion::run(shell),
         Command::Plan { file, json } => plan::run(client, &file, json).await,
         Command::Reload { force } => orders::reload(client, force).await,
         Command::StepDown(which) => orders::step_down(client, &which.into()).await,

@@ -7,6 +7,7 @@
 mod api;
 mod codes;
 mod commands;
+mod completion;
 mod fake;
 mod history;
 mod hostile;
