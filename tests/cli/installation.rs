@@ -59,6 +59,9 @@ fn what_is_installed_is_uninstalled_again_but_for_the_configuration() {
         "lib/systemd/system/vipd-scripts.socket",
         "share/man/man8/vipctl.8",
         "share/doc/vipd/examples/realtime.conf",
+        "share/bash-completion/completions/vipctl",
+        "share/fish/vendor_completions.d/vipctl.fish",
+        "share/zsh/site-functions/_vipctl",
     ] {
         assert!(installed.contains(&root.join("usr/local").join(wanted)), "{wanted}: {installed:?}");
     }
