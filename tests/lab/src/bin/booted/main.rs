@@ -14,6 +14,7 @@
 mod bed;
 mod die;
 mod orders;
+mod package;
 mod start;
 mod trial;
 
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 use bed::{Bed, KEEPALIVED, VIPD};
 use lab::Image;
+use package::Packages;
 use trial::Trial;
 
 /// What the command line asks for.
@@ -29,10 +31,11 @@ struct Options {
     only: Vec<String>,
 }
 
-const STORIES: [&str; 8] = ["late", "crash", "oom", "hang", "restart", "stop", "upgrade", "keepalived"];
+const STORIES: [&str; 9] =
+    ["late", "crash", "oom", "hang", "restart", "stop", "upgrade", "package", "keepalived"];
 
-const USAGE: &str =
-    "usage: booted [--quick] [late] [crash] [oom] [hang] [restart] [stop] [upgrade] [keepalived]
+const USAGE: &str = "usage: booted [--quick] [late] [crash] [oom] [hang] [restart] [stop] [upgrade] [package]
+              [keepalived]
 
 Installs vipd on two booted hosts, breaks, restarts and upgrades it, and prints a table in Markdown.
   --quick   few rounds
@@ -82,6 +85,9 @@ fn stories(trial: &mut Trial, options: &Options) {
         orders::upgrade(trial, rounds(100, 5));
     }
     orders::uninstall(trial);
+    if wanted("package") {
+        package::story(trial, &packages(), rounds(10, 1));
+    }
     if wanted("keepalived") {
         trial.bed.start_keepalived();
         die::crash(trial, KEEPALIVED, rounds(5, 1));
@@ -101,6 +107,14 @@ fn image() -> Result<Image, String> {
     let group = std::env::var("BOOTED_GROUP").unwrap_or_else(|_| "vipd-booted".to_owned());
     let source = std::env::current_dir().map_err(|e| format!("the current directory: {e}"))?;
     Image::prepare(&root, &[(&source, "/src"), (&target, "/target")], &group)
+}
+
+/// The packages that the script has made, as hosts see them.
+fn packages() -> Packages {
+    let path = |name: &str| {
+        std::env::var(name).unwrap_or_else(|_| fail(&format!("{name} is not set; run scripts/booted")))
+    };
+    Packages { first: path("BOOTED_PACKAGE"), second: path("BOOTED_NEXT_PACKAGE") }
 }
 
 fn options() -> Options {

@@ -128,22 +128,30 @@ pub(crate) fn upgrade(trial: &mut Trial, rounds: usize) {
     for round in 0..rounds {
         let mut failures = 0;
         let seen = trial.watch(VIPD, round, |bed| {
-            let (lb1, since) = (&bed.lb1, lab::now());
-            let before = lb1.property(VIPD, "MainPID");
-            install_programs(lb1);
-            lb1.run(&["vipctl", "upgrade"]);
-            let adopted = || {
-                let said = journal(lb1, Some(VIPD), since);
-                said.iter().any(|(_, line)| line.contains("-> MASTER: adopted")).then_some(())
-            };
-            failures = usize::from(wait::within(3 * INTERVAL, adopted).is_none());
-            let after = lb1.property(VIPD, "MainPID");
-            failures += usize::from(before != after);
-            failures += usize::from(file(lb1, &format!("/proc/{after}/exe")) != file(lb1, "/usr/sbin/vipd"));
+            failures = upgraded_in_place(&bed.lb1, |lb1| {
+                install_programs(lb1);
+                lb1.run(&["vipctl", "upgrade"]);
+            });
         });
         trial.count(UPGRADE_FAILED, VIPD, failures, seen.from);
         upgraded(trial, VIPD, seen);
     }
+}
+
+/// Has a host upgraded, and answers how much of it went wrong: it is the same process, with the new program, and has
+/// adopted what it had.
+pub(crate) fn upgraded_in_place(host: &Booted, upgrade: impl FnOnce(&Booted)) -> usize {
+    let since = lab::now();
+    let before = host.property(VIPD, "MainPID");
+    upgrade(host);
+    let adopted = || {
+        let said = journal(host, Some(VIPD), since);
+        said.iter().any(|(_, line)| line.contains("-> MASTER: adopted")).then_some(())
+    };
+    let adopted = wait::within(3 * INTERVAL, adopted).is_some();
+    let after = host.property(VIPD, "MainPID");
+    let new = file(host, &format!("/proc/{after}/exe")) == file(host, "/usr/sbin/vipd");
+    [adopted, before == after, new].iter().filter(|kept| !**kept).count()
 }
 
 fn upgraded(trial: &mut Trial, agent: &'static str, seen: Seen) {
@@ -172,7 +180,7 @@ fn file(host: &Booted, name: &str) -> String {
 }
 
 /// What an agent has left on a host: addresses, an nftables table, a state file, a process.
-fn left(host: &Booted) -> Vec<String> {
+pub(crate) fn left(host: &Booted) -> Vec<String> {
     let on = host.run(&["ip", "-oneline", "address", "show"]);
     let ours = |line: &&str| ADDRESSES.iter().any(|address| line.contains(&format!(" {address}/")));
     let addresses = on.lines().filter(ours).map(str::to_owned);
@@ -183,7 +191,8 @@ fn left(host: &Booted) -> Vec<String> {
     addresses.chain(tables).chain(state).collect()
 }
 
-fn tell(remains: &[String]) {
+/// Names what is left.
+pub(crate) fn tell(remains: &[String]) {
     for what in remains {
         println!("  left behind: {what}");
     }
