@@ -5,12 +5,11 @@
 
 mod capture;
 pub mod drain;
+mod following;
 mod history;
+mod page;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::rejection::BytesRejection;
@@ -19,12 +18,15 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use hyper::body::{Bytes, Frame};
+use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use following::Following;
+
 use super::connection::Patience;
 use super::history::{Follower, History, Line};
+use super::page::live::Live;
 use super::plan::PlanOrder;
 use super::record::{Peer, Record};
 use super::reload::Rejected;
@@ -46,8 +48,6 @@ pub enum Access {
 
 /// How many may follow events at once.
 const FOLLOWERS: usize = 32;
-/// How long a follower may leave everything unread before it is cut off.
-const FOLLOWER_PATIENCE: Duration = Duration::from_secs(60);
 /// How often a follower hears something, so that a dead one is found: an empty line if there is nothing to say.
 const PULSE: Duration = Duration::from_secs(10);
 /// How many events one chunk carries.
@@ -64,6 +64,7 @@ struct Shared {
     followers: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     onlookers: Arc<Semaphore>,
+    live: Arc<Live>,
 }
 
 impl Shared {
@@ -74,7 +75,16 @@ impl Shared {
             followers: places(FOLLOWERS),
             readers: places(history::READERS),
             onlookers: places(super::capture::MOST),
+            live: Arc::default(),
         }
+    }
+
+    /// A place among those who follow.
+    fn slot(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        Arc::clone(&self.followers).try_acquire_owned().map_err(|_| {
+            let sentence = format!("{FOLLOWERS} clients follow events already");
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, sentence)
+        })
     }
 }
 
@@ -141,6 +151,8 @@ pub struct Version {
 pub fn router(service: Arc<Service>, access: Access) -> Router {
     let shared = Shared::new(service);
     let questions = Router::new()
+        .route("/", get(page::page))
+        .route("/live", get(page::live))
         .route("/status", get(status))
         .route("/events", get(events))
         .route("/explain", get(explain))
@@ -175,6 +187,8 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
 pub fn over_tcp(service: Arc<Service>) -> Router {
     let shared = Shared::new(service);
     Router::new()
+        .route("/", get(page::page))
+        .route("/live", get(page::live))
         .route("/metrics", get(metrics::text))
         .route("/metrics.json", get(metrics::json))
         .fallback(metrics::unknown_path)
@@ -214,12 +228,7 @@ async fn events(
     let wanted = EventQuery::read(query.as_deref().unwrap_or_default())?;
     let history = shared.service.history();
     let body = if wanted.follow {
-        let slot = Arc::clone(&shared.followers).try_acquire_owned().map_err(|_| {
-            Failure::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("{FOLLOWERS} clients follow events already"),
-            )
-        })?;
+        let slot = shared.slot()?;
         let follower = history.follow(wanted.since.unwrap_or_else(|| history.newest()));
         Body::new(Following::new(follower, step, patience, slot))
     } else {
@@ -279,7 +288,7 @@ async fn only_questions() -> Failure {
 async fn unknown_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "no such path; there are GET /status, /explain, /events, /history, /capture, /metrics and /version, \
+        "no such path; there are GET /, /live, /status, /explain, /events, /history, /capture, /metrics and /version, \
          POST /plan, /reload, /step-down, /drain, /resume and /upgrade",
     )
 }
@@ -410,46 +419,7 @@ fn push(text: &mut Vec<u8>, line: &impl Serialize) {
     }
 }
 
-/// What is to be read next, and how to go on from there; none at the end.
-type Step<S> = Pin<Box<dyn Future<Output = Option<(S, Bytes)>> + Send>>;
-
-/// A body that goes on: what happens, as it happens.
-struct Following<S, F> {
-    next: Step<S>,
-    step: fn(S) -> F,
-    patience: Arc<Patience>,
-    _slot: OwnedSemaphorePermit,
-}
-
-impl<S, F: Future<Output = Option<(S, Bytes)>> + Send + 'static> Following<S, F> {
-    fn new(from: S, step: fn(S) -> F, patience: Arc<Patience>, slot: OwnedSemaphorePermit) -> Self {
-        patience.extend(FOLLOWER_PATIENCE);
-        Self { next: Box::pin(step(from)), step, patience, _slot: slot }
-    }
-}
-
-impl<S, F: Future<Output = Option<(S, Bytes)>> + Send + 'static> hyper::body::Body for Following<S, F> {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = self.get_mut();
-        match this.next.as_mut().poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some((then, bytes))) => {
-                // Asked for more: the client reads.
-                this.patience.extend(FOLLOWER_PATIENCE);
-                this.next = Box::pin((this.step)(then));
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-        }
-    }
-}
-
+/// What happens, as it happens.
 async fn step(mut follower: Follower) -> Option<(Follower, Bytes)> {
     Some(match tokio::time::timeout(PULSE, follower.next(CHUNK)).await {
         Ok((entries, missed)) => {

@@ -63,13 +63,14 @@ pub struct Change {
 
 /// Reads the files of a state directory: what changed since then, of one instance or group or of all.
 pub fn read(directory: &Path, node: String, name: Option<&str>, since: Stamp) -> io::Result<Changes> {
-    let mut found = Found { name, left_out: 0, lost: 0, changes: VecDeque::new() };
+    let mut found = Found { name, ..Found::default() };
     let kept_since = read::each(directory, since, |line| found.hear(line))?;
     let Found { left_out, lost, changes, .. } = found;
     let (schema, time, changes) = (1, Stamp::now(), changes.into());
     Ok(Changes { schema, node, time, since, kept_since, left_out, lost, changes })
 }
 
+#[derive(Debug, Default)]
 struct Found<'a> {
     name: Option<&'a str>,
     left_out: u64,
@@ -106,6 +107,47 @@ impl Found<'_> {
             change.gap_ms = Some(after_ms);
             change.successor = Some(successor.to_owned());
         }
+    }
+}
+
+/// What changed on this node, before this agent and since: of files first, then of what comes.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    sequence: u64,
+    found: Found<'static>,
+}
+
+impl Gathered {
+    /// What the files of a state directory tell from `since` until before `until`; nothing if they cannot be read.
+    pub fn of(directory: &Path, since: Stamp, until: Option<Stamp>) -> Self {
+        let mut found = Found::default();
+        let hear = |line: Line| {
+            // A file has milliseconds only.
+            if until.is_none_or(|until| line.time.milliseconds() < until.milliseconds()) {
+                found.hear(line);
+            }
+        };
+        match read::each(directory, since, hear) {
+            Ok(_) => Self { sequence: 0, found },
+            Err(_) => Self::default(),
+        }
+    }
+
+    /// Takes in an event of this agent's.
+    pub fn hear(&mut self, line: Line) {
+        self.sequence = line.sequence;
+        self.found.hear(line);
+    }
+
+    /// The number of the newest event of this agent's that it knows.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Up to `most` changes, oldest first.
+    pub fn newest(&self, most: usize) -> impl Iterator<Item = &Change> {
+        let changes = &self.found.changes;
+        changes.iter().skip(changes.len().saturating_sub(most))
     }
 }
 

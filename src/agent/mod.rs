@@ -24,6 +24,7 @@
 //! | [`api`], [`connection`], [`runtime_dir`] | the control API, its clients, its sockets |
 //! | [`capture`] | what is made of each packet, for whoever looks on |
 //! | [`metrics`], [`listening`] | the report as metrics, and the TCP port where they are served, too |
+//! | [`page`] | the same for people with a browser |
 //! | [`sole`] | one agent in a network namespace |
 //! | [`state`], [`inherit`], [`bequeath`] | what one agent leaves to the next: the file, how it is read, how it is kept |
 //! | [`sequences`] | where signatures have got to |
@@ -55,6 +56,7 @@ pub mod log;
 pub mod mail;
 pub mod metrics;
 pub mod notifications;
+pub mod page;
 mod perform;
 pub mod plan;
 pub mod post;

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod api;
+mod browser;
 mod codes;
 mod commands;
 mod completion;
@@ -14,3 +15,4 @@ mod hostile;
 mod installation;
 mod metrics;
 mod orders;
+mod page;

@@ -16,6 +16,9 @@ use source::Source;
 /// Test code that may sleep, and why; nothing else does.
 const MAY_SLEEP: [(&str, &str); 1] = [("tests/lab/src/wait.rs", "it is what everything else waits with")];
 
+/// The largest picture, in bytes.
+const PICTURE: usize = 150_000;
+
 /// Fails with every line on which `rule` finds something.
 fn holds(rule: impl Fn(&Source) -> Vec<String>) {
     let found: Vec<String> = source::tree().iter().flat_map(rule).collect();
@@ -100,11 +103,18 @@ fn every_fuzz_target_is_built_and_has_seeds() {
 }
 
 #[test]
-fn what_is_not_text_is_a_seed_of_a_fuzz_target() {
+fn what_is_not_text_is_a_seed_of_a_fuzz_target_or_a_small_picture_of_the_manual() {
     let (seeds, others): (Vec<_>, Vec<_>) =
-        source::binaries().into_iter().partition(|path| path.starts_with("fuzz/"));
+        source::binaries().into_iter().partition(|(path, _)| path.starts_with("fuzz/"));
     assert!(!seeds.is_empty(), "no seed is seen");
-    assert!(others.is_empty(), "a download, or something built: {}", others.join(", "));
+    let is_picture =
+        |path: &str| path.strip_prefix("docs/").and_then(|name| name.strip_suffix(".png")).is_some();
+    let found: Vec<_> = others
+        .iter()
+        .filter(|(path, size)| !is_picture(path) || *size > PICTURE)
+        .map(|(path, _)| path)
+        .collect();
+    assert!(found.is_empty(), "a download, something built, or a large picture: {found:?}");
 }
 
 #[test]

@@ -86,19 +86,19 @@ pub(crate) fn tree() -> Vec<Source> {
     everything().0
 }
 
-/// What lies in the tree and is no text, by path.
-pub(crate) fn binaries() -> Vec<String> {
+/// What lies in the tree and is no text: paths and sizes.
+pub(crate) fn binaries() -> Vec<(String, usize)> {
     everything().1
 }
 
-fn everything() -> (Vec<Source>, Vec<String>) {
+fn everything() -> (Vec<Source>, Vec<(String, usize)>) {
     let (mut files, mut binaries) = (Vec::new(), Vec::new());
     walk(Path::new(env!("CARGO_MANIFEST_DIR")), "", &mut files, &mut binaries);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     (files, binaries)
 }
 
-fn walk(folder: &Path, prefix: &str, files: &mut Vec<Source>, binaries: &mut Vec<String>) {
+fn walk(folder: &Path, prefix: &str, files: &mut Vec<Source>, binaries: &mut Vec<(String, usize)>) {
     for entry in fs::read_dir(folder).expect("the tree is readable") {
         let entry = entry.expect("the tree is readable");
         let name = entry.file_name().into_string().expect("names are UTF-8");
@@ -112,7 +112,7 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<Source>, binaries: &mut Vec
         } else if kind.is_file() {
             match String::from_utf8(fs::read(entry.path()).expect("the tree is readable")) {
                 Ok(text) => files.push(Source { path, text }),
-                Err(_) => binaries.push(path),
+                Err(error) => binaries.push((path, error.as_bytes().len())),
             }
         }
     }

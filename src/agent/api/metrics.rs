@@ -43,7 +43,7 @@ pub(super) async fn json(State(shared): State<Shared>) -> Result<Response, Failu
 pub(super) async fn unknown_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "no such path; here is GET /metrics, everything else is on the agent's sockets",
+        "no such path; here are GET / and /metrics, everything else is on the agent's sockets",
     )
 }
 
