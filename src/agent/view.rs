@@ -58,7 +58,7 @@ pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
     Report {
         schema: SCHEMA,
         node,
-        time: clocks.wall(),
+        time: clocks.stamp(status.at),
         health,
         problems: texts(problems),
         findings,

@@ -28,7 +28,7 @@ pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String 
     page.entry(
         "speaks",
         [format!(
-            "VRRP version {} on {}, virtual router id {}, an advert every {}",
+            "VRRPv{} on {}, virtual router id {}, an advert every {}",
             one.version,
             one.interface,
             one.virtual_router_id,
@@ -170,7 +170,7 @@ fn routing(router: &Router, report: &Report) -> Vec<String> {
         && router.state != Role::Master
     {
         lines.push(format!(
-            "takes over {} after {}'s last advert, which came {} ago",
+            "takes over {} after {}'s last advert, {} ago",
             millis(router.master_down_ms),
             master.address,
             millis(report.time.since(master.heard).as_secs_f64() * 1000.0)
@@ -317,12 +317,12 @@ mail: BACKUP on lb1 for 14m, since 2026-11-21 10:11:00 UTC.
   why         192.0.2.2 has the better claim, priority 100
   master      192.0.2.2, priority 100, heard 31 ms ago
   priority    90 = 150 configured, nginx -60
-  speaks      VRRP version 3 on eth0, virtual router id 52, an advert every 100 ms
+  speaks      VRRPv3 on eth0, virtual router id 52, an advert every 100 ms
   lease       answers for 3000 ms after an advert, whatever becomes of the agent
   addresses   192.0.2.20/24  not here
               192.0.2.21/24  not here
   ipv4        BACKUP, sends from 192.0.2.1
-              takes over 365 ms after 192.0.2.2's last advert, which came 31 ms ago
+              takes over 365 ms after 192.0.2.2's last advert, 31 ms ago
               adverts: 120 sent, 3 received; resignations: 1 sent, 0 received
               checksums received: 3 with pseudo-header, 0 of the message alone
               discarded: 2 checksum
