@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lab::vipd::Programs;
-use lab::{Host, Lab, Node, Router, Vipd, isolated, until};
+use lab::{Host, Lab, Node, Router, Vipd, isolated, now, until};
 use socket2::{Domain, Protocol, Socket, Type};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -54,9 +54,9 @@ fn ask(vipd: &Vipd, question: &str, arguments: &[&str], wanted: &[&str]) {
     let mut shortest = Duration::MAX;
     let mut answer = String::new();
     for _ in 0..TRIES {
-        let asked = Instant::now();
+        let asked = now();
         let (_, said, complaint) = vipd.vipctl(arguments);
-        shortest = shortest.min(asked.elapsed());
+        shortest = shortest.min(Duration::from_nanos(now() - asked));
         answer = format!("{said}{complaint}");
     }
     println!("{question}\n$ vipctl {}    # {shortest:.1?}\n{answer}", arguments.join(" "));
@@ -85,7 +85,7 @@ fn ten_questions_are_answered_by_one_command_each_in_a_tenth_of_a_second() {
         ask(&second, "Why not me?", &["explain", "web"], &["has the better claim", "priority 150"]);
         ask(&second, "What if the other one dies?", &["explain", "web"], &["dies now:", "MASTER in"]);
         ask(&first, "Did it flap last night?", &["history", "--since", "24h"], &["web changed hands"]);
-        ask(&first, "Would this file move anything?", &["plan", &changed], &["192.0.2.100"]);
+        ask(&first, "Would this file move anything?", &["plan", &changed], &["priority 150 -> 90"]);
         ask(&second, "Why was an advert dropped?", &["status", "web"], &["hop"]);
     });
 }

@@ -2,6 +2,7 @@
 
 use super::drain;
 use super::output::{Colour, age, millis};
+use super::paragraph::wrapped;
 use super::status::{Row, master, table, terms, tone, words};
 use crate::agent::report::{
     Address, Check, Counters, Effect, Group, Instance, LinkState, Notifier, Path, Report, Role, Router,
@@ -84,7 +85,7 @@ impl Page {
     fn entry(&mut self, label: &str, lines: impl IntoIterator<Item = String>) {
         let mut label = label;
         for line in lines {
-            self.line(&format!("  {label:10}  {line}"));
+            self.text.push_str(&wrapped(&format!("  {label:10}  "), &line));
             label = "";
         }
     }
@@ -304,7 +305,8 @@ mod tests {
         let text = render(&report.instances[1], &report, Colour::Never);
         let expected = "
   links       vrrp.52 with 00:00:5e:00:01:34  down
-              vrrp6.52 with 00:00:5e:00:01:34  not here: another program keeps removing it
+              vrrp6.52 with 00:00:5e:00:01:34  not here: another program keeps
+              removing it
   addresses   ";
         assert!(text.contains(expected), "{text}");
     }

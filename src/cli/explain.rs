@@ -4,6 +4,7 @@ use super::Exit;
 use super::client::Client;
 use super::events::failed;
 use super::output::{Colour, age, answer, millis};
+use super::paragraph::wrapped;
 use super::status::{tone, words};
 use crate::agent::explain::{Explained, Explanation, Prospect, Supposed};
 use crate::agent::report::{Effect, Role, Track};
@@ -29,30 +30,25 @@ fn page(one: &Explained, explanation: &Explanation, colour: Colour) -> String {
     let it = &one.instance;
     let state = colour.paint(tone(it.state), &words(it.state));
     let (for_how_long, since) = (age(explanation.time.since(it.since)), it.since.day_and_time());
-    let mut lines = vec![
-        format!("{} is {state} on {} for {for_how_long}, since {since}.", it.name, explanation.node),
-        entry("why", &it.reason),
-    ];
+    let mut text =
+        format!("{} is {state} on {} for {for_how_long}, since {since}.\n", it.name, explanation.node);
+    text.push_str(&entry("why", &it.reason));
     if let (Some(master), true) = (it.master(), it.state != Role::Master) {
         let heard = millis(explanation.time.since(master.heard).as_secs_f64() * 1000.0);
-        lines.push(entry(
-            "master",
-            &format!("{} with priority {}, heard {heard} ago", master.address, master.priority),
-        ));
+        let known = format!("{} with priority {}, heard {heard} ago", master.address, master.priority);
+        text.push_str(&entry("master", &known));
     }
-    lines.extend(sum(one, explanation));
+    text.extend(sum(one, explanation));
     let heads: Vec<String> = one.prospects.iter().map(|prospect| head(&prospect.supposed)).collect();
     let width = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);
     for (prospect, head) in one.prospects.iter().zip(&heads) {
-        lines.push(format!("{head:width$}  {}", outcome(prospect, it.state)));
+        text.push_str(&wrapped(&format!("{head:width$}  "), &outcome(prospect, it.state)));
     }
-    let mut text = lines.join("\n");
-    text.push('\n');
     text
 }
 
 fn entry(label: &str, text: &str) -> String {
-    format!("  {label:8}  {text}")
+    wrapped(&format!("  {label:8}  "), text)
 }
 
 /// The priority as the sum that it is, and what else is in its way.

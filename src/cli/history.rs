@@ -9,6 +9,7 @@ use clap::Args;
 use super::client::{Client, Trouble};
 use super::events::failed;
 use super::output::{Colour, Tone, answer, complain, millis};
+use super::paragraph::{self, WIDTH};
 use super::span::{self, Since};
 use super::status::{tone, words};
 use super::{Exit, completion};
@@ -166,18 +167,18 @@ fn table(changes: &[Change], colour: Colour) -> String {
         };
         let shown = one.time.to_string().replace('T', " ");
         let shown = shown.get(if has_years { 0..19 } else { 5..19 }).unwrap_or_default();
-        let mut lines = wrapped(&sentence(one), reason).into_iter();
+        let mut sentence = paragraph::lines(&sentence(one), reason).into_iter();
         let line = format!(
             "{shown}  {:name$}  {}  {}  {:reason$}  {}",
             about(one),
             state(one.from),
             state(one.to),
-            lines.next().unwrap_or_default(),
+            sentence.next().unwrap_or_default(),
             gap(one)
         );
         text.push_str(line.trim_end());
         text.push('\n');
-        for rest in lines {
+        for rest in sentence {
             let before = left - gaps - 2;
             writeln!(text, "{:before$}{rest}", "").unwrap_or_default();
         }
@@ -197,23 +198,6 @@ fn year(time: Stamp) -> String {
     time.to_string().chars().take(4).collect()
 }
 
-/// Lines no longer than that, unless a word is.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
-/// The width of a terminal.
-const WIDTH: usize = 80;
 /// `MASTER`, `BACKUP`.
 const STATE: usize = 6;
 /// Below this a reason cannot be read.

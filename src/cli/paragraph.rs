@@ -3,29 +3,32 @@
 /// How wide a line is.
 pub(super) const WIDTH: usize = 80;
 
-/// The words of `text` on lines of at most [`WIDTH`] characters, the first after `head`, the others under where it ends.
+/// `text` after `head` on lines of at most [`WIDTH`] characters, the others under where the head ends.
 pub(super) fn wrapped(head: &str, text: &str) -> String {
     let indent = head.chars().count();
-    let mut lines = vec![head.to_owned()];
-    let mut width = indent;
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        let begins = width == indent;
-        if !begins && width + 1 + length > WIDTH {
-            lines.push(" ".repeat(indent));
-            width = indent;
-        }
-        if let Some(line) = lines.last_mut() {
-            if width > indent {
+    let mut page = String::new();
+    let mut head = head.to_owned();
+    for line in lines(text, WIDTH.saturating_sub(indent)) {
+        page.push_str(format!("{head}{line}").trim_end());
+        page.push('\n');
+        head = " ".repeat(indent);
+    }
+    page
+}
+
+/// The words of `text` on lines no longer than that, unless a word is, with the spaces between them as they are.
+pub(super) fn lines(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split([' ', '\n']) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
-                width += 1;
+                line.push_str(word);
             }
-            line.push_str(word);
-            width += length;
+            _ => lines.push(word.to_owned()),
         }
     }
-    let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
-    lines.join("\n") + "\n"
+    lines
 }
 
 #[cfg(test)]
@@ -39,6 +42,11 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert!(lines[0].starts_with("  why   abc abc") && lines[1].starts_with("        abc"), "{text}");
         assert!(lines.iter().all(|line| line.len() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn spaces_within_a_line_stay_as_they_are() {
+        assert_eq!(wrapped("  ", "a   b"), "  a   b\n");
     }
 
     #[test]
