@@ -9,6 +9,7 @@ use crate::agent::report::{
     Track, VirtualLink,
 };
 use crate::agent::stamp::Stamp;
+use crate::engine::notice::Discard;
 
 /// The whole story of one instance.
 pub(super) fn render(one: &Instance, report: &Report, colour: Colour) -> String {
@@ -207,11 +208,17 @@ fn counted(counters: &Counters) -> Vec<String> {
     if counters.address_mismatches > 0 {
         lines.push(format!("{} adverts received carried other addresses", counters.address_mismatches));
     }
-    if !counters.discarded.is_empty() {
-        let each = counters.discarded.iter().map(|(reason, count)| format!("{count} {reason}"));
-        lines.push(format!("discarded: {}", each.collect::<Vec<_>>().join(", ")));
-    }
+    lines.extend(counters.discarded.iter().map(|(reason, count)| discarded(reason, *count)));
     lines
+}
+
+/// `discarded: 2 hop_limit, its TTL is not the one that it must have (RFC 9568, 5.1.1.3)`.
+fn discarded(reason: &str, count: u64) -> String {
+    let told = Discard::ALL.iter().find(|one| one.as_str() == reason).map(|one| {
+        let clause = one.clause().map(|clause| format!(" ({clause})")).unwrap_or_default();
+        format!(", {}{clause}", one.words())
+    });
+    format!("discarded: {count} {reason}{}", told.unwrap_or_default())
 }
 
 fn track(one: &Track, report: &Report) -> Vec<String> {
@@ -327,7 +334,8 @@ mail: BACKUP on lb1 for 14m, since 2026-11-21 10:11:00 UTC.
               takes over 365 ms after 192.0.2.2's last advert, 31 ms ago
               adverts: 120 sent, 3 received; resignations: 1 sent, 0 received
               checksums received: 3 with pseudo-header, 0 of the message alone
-              discarded: 2 checksum
+              discarded: 2 checksum, the checksum is wrong in every form (RFC
+              9568, 5.2.8)
   checks      nginx: down for 14m (-60 while down)
                 http http://127.0.0.1/
                 connection refused (2s ago, took 0.4 ms)

@@ -6,6 +6,7 @@ use super::Exit;
 use super::client::Client;
 use super::events::failed;
 use super::output::{answer, complain, millis};
+use super::paragraph::wrapped;
 use super::status::words;
 use crate::agent::plan::{Change, Kind, Plan, PlanOrder};
 use crate::agent::report::Role;
@@ -44,33 +45,33 @@ fn read(file: &Path) -> Result<String, String> {
 }
 
 fn render(plan: &Plan, file: &str) -> String {
-    let mut lines = vec![format!("{file}: {}", verdict(plan))];
+    let mut text = wrapped("", &format!("{file}: {}", verdict(plan)));
     let changes: Vec<&Change> = plan.instances.iter().filter(|one| is_told(one)).collect();
     let width = changes.iter().map(|one| one.name.chars().count()).max().unwrap_or(0).max(8);
     let row = |change: &str, name: &str, now: &str, then: &str, what: &str| {
-        format!("{change:9}  {name:width$}  {now:6}  {then:6}  {what}").trim_end().to_owned()
+        wrapped(&format!("{change:9}  {name:width$}  {now:6}  {then:6}  "), what)
     };
     if !changes.is_empty() {
-        lines.push(row("CHANGE", "INSTANCE", "NOW", "THEN", "WHAT"));
+        text.push_str(&row("CHANGE", "INSTANCE", "NOW", "THEN", "WHAT"));
     }
     for one in changes {
         let mut what = details(one).into_iter();
         let first = what.next().unwrap_or_default();
-        lines.push(row(kind(one.change), &one.name, &role(one.now), &role(one.then), &first));
-        lines.extend(what.map(|more| format!("{:11}{more}", "")));
+        text.push_str(&row(kind(one.change), &one.name, &role(one.now), &role(one.then), &first));
+        text.extend(what.map(|more| wrapped(&format!("{:11}", ""), &more)));
     }
     for group in &plan.groups {
         let keys = if group.keys.is_empty() { String::new() } else { format!(": {}", group.keys.join(", ")) };
-        lines.push(format!("group {} {}{keys}", group.name, kind(group.change)));
+        text.push_str(&wrapped("", &format!("group {} {}{keys}", group.name, kind(group.change))));
     }
     if !plan.checks.is_empty() {
-        lines.push(format!("checks: {}", plan.checks.join(", ")));
+        text.push_str(&wrapped("checks: ", &plan.checks.join(", ")));
     }
-    lines.extend(plan.others.iter().map(|other| format!("besides: {other}")));
-    lines.extend(plan.dangers.iter().map(|danger| format!("needs --force: {danger} [{}]", Code::PeersDeaf)));
-    lines.extend(plan.warnings.iter().map(|warning| format!("advice: {warning}")));
-    lines.push(String::new());
-    lines.join("\n")
+    text.extend(plan.others.iter().map(|other| wrapped("besides: ", other)));
+    let danger = |danger: &String| wrapped("needs --force: ", &format!("{danger} [{}]", Code::PeersDeaf));
+    text.extend(plan.dangers.iter().map(danger));
+    text.extend(plan.warnings.iter().map(|warning| wrapped("advice: ", warning)));
+    text
 }
 
 /// Whether anything of it changes, by its own settings or by others'.
@@ -106,6 +107,7 @@ fn verdict(plan: &Plan) -> String {
     let outcomes = [
         (named(Outcome::GivenUp), "would be given up"),
         (named(Outcome::Moved), "would change hands"),
+        (named(Outcome::Contested), "would change hands if another node has the better claim then"),
         (named(Outcome::Interrupted), "would be interrupted"),
     ];
     let told: Vec<String> = outcomes
@@ -126,6 +128,8 @@ enum Outcome {
     GivenUp,
     /// This node holds them and will not, or the reverse.
     Moved,
+    /// This node holds them, with less priority than before.
+    Contested,
     /// This node holds them, then does not, then does again.
     Interrupted,
 }
@@ -137,8 +141,15 @@ fn outcome(one: &Change) -> Outcome {
         Kind::Removed if holds => Outcome::GivenUp,
         Kind::Restarted | Kind::Changed | Kind::Unchanged if holds != will => Outcome::Moved,
         Kind::Restarted | Kind::Changed | Kind::Unchanged if holds && leaves => Outcome::Interrupted,
+        Kind::Changed | Kind::Unchanged if holds && lowered(one).is_some() => Outcome::Contested,
         Kind::Added | Kind::Removed | Kind::Restarted | Kind::Changed | Kind::Unchanged => Outcome::Nothing,
     }
+}
+
+/// Its priority, if it is less than before.
+fn lowered(one: &Change) -> Option<u8> {
+    let (now, then) = one.priority_now.zip(one.priority_then)?;
+    (then < now).then_some(then)
 }
 
 fn details(one: &Change) -> Vec<String> {
@@ -156,9 +167,7 @@ fn details(one: &Change) -> Vec<String> {
     if lines.is_empty() && one.keys.iter().any(|key| key == "addresses") {
         lines.push("how or where addresses go in".to_owned());
     }
-    if let (Some(Role::Master), Some(now), Some(then)) = (one.now, one.priority_now, one.priority_then)
-        && then < now
-    {
+    if let (Some(Role::Master), Some(then)) = (one.now, lowered(one)) {
         lines.push(format!("another node with more than {then}, if there is one, takes over"));
     }
     for step in &one.transitions {
@@ -251,8 +260,10 @@ mod tests {
         plan.groups = vec![GroupChange { name: "site".to_owned(), change: Kind::Changed, keys }];
         plan.dangers = vec!["instance 'web': version changes".to_owned()];
         let expected = "\
-new.yaml: a reload would add 1 instance, remove 1 instance, restart 1 instance, change 1 instance and \
-change 3 other settings; mail would be given up, ntp would change hands, vpn would be interrupted.
+new.yaml: a reload would add 1 instance, remove 1 instance, restart 1 instance,
+change 1 instance and change 3 other settings; mail would be given up, ntp would
+change hands, web would change hands if another node has the better claim then,
+vpn would be interrupted.
 CHANGE     INSTANCE  NOW     THEN    WHAT
 changed    web       MASTER  MASTER  priority 150 -> 140
            + 192.0.2.11/24
