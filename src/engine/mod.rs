@@ -17,7 +17,7 @@
 //! | `member` | one virtual router: the machine, its voice, its counters |
 //! | `reserve` | who had better not be master, and is better than nobody |
 //! | `retreat` | how long who took the role in vain stays out of the race |
-//! | `hear` `judging` `signing` | from a datagram to an advert that counts; the same without any effect; signatures |
+//! | `hear` `discard` `judging` `signing` | from a datagram to an advert that counts, or why not; the same without any effect; signatures |
 //! | `handover` | resigning without a gap |
 //! | `keep` `sites` `holding` `announcing` | what the kernel is to hold, where, and when to say so |
 //! | `path` `routing` | routes and rules: what they are, and what the kernel is to hold of them |
@@ -34,6 +34,7 @@ pub mod action;
 mod adopting;
 mod announcing;
 mod causes;
+mod discard;
 pub mod event;
 pub mod foresight;
 mod gating;
