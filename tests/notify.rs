@@ -292,6 +292,33 @@ fn what_waits_while_the_agent_is_upgraded_is_told_by_the_next_one() {
 }
 
 #[test]
+fn a_program_that_a_crash_cut_short_is_told_what_is_so_then() {
+    isolated(|lab| {
+        let (host, peer) = (lab.host("lb1"), lab.host("lb2"));
+        // As a program that takes a while to make a master of the services: it is at it when the agent is killed.
+        let script = Script::new(
+            &host,
+            "notify",
+            "[ $3 = MASTER ] && [ ! -e $0.once ] && touch $0.once && exec sleep 1000",
+        );
+        let file = file(&format!("script: {}", script.path()), "");
+        let mut vipd = Vipd::start_file(&host, &programs(), &file);
+        assert_eq!(script.called(2), ["INSTANCE web BACKUP 150", "INSTANCE web MASTER 150"]);
+        let told = host.directory().join("vipd/notified.json");
+        let is_written =
+            || fs::read_to_string(&told).ok().filter(|text| text.contains("\"state\":\"master\""));
+        until("what is being told is written down", SOON, is_written);
+        let other = Vipd::start(&peer, &programs(), &Router::new("web", 51, 100, "192.0.2.100/24").into());
+        other.wait_state("web", "backup");
+        vipd.process().kill();
+        other.wait_state("web", "master");
+        let _vipd = Vipd::start_file(&host, &programs(), &file);
+        let lines = script.called(4);
+        assert_eq!(lines[2..], ["INSTANCE web BACKUP 150", "INSTANCE web MASTER 150"], "it preempts");
+    });
+}
+
+#[test]
 fn an_instance_that_is_configured_no_more_is_deleted_once_its_addresses_are_gone() {
     isolated(|lab| {
         let host = lab.host("lb1");

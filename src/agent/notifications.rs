@@ -3,6 +3,10 @@
 //! A state is told if it differs from the one told last, by this agent or by the one before it in whose place it goes on: so
 //! an upgrade repeats nothing, and a restart tells only what has changed. The first state after a start is told. What an
 //! instance does on its way out is one piece of news, STOP or DELETED, once its addresses are gone.
+//!
+//! Programs and the readers of FIFOs act on what they are told. So what an earlier agent left for them waits until it is known
+//! how the instance stands: if it is still so they are told, otherwise only what is so now, for in a master's place there
+//! may be another by then. Servers and people read what happened when, and are told all of it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -39,6 +43,8 @@ struct Memory {
     subjects: BTreeMap<Subject, Known>,
     /// What an earlier agent told of subjects that have said nothing yet.
     inherited: BTreeMap<Subject, Word>,
+    /// What that one had for those who act on it, of subjects that have said nothing yet.
+    left: BTreeMap<Subject, Vec<(Key, News)>>,
     /// The agent hands everything over: what instances become is STOP.
     ending: bool,
     /// Whether there is, or may be, a file.
@@ -75,7 +81,17 @@ impl Notifications {
             memory.inherited = left.states;
         }
         self.apply(config);
-        let nobodys = self.notifiers.go_on_with(left.waiting);
+        let acts = |key: &Key| matches!(key, Key::Script(_) | Key::Commands(_) | Key::Fifo(_));
+        let waits = |(key, news): &(Key, News)| acts(key) && self.notifiers.knows(&news.subject);
+        let (waiting, at_once): (Vec<_>, Vec<_>) = left.waiting.into_iter().partition(waits);
+        for (key, news) in waiting {
+            self.locked().left.entry(news.subject.clone()).or_default().push((key, news));
+        }
+        self.go_on_with(at_once);
+    }
+
+    fn go_on_with(&self, left: Vec<(Key, News)>) {
+        let nobodys = self.notifiers.go_on_with(left);
         if nobodys > 0 {
             tracing::warn!(nobodys, "notifications of the agent before this one are for nobody any more");
         }
@@ -128,7 +144,11 @@ impl Notifications {
             return Vec::new();
         }
         let leaving = self.notifiers.is_leaving(&subject);
-        let news = self.locked().news(subject, leaving, &notice.what);
+        let (left, news) = {
+            let mut memory = self.locked();
+            (memory.release(&subject, leaving, &notice.what), memory.news(subject, leaving, &notice.what))
+        };
+        self.go_on_with(left);
         news.map_or_else(Vec::new, |fresh| self.tell(fresh, time, &sequence.to_string()))
     }
 
@@ -193,8 +213,9 @@ impl Notifications {
     }
 
     fn write(&self) -> io::Result<()> {
-        let waiting = self.notifiers.unfinished();
+        let mut waiting = self.notifiers.unfinished();
         let mut memory = self.locked();
+        waiting.extend(memory.left.values().flatten().cloned());
         let told = |(subject, known): (&Subject, &Known)| Some((subject.clone(), known.told?));
         let states: BTreeMap<_, _> = memory.subjects.iter().filter_map(told).collect();
         let told = Told { states, waiting };
@@ -260,6 +281,26 @@ impl Memory {
             Some(Fresh { subject, state: Word::Stop, previous: Some(previous), reason, known })
         };
         self.subjects.iter_mut().filter_map(stop).collect()
+    }
+
+    /// What an earlier agent left for those who act on it, if a subject still is as it said; otherwise that is forgotten.
+    fn release(&mut self, subject: &Subject, leaving: bool, what: &What) -> Vec<(Key, News)> {
+        let (What::Transition { to, reason, .. } | What::GroupTransition { to, reason, .. }) = what else {
+            return Vec::new();
+        };
+        let Some(word) = word(*to, reason, self.ending, leaving) else { return Vec::new() };
+        let left = self.left.remove(subject).unwrap_or_default();
+        if self.subjects.get(subject).is_some_and(|known| known.told == Some(word)) {
+            return left;
+        }
+        if let Some((_, news)) = left.last() {
+            tracing::info!(
+                about = %subject,
+                "{} was not told to its end by the agent before this one, and is so no more",
+                news.state.as_str()
+            );
+        }
+        Vec::new()
     }
 
     /// What `what` is to those who are told, if it is anything.
@@ -382,6 +423,48 @@ mod tests {
         assert_eq!(told(&mut memory, false, &transition(State::Init, Reason::Opening)), None);
         assert_eq!(told(&mut memory, false, &backup), None);
         let master = transition(State::Master, Reason::Owner);
+        assert_eq!(told(&mut memory, false, &master), Some((Word::Master, Some(Word::Backup), 150)));
+    }
+
+    fn left(memory: &mut Memory) {
+        let news = News {
+            id: "lb1-1-2".to_owned(),
+            time: "2026-11-21T10:25:00.000Z".to_owned(),
+            node: "lb1".to_owned(),
+            subject: subject(),
+            state: Word::Master,
+            previous: None,
+            reason: "x".to_owned(),
+            priority: 150,
+            interface: None,
+            virtual_router_id: None,
+            skipped: 0,
+        };
+        memory.left.insert(subject(), vec![(Key::Script(subject()), news)]);
+        memory.subjects.insert(subject(), Known { told: Some(Word::Master), ..Known::default() });
+    }
+
+    #[test]
+    fn what_an_earlier_agent_left_is_told_if_it_is_so_still() {
+        let mut memory = Memory::default();
+        left(&mut memory);
+        let init = transition(State::Init, Reason::Opening);
+        assert_eq!(memory.release(&subject(), false, &init), []);
+        let master = transition(State::Master, Reason::Owner);
+        assert_eq!(memory.release(&subject(), false, &master).len(), 1);
+        assert_eq!(told(&mut memory, false, &master), None, "once is enough");
+        assert_eq!(memory.release(&subject(), false, &master), []);
+    }
+
+    #[test]
+    fn what_an_earlier_agent_left_gives_way_to_what_is_so_now() {
+        let mut memory = Memory::default();
+        left(&mut memory);
+        let backup = transition(State::Backup, Reason::Listening);
+        assert_eq!(memory.release(&subject(), false, &backup), []);
+        assert_eq!(told(&mut memory, false, &backup), Some((Word::Backup, Some(Word::Master), 150)));
+        let master = transition(State::Master, Reason::Owner);
+        assert_eq!(memory.release(&subject(), false, &master), []);
         assert_eq!(told(&mut memory, false, &master), Some((Word::Master, Some(Word::Backup), 150)));
     }
 
