@@ -262,6 +262,50 @@ fn a_flush_leaves_neither_link_nor_setting_nor_rule_behind() {
 
 /// Two sockets of some program of the host's, which join a group of each family by its links with virtual MACs: the
 /// kernel says so to all, of its own accord.
+#[test]
+fn a_flush_takes_links_that_somebody_has_given_another_name_group_or_ethernet_address() {
+    isolated(|lab| {
+        let (host, mut vipd, before) = master_beside_others(lab);
+        vipd.process().kill();
+        host.run("ip", &["link", "set", LINKS[0], "address", "02:00:00:00:00:09"]);
+        host.run("ip", &["link", "set", LINKS[0], "name", "mine"]);
+        host.run("ip", &["link", "set", LINKS[1], "group", "default"]);
+        let directory = host.directory().join("vipd");
+        let said = host.run(
+            &programs().vipd.to_string_lossy(),
+            &["flush", "--runtime-dir", &directory.to_string_lossy()],
+        );
+        assert!(said.contains("removed mine\n"), "{said}");
+        assert_eq!(differences(&before, &kernel(&host)), [""; 0], "{said}");
+    });
+}
+
+#[test]
+fn a_master_goes_on_when_somebody_deletes_its_link_or_changes_the_links_ethernet_address() {
+    isolated(|lab| {
+        let (host, mut vipd, before) = master_beside_others(lab);
+        let all = links(&host);
+        host.run("ip", &["link", "delete", LINKS[0]]);
+        let like_before = |link: &(u64, String, bool, Vec<String>)| link.1 == LINKS[0] && link.2;
+        until("the link is back", SOON, || {
+            let now = links(&host);
+            let new = now.iter().filter(|link| !all.contains(link)).any(like_before);
+            (new && now.len() == all.len() && now.iter().all(|link| !link.3.is_empty())).then_some(())
+        });
+        host.run("ip", &["link", "set", LINKS[1], "address", "02:00:00:00:00:09"]);
+        until("it has its address again", SOON, || {
+            let shown = host.run("ip", &["-oneline", "link", "show", LINKS[1]]);
+            shown.contains(&MACS[1].to_string()).then_some(())
+        });
+        let (_, said, _) = vipd.vipctl(&["events"]);
+        assert!(said.contains("somebody removed vrrp.51; it is made again"), "{said}");
+        assert!(said.contains("somebody gave vrrp6.51 another Ethernet address"), "{said}");
+        assert!(!said.contains("FAULT"), "{said}");
+        assert!(vipd.process().stop().success());
+        assert_eq!(differences(&before, &kernel(&host)), [""; 0]);
+    });
+}
+
 fn join(host: &Host, at: u8) -> [Socket; 2] {
     host.inside(|| {
         let index = |name| nix::net::if_::if_nametoindex(name).unwrap();

@@ -102,7 +102,7 @@ impl Host {
             mtu: 1500,
             up: true,
             set_up: true,
-            virtual_on: None,
+            virtual_link: None,
         };
         let nets = ["192.0.2.5/24", "fe80::5/64"].map(|net| net.parse().expect("it is right"));
         let addresses =

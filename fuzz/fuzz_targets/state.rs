@@ -110,7 +110,7 @@ fn picture(left: &Inheritance) -> Picture {
         mtu: 1500,
         up: true,
         set_up: true,
-        virtual_on: None,
+        virtual_link: None,
     };
     let eth0 = LinkIndex(2);
     let own = ["192.0.2.5/24", "fe80::5/64"].map(|net| net.parse().expect("it is right"));

@@ -234,8 +234,11 @@ impl View<'_> {
             self.outlook.settings.checks.iter().map(|check| check.up_delay.max(check.down_delay)).max();
         let silence = self.one.routers.iter().map(|router| router.master_down_ms).fold(0.0, f64::max);
         let silence = Duration::from_secs_f64(silence / 1000.0);
+        // What the kernel refused is tried again, at the longest after this.
+        let retry = if self.one.state == Role::Fault { RETRY } else { Duration::ZERO };
         let time =
             settings.preempt.delay() + delays.unwrap_or_default() + silence * 4 + settings.interval * 10;
+        let time = time + retry;
         self.outlook.engine.foresee_one(self.outlook.now, &self.one.name, supposition, time)
     }
 
@@ -283,3 +286,6 @@ impl View<'_> {
         }
     }
 }
+
+/// The longest pause before something that the kernel refused is tried again, and a bit.
+const RETRY: Duration = Duration::from_secs(31);

@@ -64,6 +64,8 @@ pub enum Record {
     AddressLeft { address: String },
     /// Somebody removed the link of a virtual router's own.
     VirtualLinkLost { name: String },
+    /// Somebody else changed the Ethernet address of the link of a virtual router's own.
+    VirtualLinkChanged { name: String },
     /// Somebody removed the route of one of our addresses.
     RouteLost { address: String },
     /// Somebody keeps removing one of our addresses.
@@ -170,6 +172,7 @@ impl From<What> for Record {
             What::AddressLost { net } => Self::AddressLost { address: net.to_string() },
             What::AddressLeft { net } => Self::AddressLeft { address: net.to_string() },
             What::VirtualLinkLost { name } => Self::VirtualLinkLost { name: name.clone() },
+            What::VirtualLinkChanged { name } => Self::VirtualLinkChanged { name: name.clone() },
             What::RouteLost { net } => Self::RouteLost { address: net.to_string() },
             What::AddressFight { net } => Self::AddressFight { address: net.to_string() },
             What::AddressRefused { net, why } => Self::AddressRefused { address: net.to_string(), why },
@@ -246,6 +249,7 @@ impl Record {
             | Self::AddressLost { .. }
             | Self::AddressLeft { .. }
             | Self::VirtualLinkLost { .. }
+            | Self::VirtualLinkChanged { .. }
             | Self::RouteLost { .. }
             | Self::AddressFight { .. }
             | Self::AddressRefused { .. }
@@ -309,6 +313,9 @@ impl Record {
         Some(match self {
             Self::AddressLost { address } => format!("somebody removed {address}; it goes back"),
             Self::VirtualLinkLost { name } => format!("somebody removed {name}; it is made again"),
+            Self::VirtualLinkChanged { name } => {
+                format!("somebody gave {name} another Ethernet address; it gets its own again")
+            }
             Self::AddressLeft { address } => {
                 format!("somebody removed {address}; it stays away, for it is not to be restored")
             }
@@ -368,6 +375,7 @@ impl fmt::Display for Record {
             | Self::AddressFight { .. }
             | Self::AddressRefused { .. }
             | Self::VirtualLinkLost { .. }
+            | Self::VirtualLinkChanged { .. }
             | Self::PathLost { .. }
             | Self::PathLeft { .. }
             | Self::PathFight { .. }

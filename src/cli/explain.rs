@@ -123,6 +123,9 @@ fn outcome(prospect: &Prospect, state: Role) -> String {
     match (&prospect.supposed, prospect.becomes, state) {
         (Supposed::ThisNodeDies, ..) => format!("another node takes over {within}, if one is there"),
         (Supposed::StepDown, ..) => format!("another node takes over {within}; with nobody there it stays"),
+        (Supposed::NothingHappens, Some(role), Role::Fault) => {
+            format!("tried again {within}, then {} if that works", words(role))
+        }
         (_, Some(Role::Fault), _) => format!("FAULT {within}: {reason}"),
         (_, Some(role), _) => format!("{} {within}", words(role)),
         (Supposed::CheckFails { .. }, None, Role::Master) => {
@@ -184,6 +187,12 @@ If 192.0.2.2 dies now:  MASTER in 265-375 ms
 If nginx recovers now:  MASTER in 1.3-2.4 s
 ";
         assert_eq!(render(&explanation(), Colour::Never), expected);
+    }
+
+    #[test]
+    fn a_fault_that_is_tried_again_says_when() {
+        let again = prospect(Supposed::NothingHappens, Some(Role::Backup), 12_000.0, 12_300.0);
+        assert_eq!(outcome(&again, Role::Fault), "tried again in 12-13 s, then BACKUP if that works");
     }
 
     #[test]

@@ -274,6 +274,8 @@ pub struct VirtualLink {
     pub generation: Generation,
     /// Its number, if it is there.
     pub there: Option<LinkIndex>,
+    /// Whether it has another Ethernet address, for somebody gave it one.
+    pub estranged: bool,
     /// How it is to be; none: gone.
     pub wanted: Option<VirtualLinkState>,
 }

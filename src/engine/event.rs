@@ -163,8 +163,9 @@ pub struct Link {
     pub up: bool,
     /// Administratively up, with carrier or without.
     pub set_up: bool,
-    /// The link below it, if it is a virtual router's and carries this agent's mark.
-    pub virtual_on: Option<LinkIndex>,
+    /// Which of the virtual routers' own it is, if it carries this agent's mark: also when somebody has given it another
+    /// name or Ethernet address.
+    pub virtual_link: Option<VirtualLinkId>,
 }
 
 /// An address on a link.

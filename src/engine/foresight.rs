@@ -253,7 +253,13 @@ impl Copy {
                 match (known, &order.wanted) {
                     (Some(link), Some(state)) => {
                         let (name, up) = (state.name.clone(), state.up);
-                        self.give(Event::Change(Change::Link(Link { name, up, set_up: up, ..link })));
+                        self.give(Event::Change(Change::Link(Link {
+                            name,
+                            mac: Some(order.id.mac),
+                            up,
+                            set_up: up,
+                            ..link
+                        })));
                     }
                     (Some(link), None) => self.give(Event::Change(Change::LinkGone(link.index))),
                     (None, Some(state)) => {
@@ -282,7 +288,7 @@ impl Copy {
             mtu: links.get(id.below).map_or(1500, |below| below.mtu),
             up: state.up,
             set_up: state.up,
-            virtual_on: Some(id.below),
+            virtual_link: Some(id),
         }
     }
 }

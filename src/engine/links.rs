@@ -59,7 +59,7 @@ impl Links {
 
     fn look_for_virtual_links(&mut self) {
         let links = self.known.values().map(|known| &known.link);
-        self.own = links.filter_map(|link| Some((virtual_link_id(link)?, link.index))).collect();
+        self.own = links.filter_map(|link| Some((link.virtual_link?, link.index))).collect();
     }
 
     /// Applies one change.
@@ -88,7 +88,7 @@ impl Links {
     }
 
     fn apply_link(&mut self, link: Link) {
-        let (before, now) = (self.get(link.index).and_then(virtual_link_id), virtual_link_id(&link));
+        let (before, now) = (self.get(link.index).and_then(|link| link.virtual_link), link.virtual_link);
         match self.known.get_mut(&link.index) {
             Some(known) => known.link = link,
             None => drop(self.known.insert(link.index, Known::new(link))),
@@ -132,7 +132,7 @@ impl Links {
     /// Whether one of this machine's own links has this Ethernet address, and nobody else's: a virtual router's is where
     /// its master is.
     pub(super) fn is_own_mac(&self, mac: Mac) -> bool {
-        self.known.values().any(|known| known.link.mac == Some(mac) && known.link.virtual_on.is_none())
+        self.known.values().any(|known| known.link.mac == Some(mac) && known.link.virtual_link.is_none())
     }
 
     /// The address at a place, if the kernel has it and it carries our mark.
@@ -208,7 +208,7 @@ impl Links {
     /// for itself.
     pub(super) fn installed_form(&self, link: LinkIndex, net: IpNet, earlier: &BTreeSet<IpAddr>) -> IpNet {
         let (first, last) = net.range();
-        let below = self.get(link).and_then(|link| link.virtual_on);
+        let below = self.get(link).and_then(|link| link.virtual_link).map(|own| own.below);
         let on = match (below, net.address()) {
             (Some(_), IpAddr::V6(address)) if is_link_local(address) => link,
             (below, _) => below.unwrap_or(link),
@@ -218,11 +218,6 @@ impl Links {
             || earlier.range(first..=last).any(|a| *a != net.address());
         if shared { IpNet::host(net.address()) } else { net }
     }
-}
-
-/// What a link is known by as a virtual router's own, if it is one.
-fn virtual_link_id(link: &Link) -> Option<VirtualLinkId> {
-    Some(VirtualLinkId { below: link.virtual_on?, mac: link.mac? })
 }
 
 /// Whether it lies in `fe80::/10`.

@@ -105,6 +105,11 @@ pub enum What {
         /// What it was called.
         name: String,
     },
+    /// Somebody else gave the link of a virtual router's own another Ethernet address; it gets its own again.
+    VirtualLinkChanged {
+        /// What it is called.
+        name: String,
+    },
     /// Somebody else removed the local route of an address of ours; both go and come back.
     RouteLost {
         /// The address.

@@ -149,7 +149,7 @@ impl Engine {
                 let groups = needed.entry(endpoint).or_default();
                 // By a link of the virtual router's own it only speaks: what is said to everybody is heard below.
                 let link = self.world.links.get(endpoint.link);
-                if link.is_some_and(|link| link.virtual_on.is_none()) {
+                if link.is_some_and(|link| link.virtual_link.is_none()) {
                     groups.insert(instance.settings.group(endpoint.family));
                 }
             }

@@ -39,6 +39,8 @@ struct Slot {
     /// What was ordered last; none: that it goes.
     wanted: Option<VirtualLinkState>,
     answered: bool,
+    /// Whether the last order named a link that was there.
+    named: bool,
     /// Whether it was ordered again because it was up, or down, and ought not to be: once is enough until it is.
     corrected: bool,
     was_there: bool,
@@ -70,41 +72,41 @@ pub(super) enum Standing<'a> {
 }
 
 impl VirtualLinks {
-    /// Orders what is not as it is needed. Returns those that somebody removed.
+    /// Orders what is not as it is needed. Returns what somebody else did to them.
     pub(super) fn need(
         &mut self,
         now: Instant,
         needed: &BTreeMap<VirtualLinkId, VirtualLinkState>,
         links: &Links,
         out: &mut Vec<Action>,
-    ) -> Vec<VirtualLinkId> {
+    ) -> BTreeMap<VirtualLinkId, Surprise> {
         let mut ids: BTreeSet<VirtualLinkId> = needed.keys().chain(self.slots.keys()).copied().collect();
         ids.extend(links.virtual_links());
-        let mut lost = Vec::new();
+        let mut surprises = BTreeMap::new();
         for id in ids {
             let there = links.virtual_link(id);
             let slot = self.slots.entry(id).or_insert_with(|| Slot::found(there));
             let wanted = needed.get(&id);
-            match slot.next(now, wanted, there) {
+            let estranged = there.is_some_and(|link| link.mac != Some(id.mac));
+            match slot.next(now, wanted, there, estranged) {
                 Next::Nothing => {}
                 Next::GiveUp => self.given_up = true,
                 Next::Forget => drop(self.slots.remove(&id)),
-                step @ (Next::Order | Next::Replace) => {
-                    if step == Next::Replace {
-                        lost.push(id);
-                    }
+                Next::Order(surprise) => {
+                    surprises.extend(surprise.map(|surprise| (id, surprise)));
                     self.generation.0 += 1;
-                    slot.order(self.generation, wanted);
+                    slot.order(self.generation, wanted, there.is_some());
                     out.push(Action::Kernel(KernelWork::Link(VirtualLink {
                         id,
                         generation: self.generation,
                         there: there.map(|link| link.index),
+                        estranged,
                         wanted: wanted.cloned(),
                     })));
                 }
             }
         }
-        lost
+        surprises
     }
 
     /// Takes the answer to an order.
@@ -149,13 +151,38 @@ impl VirtualLinks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Nothing,
-    Order,
-    /// The same, because somebody removed it.
-    Replace,
-    /// Somebody removes it again and again.
+    /// Perhaps because of what somebody else did.
+    Order(Option<Surprise>),
+    /// Somebody does that again and again.
     GiveUp,
     /// It is gone, and nobody needs it.
     Forget,
+}
+
+/// What somebody else did to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Surprise {
+    /// It was removed, and is made again.
+    Removed,
+    /// It was given another Ethernet address, and gets its own back.
+    Estranged,
+}
+
+impl Surprise {
+    fn what(self, name: String) -> What {
+        match self {
+            Self::Removed => What::VirtualLinkLost { name },
+            Self::Estranged => What::VirtualLinkChanged { name },
+        }
+    }
+
+    /// What is said of one that does so again and again.
+    const fn fight(self) -> &'static str {
+        match self {
+            Self::Removed => "another program keeps removing it",
+            Self::Estranged => "another program keeps changing its Ethernet address",
+        }
+    }
 }
 
 impl Slot {
@@ -166,6 +193,7 @@ impl Slot {
             generation: Generation(0),
             wanted,
             answered: true,
+            named: there.is_some(),
             corrected: false,
             was_there: there.is_some(),
             lost: None,
@@ -174,7 +202,13 @@ impl Slot {
         }
     }
 
-    fn next(&mut self, now: Instant, wanted: Option<&VirtualLinkState>, there: Option<&Link>) -> Next {
+    fn next(
+        &mut self,
+        now: Instant,
+        wanted: Option<&VirtualLinkState>,
+        there: Option<&Link>,
+        estranged: bool,
+    ) -> Next {
         let retries = self.trouble.as_mut().is_some_and(|trouble| trouble.ends(now));
         let waits = self.trouble.as_ref().is_some_and(|trouble| !trouble.over);
         if there.is_some() {
@@ -183,15 +217,16 @@ impl Slot {
         }
         match (wanted, there) {
             (None, None) if self.answered => Next::Forget,
-            _ if self.wanted.as_ref() != wanted => Next::Order,
+            _ if self.wanted.as_ref() != wanted => Next::Order(None),
             _ if !self.answered || waits => Next::Nothing,
-            _ if retries => Next::Order,
+            _ if retries => Next::Order(None),
             (Some(_), None) => self.replace(now),
+            (Some(_), Some(_)) if estranged => self.oppose(now, Surprise::Estranged),
             (Some(state), Some(link)) if is_as(link, state) => {
                 self.corrected = false;
                 Next::Nothing
             }
-            (Some(_), Some(_)) if !core::mem::replace(&mut self.corrected, true) => Next::Order,
+            (Some(_), Some(_)) if !core::mem::replace(&mut self.corrected, true) => Next::Order(None),
             (None | Some(_), None | Some(_)) => Next::Nothing,
         }
     }
@@ -202,24 +237,32 @@ impl Slot {
         if now.since(since) < MOMENT {
             return Next::Nothing;
         }
+        self.oppose(now, Surprise::Removed)
+    }
+
+    /// Undoes what somebody else did, unless that happens too often.
+    fn oppose(&mut self, now: Instant, surprise: Surprise) -> Next {
         if self.repairs.note(now) {
-            let why = String::from("another program keeps removing it");
+            let why = String::from(surprise.fight());
             self.trouble = Some(Trouble { why, pause: SLOWEST, retry_at: now + SLOWEST, over: false });
             return Next::GiveUp;
         }
-        Next::Replace
+        Next::Order(Some(surprise))
     }
 
-    fn order(&mut self, generation: Generation, wanted: Option<&VirtualLinkState>) {
+    fn order(&mut self, generation: Generation, wanted: Option<&VirtualLinkState>, named: bool) {
         self.generation = generation;
         self.wanted = wanted.cloned();
         self.answered = false;
+        self.named = named;
+        self.lost = None;
     }
 
     fn settle(&mut self, now: Instant, refused: Option<Refusal>) {
         self.answered = true;
         self.lost = None;
-        match refused {
+        // One that was removed while it was being set is made again as soon as that it is gone is heard.
+        match refused.filter(|refusal| !(refusal.errno == ENODEV && self.named)) {
             Some(Refusal { why, .. }) => {
                 // One that cannot be set up is of no use to a master, and it takes a while to become one.
                 let sets_up = self.wanted.as_ref().is_some_and(|wanted| wanted.up);
@@ -259,7 +302,7 @@ impl Engine {
 
     /// Whether what comes in there comes in below as well; or is our own, back from another link of this kind.
     pub(super) fn is_heard_below(&self, link: LinkIndex) -> bool {
-        self.world.links.get(link).is_some_and(|link| link.virtual_on.is_some())
+        self.world.links.get(link).is_some_and(|link| link.virtual_link.is_some())
     }
 
     fn order_links(&mut self, now: Instant, out: &mut Vec<Action>) {
@@ -275,10 +318,20 @@ impl Engine {
             known.up |= state.up;
         }
         let World { virtual_links, links, .. } = &mut self.world;
-        let lost = virtual_links.need(now, &needed, links, out);
-        for instance in &self.instances {
-            for (_, state) in instance.links_needed(&self.world).filter(|(id, _)| lost.contains(id)) {
-                instance.tell(now, What::VirtualLinkLost { name: state.name }, out);
+        let surprises = virtual_links.need(now, &needed, links, out);
+        if surprises.is_empty() {
+            return;
+        }
+        for instance in &mut self.instances {
+            let needed: Vec<_> = instance.links_needed(&self.world).collect();
+            for (id, state) in needed {
+                let Some(surprise) = surprises.get(&id) else { continue };
+                instance.tell(now, surprise.what(state.name), out);
+                if *surprise == Surprise::Estranged && instance.holds {
+                    // Meanwhile it answered for the addresses with the other one.
+                    instance.announcing.defend(now, instance.settings.interval);
+                    instance.plan();
+                }
             }
         }
     }
@@ -327,6 +380,8 @@ impl Instance {
     }
 }
 
+/// The kernel's number for a link that is not there.
+const ENODEV: i32 = 19;
 /// How long a link must have been gone alone.
 const MOMENT: Duration = Duration::from_millis(10);
 /// The first pause before a refused link is tried again.

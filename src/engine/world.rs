@@ -49,7 +49,7 @@ impl World {
 
     fn pace_of(&self, link: &Link) -> Option<Pace> {
         // What a virtual router's own link says leaves by the one below it.
-        let link = link.virtual_on.and_then(|below| self.links.get(below)).unwrap_or(link);
+        let link = link.virtual_link.and_then(|own| self.links.get(own.below)).unwrap_or(link);
         let names =
             |limit: &AnnounceLimit| limit.interfaces.as_ref().is_some_and(|all| all.contains(&link.name));
         let named = self.limits.iter().position(names).map(|at| (at, Share::Limit(at)));

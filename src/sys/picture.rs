@@ -18,7 +18,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::local_routes::{RTM_DELROUTE, local_route};
 use super::netlink::{Netlink, RawMessage};
 use super::paths;
-use crate::engine::action::Place;
+use crate::engine::action::{Place, VirtualLinkId};
 use crate::engine::event::{Change, Link, LinkAddress, Picture};
 use crate::net::{Family, IpNet, LinkIndex, Mac};
 
@@ -45,12 +45,17 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 pub(super) const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_GROUP: u16 = 27;
 const IFLA_INFO_KIND: u16 = 1;
 
 /// The group that marks a link as a virtual router's and ours, if it is a macvlan with such a router's Ethernet address:
 /// the one thing that is said of a link in the moment in which it is made.
 pub const GROUP: u32 = 112;
+
+/// How the alias of such a link begins, which it gets as soon as it is made; the virtual router's Ethernet address
+/// follows. It is ours by that as well, whatever group and Ethernet address somebody gives it.
+pub const ALIAS: &str = "vipd ";
 
 /// How the Ethernet addresses of virtual routers begin (RFC 9568, 7.3).
 const VIRTUAL_MAC: [u8; 4] = [0x00, 0x00, 0x5e, 0x00];
@@ -147,7 +152,7 @@ fn link(payload: &[u8]) -> Result<Option<Link>, Undecodable> {
         return Ok(None);
     }
     let (mut name, mut mac, mut mtu) = (None, None, None);
-    let (mut below, mut group, mut is_macvlan) = (None, None, false);
+    let (mut below, mut group, mut meant, mut is_macvlan) = (None, None, None, false);
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute.map_err(|_| Undecodable)?;
         let value = attribute.value();
@@ -157,13 +162,15 @@ fn link(payload: &[u8]) -> Result<Option<Link>, Undecodable> {
             IFLA_MTU => mtu = number(value),
             IFLA_LINK => below = number(value).map(LinkIndex),
             IFLA_GROUP => group = number(value),
+            IFLA_IFALIAS => meant = text(value).strip_prefix(ALIAS).and_then(virtual_mac),
             IFLA_LINKINFO => is_macvlan = kind_of(value).as_deref() == Some(MACVLAN),
             _ => {}
         }
     }
     let (Some(name), Some(mtu)) = (name, mtu) else { return Ok(None) };
-    let ours =
-        is_macvlan && group == Some(GROUP) && mac.is_some_and(|Mac(mac)| mac.starts_with(&VIRTUAL_MAC));
+    // Until it has an alias, or where somebody took that away, its group and its Ethernet address tell.
+    let marked = mac.filter(|Mac(mac)| group == Some(GROUP) && mac.starts_with(&VIRTUAL_MAC));
+    let own = below.zip(meant.or(marked)).map(|(below, mac)| VirtualLinkId { below, mac });
     Ok(Some(Link {
         index: LinkIndex(header.index),
         name,
@@ -171,8 +178,17 @@ fn link(payload: &[u8]) -> Result<Option<Link>, Undecodable> {
         mtu,
         up: header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
         set_up: header.flags.contains(LinkFlags::Up),
-        virtual_on: below.filter(|_| ours),
+        virtual_link: own.filter(|_| is_macvlan),
     }))
+}
+
+fn virtual_mac(text: &str) -> Option<Mac> {
+    let mut mac = [0; 6];
+    let mut digits = text.split(':');
+    for byte in &mut mac {
+        *byte = u8::from_str_radix(digits.next()?, 16).ok()?;
+    }
+    (digits.next().is_none() && mac.starts_with(&VIRTUAL_MAC)).then_some(Mac(mac))
 }
 
 /// What kind of link it is, in the kernel's word; none for one that nobody made.
@@ -257,7 +273,7 @@ mod tests {
     use super::*;
     use netlink_packet_core::{DefaultNla, Emitable};
     use netlink_packet_route::address::AddressHeaderFlags;
-    use netlink_packet_route::link::LinkAttribute;
+    use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
     use proptest::prelude::*;
 
     fn bytes(message: &impl Emitable) -> Vec<u8> {
@@ -311,10 +327,42 @@ mod tests {
             mtu: 1500,
             up: true,
             set_up: true,
-            virtual_on: None,
+            virtual_link: None,
         };
         assert_eq!(read(RTM_NEWLINK, &bytes(&eth0())), Ok(Some(Change::Link(link))));
         assert_eq!(read(RTM_DELLINK, &bytes(&eth0())), Ok(Some(Change::LinkGone(LinkIndex(2)))));
+    }
+
+    /// A macvlan on link 2.
+    fn macvlan(mac: [u8; 6], attributes: Vec<LinkAttribute>) -> Option<VirtualLinkId> {
+        let mut message = eth0();
+        message.attributes = vec![
+            LinkAttribute::IfName("vrrp.51".into()),
+            LinkAttribute::Address(mac.to_vec()),
+            LinkAttribute::Mtu(1500),
+            LinkAttribute::Link(2),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::MacVlan)]),
+        ];
+        message.attributes.extend(attributes);
+        match read(RTM_NEWLINK, &bytes(&message)) {
+            Ok(Some(Change::Link(link))) => link.virtual_link,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_virtual_routers_link_is_known_by_its_alias_or_by_its_group_and_address() {
+        let (virtual_mac, other) = ([0, 0, 0x5e, 0, 1, 51], [2, 0, 0, 0, 0, 9]);
+        let alias = |text: &str| LinkAttribute::IfAlias(text.into());
+        let ours = Some(VirtualLinkId { below: LinkIndex(2), mac: Mac(virtual_mac) });
+        assert_eq!(macvlan(virtual_mac, vec![LinkAttribute::Group(GROUP)]), ours);
+        assert_eq!(macvlan(other, vec![alias("vipd 00:00:5e:00:01:33")]), ours);
+        assert_eq!(macvlan(virtual_mac, vec![]), None);
+        assert_eq!(macvlan(other, vec![LinkAttribute::Group(GROUP)]), None);
+        let theirs = ["", "vipd", "vipd 02:00:00:00:00:09", "vipd 00:00:5e:00:01", "00:00:5e:00:01:33"];
+        for theirs in theirs.into_iter().chain(["vipd 00:00:5e:00:01:33:00", "vipd of ours"]) {
+            assert_eq!(macvlan(other, vec![alias(theirs)]), None, "{theirs}");
+        }
     }
 
     #[test]

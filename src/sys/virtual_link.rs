@@ -20,7 +20,8 @@
 //! What comes in on a link belongs to the VRF that the link is in, so it is in the one of the interface below, and
 //! follows that into another or out of it.
 //!
-//! A link is ours by its [group](picture::GROUP), which it has from the moment in which it is made.
+//! A link is ours by its [group](picture::GROUP), which it has from the moment in which it is made, and from then on by
+//! its [alias](picture::ALIAS), too, whatever name, group or Ethernet address somebody gives it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,10 +38,10 @@ use nix::libc;
 use super::devconf::{self, Setting};
 use super::name_of;
 use super::netlink::{Failure, Netlink};
-use super::picture::{self, GROUP};
+use super::picture::{self, ALIAS, GROUP};
 use crate::engine::action::{VirtualLink, VirtualLinkId, VirtualLinkState};
-use crate::engine::event::{Link, Refusal};
-use crate::net::LinkIndex;
+use crate::engine::event::Refusal;
+use crate::net::{LinkIndex, Mac};
 
 /// Makes and removes such links.
 #[derive(Debug)]
@@ -63,7 +64,12 @@ impl VirtualLinks {
         self.up.remove(&order.id);
         self.there.remove(&order.id);
         match (&order.wanted, order.there) {
-            (Some(state), Some(link)) => self.set(order.id, link, state),
+            (Some(state), Some(link)) => {
+                if order.estranged {
+                    self.mark(order.id, link, Some(order.id.mac))?;
+                }
+                self.set(order.id, link, state)
+            }
             (Some(state), None) => self.make(order.id, state),
             (None, Some(link)) => self.remove(link),
             (None, None) => Ok(()),
@@ -102,7 +108,7 @@ impl VirtualLinks {
             Err(failure) if failure.errno == libc::EEXIST => {
                 // One of ours may have been made since the engine last heard.
                 let links = picture::links(&mut self.netlink).map_err(|error| failed(error.into()))?;
-                if !links.iter().any(|link| link.name == state.name && is(link, id)) {
+                if !links.iter().any(|link| link.virtual_link == Some(id)) {
                     let why =
                         format!("{}: there is an interface of that name, and it is not vipd's", doing());
                     return Err(Refusal { errno: failure.errno, why });
@@ -111,16 +117,23 @@ impl VirtualLinks {
             made => made.map_err(failed)?,
         }
         let links = picture::links(&mut self.netlink).map_err(|error| failed(error.into()))?;
-        let made = links.iter().find(|link| link.name == state.name && is(link, id));
+        let made = links.iter().find(|link| link.virtual_link == Some(id));
         let made = made.ok_or_else(|| failed(Errno::ENODEV.into()))?;
+        self.mark(id, made.index, None)?;
         self.set(id, made.index, state)
+    }
+
+    /// Gives it our marks, and the Ethernet address if that is another one.
+    fn mark(&mut self, id: VirtualLinkId, link: LinkIndex, mac: Option<Mac>) -> Result<(), Refusal> {
+        let failed = |failure| refusal(&format!("mark {} as vipd's", name_of(link)), &failure);
+        self.one(marking(link, id, mac), 0).map_err(failed)
     }
 
     fn remove(&mut self, link: LinkIndex) -> Result<(), Refusal> {
         let doing = || format!("remove {}", name_of(link));
         // A number is a weak reason to delete something.
         let links = picture::links(&mut self.netlink).map_err(|error| refusal(&doing(), &error.into()))?;
-        if !links.iter().any(|known| known.index == link && known.virtual_on.is_some()) {
+        if !links.iter().any(|known| known.index == link && known.virtual_link.is_some()) {
             return Ok(());
         }
         match self.one(removing(link), 0) {
@@ -191,7 +204,7 @@ impl VirtualLinks {
             Err(error) => return Err(vec![refusal("list the links", &error.into())]),
         };
         let (mut removed, mut refusals) = (Vec::new(), Vec::new());
-        for link in links.iter().filter(|link| link.virtual_on.is_some()) {
+        for link in links.iter().filter(|link| link.virtual_link.is_some()) {
             match self.remove(link.index) {
                 Ok(()) => removed.push(link.name.clone()),
                 Err(refusal) => refusals.push(refusal),
@@ -260,11 +273,6 @@ impl Fact {
     }
 }
 
-/// Whether a link is the one that is meant.
-fn is(link: &Link, id: VirtualLinkId) -> bool {
-    link.virtual_on == Some(id.below) && link.mac == Some(id.mac)
-}
-
 /// Bridge mode: other macvlans on the same interface, as containers have them, reach the addresses.
 fn making(id: VirtualLinkId, state: &VirtualLinkState, vrf: Option<LinkIndex>) -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
@@ -290,6 +298,15 @@ fn setting(link: LinkIndex, up: bool, ipv6: bool) -> RouteNetlinkMessage {
     let no_address = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
     let settings = [devconf::attribute(&SETTINGS)].into_iter().chain(ipv6.then_some(no_address));
     message.attributes.push(LinkAttribute::AfSpecUnspec(settings.collect()));
+    RouteNetlinkMessage::SetLink(message)
+}
+
+fn marking(link: LinkIndex, id: VirtualLinkId, mac: Option<Mac>) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = link.0;
+    let alias = format!("{ALIAS}{}", id.mac);
+    message.attributes = vec![LinkAttribute::IfAlias(alias), LinkAttribute::Group(GROUP)];
+    message.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     RouteNetlinkMessage::SetLink(message)
 }
 

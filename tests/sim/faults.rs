@@ -53,6 +53,14 @@ impl World {
                     self.kernel_changed(*node);
                 }
             }
+            Fault::Estrange(node) => {
+                self.nodes[*node].kernel.estrange();
+                self.kernel_changed(*node);
+            }
+            Fault::Unlink(node) => {
+                self.nodes[*node].kernel.unlink();
+                self.kernel_changed(*node);
+            }
             Fault::Squat(node, address, present) => {
                 self.nodes[*node].kernel.squat(*address, *present);
                 self.kernel_changed(*node);

@@ -108,9 +108,17 @@ impl Draw<'_> {
             11 => {
                 let (at, _) = self.span();
                 let vip = self.vip();
+                let what = self.random.below(4);
                 // On whichever node it is.
                 for node in 0..self.nodes.len() {
-                    self.at(at, Fault::Delete(node, vip));
+                    self.at(
+                        at,
+                        match what {
+                            0 => Fault::Unlink(node),
+                            1 => Fault::Estrange(node),
+                            _ => Fault::Delete(node, vip),
+                        },
+                    );
                 }
             }
             12 => {

@@ -103,7 +103,7 @@ impl Kernel {
             mtu: 1500,
             up: true,
             set_up: true,
-            virtual_on: None,
+            virtual_link: None,
         };
         self.reports.push(Change::Link(link.clone()));
         self.links.push(link);
@@ -114,7 +114,7 @@ impl Kernel {
     pub(crate) fn vanish(&mut self, name: &str) {
         let Some(index) = self.link(name).map(|link| link.index) else { return };
         let above: Vec<String> =
-            self.links.iter().filter(|l| l.virtual_on == Some(index)).map(|l| l.name.clone()).collect();
+            self.links.iter().filter(|l| is_on(l, index)).map(|l| l.name.clone()).collect();
         for link in &above {
             self.vanish(link);
         }
@@ -128,7 +128,10 @@ impl Kernel {
 
     /// A virtual router's own link, as it is wanted.
     pub(crate) fn bring(&mut self, order: &VirtualLink) -> Result<(), Refusal> {
-        let there = self.links.iter().find(|link| is(link, order.id)).map(|link| link.index);
+        let there = self.links.iter().find(|link| link.virtual_link == Some(order.id)).map(|link| link.index);
+        if order.wanted.is_some() && order.there.is_some() && there != order.there {
+            return Err(Refusal { errno: ENODEV, why: "set it: No such device".to_owned() });
+        }
         let Some(state) = &order.wanted else {
             let name = there.and_then(|index| self.link_at(index)).map(|link| link.name.clone());
             if let Some(name) = name {
@@ -140,6 +143,9 @@ impl Kernel {
             return Err(Refusal { errno: ENODEV, why: format!("make {}: No such device", state.name) });
         }
         let index = there.unwrap_or_else(|| self.make(order.id, &state.name));
+        if order.estranged {
+            self.give_mac(index, order.id.mac);
+        }
         if state.up {
             self.set_up.insert(index);
         } else if self.set_up.remove(&index) {
@@ -149,10 +155,35 @@ impl Kernel {
         Ok(())
     }
 
+    fn give_mac(&mut self, index: LinkIndex, mac: Mac) {
+        let Some(link) = self.links.iter_mut().find(|link| link.index == index) else { return };
+        link.mac = Some(mac);
+        self.reports.push(Change::Link(link.clone()));
+    }
+
+    /// Somebody gives the virtual routers' own links another Ethernet address.
+    pub(crate) fn estrange(&mut self) {
+        let own: Vec<LinkIndex> = self.virtual_links().map(|(link, _)| link.index).collect();
+        for index in own {
+            self.give_mac(index, Mac([2, 0, 0, 0, 9, 9]));
+        }
+    }
+
+    /// Somebody removes them. The kernel sets down what it removes, and says so.
+    pub(crate) fn unlink(&mut self) {
+        let own: Vec<LinkIndex> = self.virtual_links().map(|(link, _)| link.index).collect();
+        for index in own {
+            self.set_up.remove(&index);
+            self.follow_below();
+            if let Some(name) = self.link_at(index).map(|link| link.name.clone()) {
+                self.vanish(&name);
+            }
+        }
+    }
+
     fn make(&mut self, id: VirtualLinkId, name: &str) -> LinkIndex {
         let index = LinkIndex(self.next_index);
         self.next_index += 1;
-        let virtual_on = Some(id.below);
         let link = Link {
             index,
             name: name.to_owned(),
@@ -160,7 +191,7 @@ impl Kernel {
             mtu: 1500,
             up: false,
             set_up: false,
-            virtual_on,
+            virtual_link: Some(id),
         };
         self.reports.push(Change::Link(link.clone()));
         self.links.push(link);
@@ -172,7 +203,7 @@ impl Kernel {
         let up: BTreeSet<LinkIndex> =
             self.links.iter().filter(|link| link.up).map(|link| link.index).collect();
         for link in &mut self.links {
-            let Some(below) = link.virtual_on else { continue };
+            let Some(VirtualLinkId { below, .. }) = link.virtual_link else { continue };
             let is_up = self.set_up.contains(&link.index) && up.contains(&below);
             if link.up != is_up {
                 link.up = is_up;
@@ -189,18 +220,18 @@ impl Kernel {
     /// Whether a link is the LAN's, or a virtual router's own on it, and up.
     pub(crate) fn is_connected(&self, link: LinkIndex) -> bool {
         let Some(lan) = self.lan() else { return false };
-        lan.index == link || self.link_at(link).is_some_and(|l| l.up && l.virtual_on == Some(lan.index))
+        lan.index == link || self.link_at(link).is_some_and(|l| l.up && is_on(l, lan.index))
     }
 
     /// Virtual routers' own links, and whether each is set up.
     pub(crate) fn virtual_links(&self) -> impl Iterator<Item = (&Link, bool)> {
-        let own = self.links.iter().filter(|link| link.virtual_on.is_some());
+        let own = self.links.iter().filter(|link| link.virtual_link.is_some());
         own.map(|link| (link, self.set_up.contains(&link.index)))
     }
 
     /// Whether a link is a virtual router's own.
     pub(crate) fn is_virtual(&self, link: LinkIndex) -> bool {
-        self.link_at(link).is_some_and(|link| link.virtual_on.is_some())
+        self.link_at(link).is_some_and(|link| link.virtual_link.is_some())
     }
 
     /// The carrier comes or goes; addresses stay.
@@ -384,7 +415,7 @@ impl Kernel {
     /// Where an address with our mark is on the LAN, or on a virtual router's own link there.
     pub(crate) fn ours(&self, address: IpAddr) -> Option<Place> {
         let lan = self.link(LAN)?.index;
-        let there = |link| link == lan || self.link_at(link).is_some_and(|l| l.virtual_on == Some(lan));
+        let there = |link| link == lan || self.link_at(link).is_some_and(|l| is_on(l, lan));
         let found = self.addresses.iter().find(|a| a.ours && there(a.link) && a.net.address() == address)?;
         Some(Place { link: found.link, net: found.net })
     }
@@ -428,8 +459,9 @@ impl Kernel {
     }
 }
 
-fn is(link: &Link, id: VirtualLinkId) -> bool {
-    link.virtual_on == Some(id.below) && link.mac == Some(id.mac)
+/// Whether a link is a virtual router's own on this one.
+fn is_on(link: &Link, below: LinkIndex) -> bool {
+    link.virtual_link.is_some_and(|own| own.below == below)
 }
 
 const EIO: i32 = 5;

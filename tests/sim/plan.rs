@@ -62,6 +62,10 @@ pub(crate) enum Fault {
     Probe(usize, Verdict),
     /// Somebody deletes an address of ours.
     Delete(usize, IpAddr),
+    /// Somebody gives the virtual routers' own links another Ethernet address.
+    Estrange(usize),
+    /// Somebody removes them.
+    Unlink(usize),
     /// Somebody puts an address of ours on the interface as his own, or removes it.
     Squat(usize, IpAddr, bool),
     /// The next so many orders for addresses are refused.

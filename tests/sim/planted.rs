@@ -3,7 +3,7 @@
 //! `cargo test --profile lab --test sim planted -- --nocapture` prints, for each, the first seed and the promise it
 //! breaks.
 
-use vipd::engine::action::{Action, Gate, Generation, InstanceId, KernelWork, Passage};
+use vipd::engine::action::{Action, Gate, Generation, InstanceId, KernelWork, Passage, VirtualLink};
 use vipd::engine::event::{Change, Event, Packet};
 use vipd::engine::settings::Settings;
 use vipd::net::{Family, Priority};
@@ -87,6 +87,8 @@ pub(crate) enum Bug {
     LinksStayUp,
     /// They are, and what passes there once does so for ever.
     OwnLinksStayOpen,
+    /// They keep the Ethernet address that somebody gives them.
+    OwnLinksStayStrange,
     /// No packet is refused.
     Accepting,
     /// Where signatures have got to is not remembered.
@@ -127,11 +129,13 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::BelievesGates, &[DARK, "nothing is given up without cause"]),
     (Bug::LinksStayUp, &["a link of a virtual router's own is down where nobody is master"]),
     (Bug::OwnLinksStayOpen, &["only a master sends with a virtual Ethernet address"]),
+    (Bug::OwnLinksStayStrange, &[OWN_MAC]),
     (Bug::Accepting, &["packets for the addresses are refused where that was asked for"]),
     (Bug::Forgetful, &["nothing is believed twice", "an honest advert is no old one", UNIQUE, EARLY]),
     (Bug::Deaf, &["a stop ends in time", BEST, TRUTH]),
 ];
 
+const OWN_MAC: &str = "a link of a virtual router's own has the virtual router's Ethernet address";
 const ANNOUNCED: &str = "every take is announced";
 const CLIENTS: &str = "clients follow the holder";
 const CLIENTS_IN_THE_END: &str = "in the end clients reach the holder";
@@ -249,6 +253,9 @@ impl Bug {
                 let stays = self == Self::LinksStayUp || link.there.is_some();
                 link.wanted.iter_mut().for_each(|wanted| wanted.up |= stays);
                 Some(Action::Kernel(KernelWork::Link(link)))
+            }
+            (Self::OwnLinksStayStrange, Action::Kernel(KernelWork::Link(link))) => {
+                Some(Action::Kernel(KernelWork::Link(VirtualLink { estranged: false, ..link })))
             }
             (Self::OwnLinksStayOpen, Action::Kernel(KernelWork::Gate(mut gate)))
                 if gate.virtual_link.is_some() =>

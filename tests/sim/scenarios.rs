@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use vipd::engine::notice::State;
-use vipd::engine::settings::{Effect, Instance, Preempt};
+use vipd::engine::settings::{Adverts, Effect, Instance, Preempt, VirtualMac};
 use vipd::net::{Family, Priority};
 use vipd::proto::health::Verdict;
 use vipd::time::{Duration, Instant};
@@ -391,6 +391,19 @@ fn an_address_that_somebody_deletes_is_back_within_milliseconds() {
     let world = pair().then(5000, Fault::Delete(0, address())).told();
     assert!(world.outage_after(1000) < ms(15), "{:?}", world.outage_after(1000));
     assert_eq!(world.takes(1), 0);
+}
+
+#[test]
+fn a_link_of_a_virtual_routers_own_that_somebody_removes_or_changes_is_as_before_within_milliseconds() {
+    let own = |priority| Instance {
+        virtual_mac: Some(VirtualMac { name: None, adverts: Adverts::Virtual }),
+        ..instance(priority)
+    };
+    for fault in [Fault::Unlink(0), Fault::Estrange(0)] {
+        let world = between(own(150), own(100)).then(5000, fault).told();
+        assert!(world.outage_after(1000) < ms(40), "{:?}", world.outage_after(1000));
+        assert_eq!(world.masters(), [0]);
+    }
 }
 
 #[test]

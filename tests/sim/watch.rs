@@ -124,6 +124,8 @@ pub(crate) struct Watch {
     pub(crate) takes: Vec<Take>,
     /// Virtual routers' own links that are up although their agent runs and is not master, and since when.
     pub(crate) idle_links: BTreeMap<(usize, LinkIndex), Instant>,
+    /// Those that have another Ethernet address although their agent runs, and since when.
+    pub(crate) strange_links: BTreeMap<(usize, LinkIndex), Instant>,
     /// Signed adverts.
     pub(crate) signed: Heard,
     /// What happened, for the statistics.
@@ -169,6 +171,7 @@ impl Watch {
             outages: Vec::new(),
             takes: Vec::new(),
             idle_links: BTreeMap::new(),
+            strange_links: BTreeMap::new(),
             signed: Heard::default(),
             counts: BTreeMap::new(),
         }
@@ -264,7 +267,7 @@ impl Watch {
             | Event::Datagram(_)
             | Event::Clock { .. } => {}
             Event::Change(Change::Address(address)) if address.ours => {}
-            Event::Change(Change::Link(link)) if link.virtual_on.is_some() => {}
+            Event::Change(Change::Link(link)) if link.virtual_link.is_some() => {}
             Event::Stalled { .. } => {
                 self.stall[node] = Some(now);
                 self.cause[node] = now;

@@ -122,14 +122,14 @@ pub(super) fn link(index: LinkIndex, name: &str) -> Link {
         mtu: 1500,
         up: true,
         set_up: true,
-        virtual_on: None,
+        virtual_link: None,
     }
 }
 
 /// A virtual router's own link as the kernel reports it: number 101 for IPv4 on eth0, 102 for IPv6.
 pub(super) fn own_link(id: VirtualLinkId, name: &str, up: bool) -> Link {
     let index = LinkIndex(100 + u32::from(id.mac.0[4]));
-    Link { mac: Some(id.mac), up, virtual_on: Some(id.below), ..link(index, name) }
+    Link { mac: Some(id.mac), up, virtual_link: Some(id), ..link(index, name) }
 }
 
 /// The answer to an order for such a link.

@@ -2,7 +2,8 @@
 
 use super::driver::*;
 use crate::engine::action::{Action, KernelWork, VirtualLink, VirtualLinkId};
-use crate::engine::event::{Change, Claim, Event, Gated, Gating, Refusal, Target};
+use crate::engine::event::{Change, Claim, Event, Gated, Gating, Link, Refusal, Target};
+use crate::engine::foresight::Supposition;
 use crate::engine::notice::{Reason, State, What};
 use crate::engine::settings::{Adverts, Instance, Unicast, VirtualMac};
 use crate::engine::status::VirtualLinkStatus;
@@ -149,6 +150,69 @@ fn a_link_that_is_removed_again_and_again_is_a_fault() {
 }
 
 #[test]
+fn a_link_that_is_removed_while_it_is_being_set_is_made_again_at_once() {
+    let mut host = Host::master(only(with_virtual_mac(instance(100))));
+    host.obliging = false;
+    // The kernel sets down what it removes, and says so first.
+    let orders = links(&host.change(Change::Link(own_link(id(Family::Ipv4), "vrrp.51", false))));
+    assert_eq!(orders.len(), 1);
+    let gone = Refusal { errno: 19, why: "set vrrp.51 up: No such device".into() };
+    host.give(Event::Linked(linked(&orders[0], Some(gone))));
+    assert_eq!(host.state(), State::Master);
+    host.obliging = true;
+    host.change(Change::LinkGone(OWN4));
+    assert_eq!(outline(&host.pass(ms(10))), ["up vrrp.51", "install 192.0.2.10/32"]);
+    assert_eq!(host.state(), State::Master);
+}
+
+#[test]
+fn a_link_that_cannot_be_made_for_want_of_a_device_is_a_fault() {
+    let mut host = Host::dark(only(with_virtual_mac(instance(100))));
+    host.obliging = false;
+    let actions = host.give(Event::Picture(picture()));
+    for listen in listens(&actions) {
+        host.give(Event::Opened(open(&listen)));
+    }
+    let gone = Refusal { errno: 19, why: "make vrrp.51 on eth0: No such device".into() };
+    host.give(Event::Linked(linked(&links(&actions)[0], Some(gone.clone()))));
+    assert_eq!((host.state(), host.reason()), (State::Fault, Reason::NoVirtualLink { why: gone.why }));
+}
+
+/// What the kernel says when somebody gives the link another Ethernet address.
+fn estranged(up: bool) -> Change {
+    Change::Link(Link { mac: Some(OUR_MAC), ..own_link(id(Family::Ipv4), "vrrp.51", up) })
+}
+
+#[test]
+fn a_link_that_somebody_gives_another_ethernet_address_gets_its_own_again() {
+    let mut host = Host::master(only(with_virtual_mac(instance(100))));
+    host.pass(SECOND * 10);
+    let actions = host.change(estranged(true));
+    assert_eq!(notices(&actions), [What::VirtualLinkChanged { name: "vrrp.51".into() }]);
+    let orders = links(&actions);
+    assert_eq!((orders.len(), orders[0].there, orders[0].estranged), (1, Some(OWN4), true));
+    let rest = [outline(&actions), outline(&host.pass(ms(10)))].concat();
+    assert!(rest.contains(&"announce 192.0.2.10/32".into()), "it answered with the other one: {rest:?}");
+    assert_eq!(host.state(), State::Master);
+    host.hear(&advert(200));
+    let orders = links(&host.change(estranged(false)));
+    assert_eq!((orders.len(), orders[0].estranged), (1, true), "a backup's, too");
+}
+
+#[test]
+fn a_link_that_is_given_another_ethernet_address_again_and_again_is_a_fault() {
+    let mut host = Host::master(only(with_virtual_mac(instance(100))));
+    for _ in 0..5 {
+        assert_eq!(notices(&host.change(estranged(true))).len(), 1);
+    }
+    host.change(estranged(true));
+    let why = "another program keeps changing its Ethernet address";
+    assert_eq!((host.state(), host.reason()), (State::Fault, Reason::NoVirtualLink { why: why.into() }));
+    host.pass(SECOND * 60);
+    assert_eq!(host.state(), State::Master);
+}
+
+#[test]
 fn a_link_that_goes_with_the_interface_below_is_no_news() {
     let mut host = Host::master(only(with_virtual_mac(instance(100))));
     host.change(Change::LinkGone(OWN4));
@@ -195,6 +259,21 @@ fn a_name_that_somebody_else_has_is_a_fault_until_it_is_free() {
     host.obliging = true;
     host.pass(ms(100));
     assert_eq!(host.state(), State::Backup);
+}
+
+#[test]
+fn when_a_link_is_tried_again_is_foretold() {
+    let mut host = Host::dark(only(with_virtual_mac(instance(100))));
+    host.obliging = false;
+    let actions = host.give(Event::Picture(picture()));
+    for listen in listens(&actions) {
+        host.give(Event::Opened(open(&listen)));
+    }
+    let taken = Refusal { errno: 17, why: "make vrrp.51 on eth0: it is not vipd's".into() };
+    host.give(Event::Linked(linked(&links(&actions)[0], Some(taken))));
+    let ahead = host.engine.foresee_one(host.now, "web", Supposition::Nothing, SECOND);
+    let first = ahead.transitions("web").next().map(|(at, state, _)| (at.since(host.now), state));
+    assert_eq!(first, Some((ms(100), State::Backup)));
 }
 
 #[test]

@@ -340,10 +340,8 @@ pub(crate) fn turn(world: &mut World, node: usize) {
 pub(crate) fn frame(world: &mut World, node: usize, link: LinkIndex, about: IpAddr) {
     let machine = &world.nodes[node];
     let links = machine.kernel.picture().links;
-    let Some(mac) = links.iter().find(|l| l.index == link && l.virtual_on.is_some()).and_then(|l| l.mac)
-    else {
-        return;
-    };
+    let Some(own) = links.iter().find(|l| l.index == link).and_then(|l| l.virtual_link) else { return };
+    let mac = own.mac;
     let state = machine.process.as_ref().and_then(|process| process.state(mac.0[5]));
     *world.watch.counts.entry("frames with a virtual Ethernet address").or_default() += 1;
     let hands_over = world.now <= world.watch.command[node] + world.interval(mac.0[5]) + HANDOVER;

@@ -43,6 +43,10 @@ const PROMISES: &[(&str, Promise)] = &[
     ("families move together", families_move_together),
     ("only a master sends with a virtual Ethernet address", only_a_master_sends),
     ("a link of a virtual router's own is down where nobody is master", own_links_are_down),
+    (
+        "a link of a virtual router's own has the virtual router's Ethernet address",
+        own_links_have_their_own_address,
+    ),
     ("a stop ends in time", a_stop_ends_in_time),
     ("the operator's addresses stay", the_operators_addresses_stay),
 ];
@@ -109,6 +113,25 @@ fn only_a_master_sends(world: &mut World) -> Option<String> {
     found.map(|((node, link), since)| format!("n{node} sends on {link}, not master since {since:?}"))
 }
 
+fn own_links_have_their_own_address(world: &mut World) -> Option<String> {
+    let mut strange = BTreeMap::new();
+    let mut violation = None;
+    for (node, machine) in world.nodes.iter().enumerate().filter(|(_, machine)| machine.is_awake()) {
+        for (link, _) in machine.kernel.virtual_links() {
+            if link.mac == link.virtual_link.map(|own| own.mac) {
+                continue;
+            }
+            let since = world.watch.strange_links.get(&(node, link.index)).copied().unwrap_or(world.now);
+            strange.insert((node, link.index), since);
+            if world.now > since.max(world.watch.upset[node]) + world.writing() {
+                violation = Some(format!("n{node}: {} has {:?} since {since:?}", link.name, link.mac));
+            }
+        }
+    }
+    world.watch.strange_links = strange;
+    violation
+}
+
 /// How long a node that is not master any more may have a link of a virtual router's own: a hand-over is over by then,
 /// even with nobody to hand over to.
 fn idle_bound(world: &World) -> Duration {
@@ -133,7 +156,7 @@ fn own_links_are_down(world: &mut World) -> Option<String> {
     let mut violation = None;
     for (node, machine) in world.nodes.iter().enumerate().filter(|(_, machine)| machine.is_awake()) {
         for (link, _) in machine.kernel.virtual_links().filter(|(_, up)| *up) {
-            let vrid = link.mac.map_or(0, |mac| mac.0[5]);
+            let vrid = link.virtual_link.map_or(0, |own| own.mac.0[5]);
             if machine.process.as_ref().and_then(|p| p.state(vrid)) == Some(State::Master) {
                 continue;
             }
