@@ -256,7 +256,8 @@ impl View<'_> {
             return self.prospect(supposed, None, reason, priority, (first, last));
         };
         let after = at.since(self.outlook.now);
-        let spans = if to == State::Master && self.one.master().is_some() {
+        let timed = !matches!(supposed, Supposed::NothingHappens);
+        let spans = if timed && to == State::Master && self.one.master().is_some() {
             // It counts from the master's last advert, which is as old now as it happens to be: it may be new, or be
             // as old as an interval.
             let since = after + self.silence;

@@ -261,7 +261,7 @@ fn judge(
             let sentence = format!("{name} is in FAULT: {}", instance.reason);
             note(Health::Degraded, known.reason.code(), sentence);
         }
-        if let Some((health, code, sentence)) = unheld(instance) {
+        if let Some((health, code, sentence)) = unheld(instance, instances) {
             note(health, code, sentence);
         }
         // With trouble it is among the engine's warnings.
@@ -283,14 +283,22 @@ fn judge(
 }
 
 /// That nobody, or nobody of a family, is known as master. An address that is still in the kernel is served from here
-/// until it is handed over.
-fn unheld(instance: &Instance) -> Option<(Health, Code, String)> {
+/// until it is handed over. What moves with others is where they are.
+fn unheld(instance: &Instance, all: &[Instance]) -> Option<(Health, Code, String)> {
     let name = &instance.name;
     let served = instance.state == Role::Master || instance.addresses.iter().any(|one| one.installed);
     let silent: Vec<_> = instance.routers.iter().filter(|router| router.master.is_none()).collect();
     match silent.first() {
         Some(_) if served => None,
         Some(_) if silent.len() == instance.routers.len() => {
+            let fellows = all.iter().filter(|one| instance.group.is_some() && one.group == instance.group);
+            let mut backups = fellows.filter(|one| one.state == Role::Backup);
+            if let Some((fellow, master)) = backups.find_map(|one| Some((&one.name, one.master()?.address))) {
+                let what = format!(
+                    "no adverts of {name}'s master are heard, but those of {master} for {fellow}, with which it moves"
+                );
+                return Some((Health::Degraded, Code::FamilyUnheard, what));
+            }
             Some((Health::NoHolder, Code::NoHolder, format!("nobody is known to hold {name}")))
         }
         Some(router) => {
@@ -420,6 +428,21 @@ mod tests {
             (health, problems),
             (Health::Degraded, vec!["no ipv6 adverts of web's master are heard".to_owned()])
         );
+    }
+
+    #[test]
+    fn what_moves_with_others_is_where_they_are() {
+        let mut status = status(State::Backup);
+        let known = status.instances[0].clone();
+        status.instances[0].routers[0].master = None;
+        status.instances.push(status::InstanceStatus { name: "db".to_owned(), ..known });
+        assert_eq!(judged(&status, Vec::new()).0, Health::NoHolder);
+        for instance in &mut status.instances {
+            instance.group = Some("site".to_owned());
+        }
+        let (health, problems) = judged(&status, Vec::new());
+        let what = "no adverts of web's master are heard, but those of 192.0.2.1 for db, with which it moves";
+        assert_eq!((health, problems), (Health::Degraded, vec![what.to_owned()]));
     }
 
     #[test]

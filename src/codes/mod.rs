@@ -81,14 +81,14 @@ codes! {
     NoEffect = 503 "something that has no effect",
     Clamped = 504 "weights that a priority has no room for",
     UnsignedAccepted = 505 "adverts without a signature count as well",
-    UnequalGroup = 506 "members of a group with different priorities",
+    UnequalGroup = 506 "members of a group with different priorities, or that preempt differently",
     UnseenProgram = 507 "a program that cannot be judged from here",
 
     PeersDeaf = 601 "a change after which two nodes do not hear each other",
 
     SecondMaster = 701 "another host is master, too",
     NoHolder = 702 "nobody is known to be master",
-    FamilyUnheard = 703 "one family has a master that is not heard",
+    FamilyUnheard = 703 "of one family, or one member of a group, no master is heard",
     NotInstalled = 704 "a virtual address is not in the kernel",
     PathMissing = 705 "a route or rule is not in the kernel",
     CheckDown = 706 "a check is down",

@@ -23,9 +23,11 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::FamilyUnheard,
-        meaning: "An instance has IPv4 and IPv6 addresses. Of one of the two families no master is heard.",
-        importance: "The addresses of that family may answer nowhere, and this node does not take one family alone.",
-        remedy: "See that the same families are configured on all nodes, and that no firewall drops protocol 112 of this one.",
+        meaning: "An instance has IPv4 and IPv6 addresses, or moves with other instances in a group. A master is heard, but \
+                  not in one of the two families, or not of one of the instances.",
+        importance: "The addresses of that part may answer nowhere, and this node takes all or nothing.",
+        remedy: "See that the same families and members are configured on all nodes, that the network of this part is whole, and \
+                 that no firewall drops its protocol 112.",
         example: "problem: no ipv6 adverts of web's master are heard",
     },
     Page {

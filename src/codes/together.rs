@@ -172,9 +172,10 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::UnequalGroup,
-        meaning: "The members of a sync group go together, and have different priorities.",
-        importance: "Each of two nodes could win one member and lose another, and both give everything up.",
-        remedy: "Write the same priority for all members.",
+        meaning: "The members of a sync group go together, and have different priorities, or preempt differently.",
+        importance: "With different priorities each of two nodes could win one member and lose another, and both give \
+                     everything up. None takes over before all would: one with 'preempt: false' holds the others back.",
+        remedy: "Write the same 'priority', 'preempt' and 'preempt_delay' for all members.",
         example: "instances:\n  \
                   in: { interface: eth0, virtual_router_id: 51, addresses: [192.0.2.10],\n        priority: 150 }\n  \
                   out: { interface: eth1, virtual_router_id: 52, addresses: [10.0.0.1/24] }\n\

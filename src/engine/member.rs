@@ -360,6 +360,18 @@ impl Member {
         fresh.then_some(MasterStatus { address: heard.source, priority: heard.priority, heard: heard.at })
     }
 
+    /// Whom it follows: not one that has been silent for so long that only those that move with this router keep it from
+    /// the role.
+    pub(super) fn followed(&self) -> Option<MasterStatus> {
+        self.master.filter(|_| self.router.ready().is_none())
+    }
+
+    /// A lower master that is to be replaced, as long as it advertises: it has the role until then.
+    fn lower(&self, now: Instant) -> Option<MasterStatus> {
+        let heard = self.replaces(now, self.router.master_down())?;
+        Some(MasterStatus { address: heard.source, priority: heard.priority, heard: heard.at })
+    }
+
     pub(super) fn status(&self, now: Instant, faulty: bool) -> RouterStatus {
         let own = self.voice.filter(|_| self.router.is_master()).map(|voice| MasterStatus {
             address: voice.source,
@@ -370,7 +382,10 @@ impl Member {
             family: self.family,
             state: self.state(faulty),
             source: self.voice.map(|voice| voice.source),
-            master: own.or(self.master).or_else(|| self.overheard(now)),
+            master: own
+                .or_else(|| self.followed())
+                .or_else(|| self.lower(now))
+                .or_else(|| self.overheard(now)),
             master_interval: self.router.master_interval(),
             master_down: self.router.master_down(),
             counters: self.counters.clone(),

@@ -171,7 +171,7 @@ impl Instance {
         if let Some(why) = &self.reserve {
             return why.clone();
         }
-        let Some((member, master)) = self.members.iter().find_map(|m| Some((m, m.master?))) else {
+        let Some((member, master)) = self.members.iter().find_map(|m| Some((m, m.followed()?))) else {
             return self.listening.clone();
         };
         let (address, priority) = (master.address, master.priority);

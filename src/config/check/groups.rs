@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::codes::Code;
+use crate::config::duration;
 use crate::config::groups::Group;
 use crate::config::instance::Instance;
 use crate::config::problem::Findings;
 use crate::config::spelling;
+use crate::time::Duration;
 
 /// Notes members that are not there, or in two groups, and what would make members disagree.
 pub(super) fn agree(groups: &[Group], instances: &[Instance], findings: &Findings) {
@@ -43,6 +45,7 @@ pub(super) fn agree(groups: &[Group], instances: &[Instance], findings: &Finding
             }
         }
         priorities(group, instances, findings);
+        patience(group, instances, findings);
     }
 }
 
@@ -58,6 +61,32 @@ fn priorities(group: &Group, instances: &[Instance], findings: &Findings) {
             let what = format!(
                 "'{}' has priority {priority} and '{name}' {first}: each of two nodes could win one and lose the \
                  other; write the same",
+                member.name.value
+            );
+            findings.warn(&group.name.spot, Code::UnequalGroup, what);
+            return;
+        }
+    }
+}
+
+/// Who preempts waits for who does not, or not yet: a lower master stays for all of them.
+fn patience(group: &Group, instances: &[Instance], findings: &Findings) {
+    let instance = |name: &str| instances.iter().find(|instance| instance.name.value == name);
+    let members = group.members.iter().filter_map(|member| instance(&member.value));
+    let words = |instance: &Instance| match (&instance.preempt, &instance.preempt_delay) {
+        (Some(preempt), _) if !preempt.value => "preempt: false".to_owned(),
+        (_, Some(delay)) if delay.value > Duration::ZERO => {
+            format!("preempt_delay: {}", duration::shown(delay.value))
+        }
+        _ => "preempt: true".to_owned(),
+    };
+    let mut known = None;
+    for member in members {
+        let words = words(member);
+        let (first, name) = known.get_or_insert_with(|| (words.clone(), &member.name.value));
+        if words != *first {
+            let what = format!(
+                "'{}' has '{words}' and '{name}' '{first}': none becomes master before all do; write the same",
                 member.name.value
             );
             findings.warn(&group.name.spot, Code::UnequalGroup, what);

@@ -194,6 +194,25 @@ fn members_of_different_priorities_are_a_warning() {
 }
 
 #[test]
+fn members_that_preempt_differently_are_a_warning() {
+    let with = |more: &str| {
+        let other = "  db: { interface: eth1, virtual_router_id: 52, addresses: [192.0.2.11]";
+        let text = format!("{INSTANCE}{other}{more} }}\ngroups: {{ g: {{ members: [web, db] }} }}\n");
+        let warnings = parse(&text, "f").unwrap().warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let said = |has: &str| {
+        format!(
+            "7:11: groups.g: warning: 'db' has '{has}' and 'web' 'preempt: true': none becomes master before all do; \
+             write the same"
+        )
+    };
+    assert_eq!(with(", preempt: false"), [said("preempt: false")]);
+    assert_eq!(with(", preempt_delay: 90s"), [said("preempt_delay: 90s")]);
+    assert_eq!(with(", preempt: true, preempt_delay: 0s"), [""; 0]);
+}
+
+#[test]
 fn a_file_that_is_too_long_is_not_read() {
     let text = "#".repeat(usize::try_from(LONGEST_FILE).unwrap() + 1);
     assert_eq!(said(&text), ["is longer than 1 MiB; write less, or the path of another file"]);

@@ -77,6 +77,55 @@ fn a_group_is_master_only_if_every_member_can_be() {
     assert_eq!(group_transitions(&actions), [(State::Backup, State::Master)]);
 }
 
+/// Whom each member's router knows to be master.
+fn masters(host: &Host) -> [Option<core::net::IpAddr>; 2] {
+    let status = host.engine.status(host.now);
+    ["web", "db"].map(|name| {
+        let one = status.instances.iter().find(|one| one.name == name).unwrap();
+        one.routers[0].master.map(|master| master.address)
+    })
+}
+
+#[test]
+fn who_waits_for_a_member_that_does_not_preempt_knows_the_master_that_it_would_replace() {
+    let db = Instance { preempt: Preempt::Never, ..db(100) };
+    let mut host = Host::started(Settings { groups: [group(&[])].into(), ..all([instance(100), db]) });
+    for _ in 0..10 {
+        host.hear(&advert(90));
+        host.arrive(&on_eth1(90, "198.51.100.9"));
+        host.pass(SECOND);
+        assert_eq!(masters(&host), [Some(PEER), Some(ip("198.51.100.9"))]);
+    }
+    assert_eq!(states(&host), [State::Backup; 2]);
+    let why = Reason::OtherMaster { address: ip("198.51.100.9"), priority: Priority::new(90) };
+    assert_eq!(host.named("web").reason, Reason::Member { member: "db".into(), why: why.into() });
+    // When it dies on one network the other is where it is.
+    for _ in 0..5 {
+        host.arrive(&on_eth1(90, "198.51.100.9"));
+        host.pass(SECOND);
+    }
+    assert_eq!(masters(&host), [None, Some(ip("198.51.100.9"))]);
+}
+
+#[test]
+fn a_master_that_has_fallen_silent_is_none_although_the_others_keep_it_from_the_role() {
+    let mut host = Host::started(site(100));
+    for _ in 0..3 {
+        host.hear(&advert(200));
+        host.arrive(&on_eth1(200, "198.51.100.9"));
+        host.pass(SECOND);
+    }
+    assert_eq!(masters(&host), [Some(PEER), Some(ip("198.51.100.9"))]);
+    for _ in 0..5 {
+        host.hear(&advert(200));
+        host.pass(SECOND);
+    }
+    assert_eq!(states(&host), [State::Backup; 2]);
+    assert_eq!(masters(&host), [Some(PEER), None]);
+    let why = Reason::BetterMaster { address: PEER, priority: Priority::new(200) };
+    assert_eq!(host.named("db").reason, Reason::Member { member: "web".into(), why: why.into() });
+}
+
 #[test]
 fn a_fault_of_one_is_everybodys_and_says_whose_it_is() {
     let mut host = Host::master(site(100));
