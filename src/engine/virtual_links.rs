@@ -38,9 +38,7 @@ struct Slot {
     generation: Generation,
     /// What was ordered last; none: that it goes.
     wanted: Option<VirtualLinkState>,
-    answered: bool,
-    /// Whether the last order named a link that was there.
-    named: bool,
+    under_way: Option<UnderWay>,
     /// Whether it was ordered again because it was up, or down, and ought not to be: once is enough until it is.
     corrected: bool,
     was_there: bool,
@@ -48,6 +46,15 @@ struct Slot {
     lost: Option<Instant>,
     repairs: Repairs,
     trouble: Option<Trouble>,
+}
+
+/// An order that is not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnderWay {
+    /// Of a link that is to be made.
+    Making,
+    /// Of one that is there.
+    Setting,
 }
 
 /// The kernel said no.
@@ -192,8 +199,7 @@ impl Slot {
         Self {
             generation: Generation(0),
             wanted,
-            answered: true,
-            named: there.is_some(),
+            under_way: None,
             corrected: false,
             was_there: there.is_some(),
             lost: None,
@@ -216,9 +222,9 @@ impl Slot {
             self.lost = None;
         }
         match (wanted, there) {
-            (None, None) if self.answered => Next::Forget,
+            (None, None) if self.under_way.is_none() => Next::Forget,
             _ if self.wanted.as_ref() != wanted => Next::Order(None),
-            _ if !self.answered || waits => Next::Nothing,
+            _ if self.under_way.is_some() || waits => Next::Nothing,
             _ if retries => Next::Order(None),
             (Some(_), None) => self.replace(now),
             (Some(_), Some(_)) if estranged => self.oppose(now, Surprise::Estranged),
@@ -250,19 +256,18 @@ impl Slot {
         Next::Order(Some(surprise))
     }
 
-    fn order(&mut self, generation: Generation, wanted: Option<&VirtualLinkState>, named: bool) {
+    fn order(&mut self, generation: Generation, wanted: Option<&VirtualLinkState>, there: bool) {
         self.generation = generation;
         self.wanted = wanted.cloned();
-        self.answered = false;
-        self.named = named;
+        self.under_way = Some(if there { UnderWay::Setting } else { UnderWay::Making });
         self.lost = None;
     }
 
     fn settle(&mut self, now: Instant, refused: Option<Refusal>) {
-        self.answered = true;
+        let setting = self.under_way.take() == Some(UnderWay::Setting);
         self.lost = None;
         // One that was removed while it was being set is made again as soon as that it is gone is heard.
-        match refused.filter(|refusal| !(refusal.errno == ENODEV && self.named)) {
+        match refused.filter(|refusal| !(setting && refusal.errno == ENODEV)) {
             Some(Refusal { why, .. }) => {
                 // One that cannot be set up is of no use to a master, and it takes a while to become one.
                 let sets_up = self.wanted.as_ref().is_some_and(|wanted| wanted.up);

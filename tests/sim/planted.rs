@@ -107,7 +107,7 @@ const ALL: &[(Bug, &[&str])] = &[
     (Bug::PathsUnobserved, &[PATHS]),
     (Bug::StraysStay, &[UNIQUE, ONLY_MASTERS]),
     (Bug::SilenceFirst, &[EARLY, STOOD]),
-    (Bug::SilenceEarly, &[EARLY]),
+    (Bug::SilenceEarly, &[EARLY, UNIQUE]),
     (Bug::SlowBackup, &[DARK, FOLLOWED, ONLY_MASTERS]),
     (Bug::SlowMaster, &["adverts are on time"]),
     (Bug::SlowAdverts, &[UNIQUE, FOLLOWED]),

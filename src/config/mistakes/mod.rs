@@ -204,7 +204,7 @@ fn members_that_preempt_differently_are_a_warning() {
     let said = |has: &str| {
         format!(
             "7:11: groups.g: warning: 'db' has '{has}' and 'web' 'preempt: true': none becomes master before all do; \
-             write the same"
+             write the same [V0506]"
         )
     };
     assert_eq!(with(", preempt: false"), [said("preempt: false")]);
