@@ -254,3 +254,44 @@ fn what_is_said_of_a_password_is_advice_and_no_problem() {
         assert_eq!(vipd.status()["warnings"].as_array().unwrap().len(), 2);
     });
 }
+
+#[test]
+fn a_backup_that_misses_two_adverts_in_a_row_reports_a_near_miss_and_stays_one() {
+    isolated(|lab| {
+        let (lb1, lb2) = (lab.host("lb1"), lab.host("lb2"));
+        let router = |priority| Router::new("web", 51, priority, VIP).every(500);
+        let _master = Vipd::start(&lb1, &programs(), &Node::from(router(150)));
+        let backup = Vipd::start(&lb2, &programs(), &Node::from(router(100)));
+        let near = || backup.instance("web")["routers"][0]["near_misses"].clone();
+        until("some adverts are heard", SOON, || (near()["gaps"][0]["count"].as_u64()? >= 3).then_some(()));
+        assert_eq!((&near()["count"], &near()["threshold_percent"]), (&0.into(), &80.into()));
+        assert!(near()["worst"]["percent"].as_f64().unwrap() < 50.0, "{}", near());
+        let drop = "add table netdev quiet; add chain netdev quiet in { type filter hook ingress device eth0 priority 0; }; \
+            add rule netdev quiet in ip protocol 112 limit rate 1/hour burst 2 packets drop";
+        lb2.run("nft", &[drop]);
+        until("the gap is measured", SOON, || (near()["count"] == 1).then_some(()));
+        let near = near();
+        let last = &near["last"];
+        // 3 of 3 + 156/256 intervals.
+        let percent = last["percent"].as_f64().unwrap();
+        assert!((80.0..90.0).contains(&percent), "{near}");
+        assert_eq!((&near["worst"], &near["worst_hour"], &near["worst_day"]), (last, last, last));
+        assert_eq!(last["cause"], "lost_adverts", "{near}");
+        assert_eq!(last["hint"], "2 adverts in a row did not arrive");
+        assert_eq!(near["gaps"][2], serde_json::json!({ "below_percent": 90, "count": 1 }));
+        let web = backup.instance("web");
+        assert_eq!((&web["state"], &web["times_master"]), (&"backup".into(), &0.into()));
+        let (_, told, _) = backup.vipctl(&["status", "web"]);
+        assert!(told.contains("nearly took over once (80 % and more)"), "{told}");
+        let (_, metrics, _) = backup.vipctl(&["metrics"]);
+        assert!(
+            metrics.lines().any(|line| line.starts_with("vipd_near_misses_total{") && line.ends_with(" 1")),
+            "{metrics}"
+        );
+        let (_, history, _) = backup.vipctl(&["history", "--json"]);
+        assert!(
+            history.contains("near_miss") && history.contains("2 adverts in a row did not arrive"),
+            "{history}"
+        );
+    });
+}

@@ -182,6 +182,7 @@ fn change(line: Line) -> Option<Change> {
         Record::DrainOver => told("drain_over"),
         Record::Damped { .. } => told("damped"),
         Record::LeaseOver => told("lease_over"),
+        Record::NearMiss { gap_ms, .. } => Change { gap_ms: Some(gap_ms), ..told("near_miss") },
         _ => return None,
     })
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 
-use super::report::{Role, millis};
+use super::report::{Role, millis, percent};
 use crate::engine::notice::{State, What};
 use crate::notify::Happened;
 
@@ -100,6 +100,15 @@ pub enum Record {
     Damped { hold_ms: f64 },
     /// A step-down found no successor.
     NobodyTookOver,
+    /// A backup nearly took over.
+    NearMiss {
+        master: IpAddr,
+        gap_ms: f64,
+        timer_ms: f64,
+        percent: f64,
+        cause: Option<String>,
+        hint: Option<String>,
+    },
     /// A master's lease ran out.
     LeaseOver,
     /// What an earlier agent held is not adopted.
@@ -191,6 +200,14 @@ impl From<What> for Record {
             What::HandedOver { to, after } => Self::HandedOver { to, after_ms: millis(after) },
             What::Damped { hold } => Self::Damped { hold_ms: millis(hold) },
             What::NobodyTookOver => Self::NobodyTookOver,
+            What::NearMiss { master, gap } => Self::NearMiss {
+                master,
+                gap_ms: millis(gap.length),
+                timer_ms: millis(gap.timer),
+                percent: percent(gap.permille()),
+                cause: gap.cause.map(|cause| cause.as_str().to_owned()),
+                hint: gap.cause.map(|cause| cause.to_string()),
+            },
             What::LeaseOver => Self::LeaseOver,
             What::NotAdopted { why } => Self::NotAdopted { why: why.to_owned() },
             What::GateLost { why } => Self::GateLost { why },
@@ -262,6 +279,7 @@ impl Record {
             | Self::Check { up: false, .. }
             | Self::NobodyTookOver
             | Self::Damped { .. }
+            | Self::NearMiss { .. }
             | Self::LeaseOver
             | Self::GateLost { .. }
             | Self::ReloadRefused { .. }
@@ -398,6 +416,13 @@ impl fmt::Display for Record {
                 write!(f, "lost too often: for {:.0} s it is master only if nobody else is", hold_ms / 1000.0)
             }
             Self::NobodyTookOver => f.write_str("nobody took over; still master"),
+            Self::NearMiss { master, gap_ms, timer_ms, percent, hint, .. } => {
+                write!(
+                    f,
+                    "nearly took over: {master} was silent for {gap_ms:.0} ms of {timer_ms:.0} ms ({percent:.0} %)"
+                )?;
+                hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+            }
             Self::LeaseOver => f.write_str(
                 "its lease is over, because adverts came too late or somebody took it away: \
                  it answers nobody until it has listened again",

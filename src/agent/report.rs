@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use counted::{Configuration, Counters, LateTurns, Lateness, Runs, Transitions};
 pub use finding::{Finding, Severity};
+pub use near::{Gap, Gaps, NearMisses, percent};
 
 use super::drains::Drain;
 use super::stamp::Stamp;
@@ -18,6 +19,7 @@ use crate::time::Duration;
 
 mod counted;
 mod finding;
+mod near;
 
 /// The version of this shape.
 pub const SCHEMA: u32 = 1;
@@ -268,6 +270,9 @@ pub struct Router {
     pub master_down_ms: f64,
     /// What it counted since it started.
     pub counters: Counters,
+    /// How close it came to taking over as a backup.
+    #[serde(default)]
+    pub near_misses: NearMisses,
 }
 
 /// A master.

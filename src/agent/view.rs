@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use super::drains::Drain;
 use super::report::{
-    Address, Agent, Check, Counters, Duplicate, Effect, Finding, Group, Health, Instance, Lease, LinkState,
-    Master, Notifier, Path, Pending, Priority, Report, Role, Router, SCHEMA, Severity, Track, Transitions,
-    VirtualLink, millis,
+    Address, Agent, Check, Counters, Duplicate, Effect, Finding, Gap, Gaps, Group, Health, Instance, Lease,
+    LinkState, Master, NearMisses, Notifier, Path, Pending, Priority, Report, Role, Router, SCHEMA, Severity,
+    Track, Transitions, VirtualLink, millis, percent,
 };
 use super::stamp::Clocks;
 use crate::codes::{Code, Warning};
+use crate::engine::near;
 use crate::engine::notice::{Discard, State};
 use crate::engine::settings;
 use crate::engine::status::{self, Status};
@@ -119,7 +120,7 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
         times_master: one.times_master,
         transitions: transitions(one),
         duplicate: duplicate(one, now, clocks),
-        routers: one.routers.iter().map(|one| router(one, clocks)).collect(),
+        routers: one.routers.iter().map(|one| router(one, now, clocks)).collect(),
         virtual_links: one.virtual_links.iter().map(virtual_link).collect(),
         addresses: one
             .addresses
@@ -157,7 +158,7 @@ fn duplicate(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Opti
     counts.then(|| Duplicate { who: other.who.clone(), heard: clocks.stamp(other.at) })
 }
 
-fn router(one: &status::RouterStatus, clocks: Clocks) -> Router {
+fn router(one: &status::RouterStatus, now: Instant, clocks: Clocks) -> Router {
     Router {
         family: one.family.as_str().to_owned(),
         state: one.state.into(),
@@ -170,6 +171,30 @@ fn router(one: &status::RouterStatus, clocks: Clocks) -> Router {
         master_interval_ms: millis(one.master_interval),
         master_down_ms: millis(one.master_down),
         counters: counters(&one.counters),
+        near_misses: near_misses(one, now, clocks),
+    }
+}
+
+fn near_misses(one: &status::RouterStatus, now: Instant, clocks: Clocks) -> NearMisses {
+    let near = &one.near;
+    let gap = |gap: near::Gap| Gap {
+        time: clocks.stamp(gap.at),
+        gap_ms: millis(gap.length),
+        timer_ms: millis(gap.timer),
+        percent: percent(gap.permille()),
+        cause: gap.cause.map(|cause| cause.as_str().to_owned()),
+        hint: gap.cause.map(|cause| cause.to_string()),
+    };
+    let below = near::SHARES.into_iter().map(Some).chain([None]);
+    NearMisses {
+        threshold_percent: one.near_miss_percent,
+        count: near.misses,
+        gaps: below.zip(near.counts).map(|(below_percent, count)| Gaps { below_percent, count }).collect(),
+        total_percent: percent(near.total_permille),
+        last: near.last.map(gap),
+        worst: near.worst.map(gap),
+        worst_hour: near.worst_of_hour(now).map(gap),
+        worst_day: near.worst_of_day(now).map(gap),
     }
 }
 
@@ -333,6 +358,8 @@ mod tests {
             master_interval: Duration::from_secs(1),
             master_down: Duration::from_millis(3609),
             counters: status::Counters::default(),
+            near: near::Nearness::default(),
+            near_miss_percent: near::THRESHOLD,
         };
         let instance = status::InstanceStatus {
             name: "web".to_owned(),

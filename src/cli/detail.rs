@@ -5,8 +5,8 @@ use super::output::{Colour, age, millis};
 use super::paragraph::wrapped;
 use super::status::{Row, master, table, terms, tone, words};
 use crate::agent::report::{
-    Address, Check, Counters, Effect, Group, Instance, LinkState, Notifier, Path, Report, Role, Router,
-    Track, VirtualLink,
+    Address, Check, Counters, Effect, Gap, Gaps, Group, Instance, LinkState, NearMisses, Notifier, Path,
+    Report, Role, Router, Track, VirtualLink,
 };
 use crate::agent::stamp::Stamp;
 use crate::engine::notice::Discard;
@@ -179,6 +179,38 @@ fn routing(router: &Router, report: &Report) -> Vec<String> {
         ));
     }
     lines.extend(counted(&router.counters));
+    lines.extend(near(&router.near_misses, report.time));
+    lines
+}
+
+/// How close a backup came to taking over, if it has been one.
+fn near(near: &NearMisses, now: Stamp) -> Vec<String> {
+    let Some(worst) = &near.worst else { return Vec::new() };
+    let mut lines = Vec::new();
+    let mut tell = |label: &str, gap: &Gap| {
+        let ago = age(now.since(gap.time));
+        lines.push(format!("{label}: {:.0} % of {}, {ago} ago", gap.percent, millis(gap.timer_ms)));
+        lines.extend(gap.hint.as_ref().map(|hint| format!("  {hint}")));
+    };
+    tell("longest silence of a master", worst);
+    for (label, gap) in [("  in the last hour", &near.worst_hour), ("  in 24 hours", &near.worst_day)] {
+        if let Some(gap) = gap.as_ref().filter(|gap| *gap != worst) {
+            tell(label, gap);
+        }
+    }
+    let share = |gaps: &Gaps| match gaps.below_percent {
+        Some(below) => format!("under {below} %: {}", gaps.count),
+        None => format!("more: {}", gaps.count),
+    };
+    lines.push(format!("  {}", near.gaps.iter().map(share).collect::<Vec<_>>().join(", ")));
+    if let Some(last) = &near.last {
+        let times = if near.count == 1 { "once".to_owned() } else { format!("{} times", near.count) };
+        let ago = age(now.since(last.time));
+        lines.push(format!(
+            "nearly took over {times} ({} % and more), {ago} ago last",
+            near.threshold_percent
+        ));
+    }
     lines
 }
 
@@ -336,6 +368,11 @@ mail: BACKUP on lb1 for 14m, since 2026-11-21 10:11:00 UTC.
               checksums received: 3 with pseudo-header, 0 of the message alone
               discarded: 2 checksum, the checksum is wrong in every form (RFC
               9568, 5.2.8)
+              longest silence of a master: 82 % of 365 ms, 1m ago
+                2 adverts in a row did not arrive
+                in the last hour: 27 % of 365 ms, 1m ago
+                under 50 %: 9000, under 75 %: 2, under 90 %: 1, more: 0
+              nearly took over once (80 % and more), 1m ago last
   checks      nginx: down for 14m (-60 while down)
                 http http://127.0.0.1/
                 connection refused (2s ago, took 0.4 ms)

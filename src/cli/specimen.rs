@@ -6,6 +6,7 @@ use crate::agent::report::{
     Address, Agent, Check, Configuration, Counters, Effect, Finding, Health, Instance, Lateness, Lease,
     Master, Notifier, Priority, Report, Role, Router, Runs, Severity, Told, Track,
 };
+use crate::agent::report::{Gap, Gaps, NearMisses};
 use crate::agent::stamp::Stamp;
 
 fn at(time: &str) -> Stamp {
@@ -120,6 +121,35 @@ fn router(state: Role, master: &str, priority: u8, heard: &str) -> Router {
             unsigned_adverts: 0,
             discarded: BTreeMap::from([("checksum".to_owned(), 2)]),
         },
+        near_misses: near_misses(),
+    }
+}
+
+/// One near miss among ordinary gaps.
+fn near_misses() -> NearMisses {
+    let gap = |percent: f64, hint: Option<&str>| Gap {
+        time: at("10:24:00"),
+        gap_ms: percent * 3.6484,
+        timer_ms: 364.84,
+        percent,
+        cause: hint.map(|_| "lost_adverts".to_owned()),
+        hint: hint.map(str::to_owned),
+    };
+    let (near, usual) = (gap(82.4, Some("2 adverts in a row did not arrive")), gap(27.4, None));
+    let below = [Some(50), Some(75), Some(90), None];
+    NearMisses {
+        threshold_percent: 80,
+        count: 1,
+        gaps: below
+            .into_iter()
+            .zip([9000, 2, 1, 0])
+            .map(|(below_percent, count)| Gaps { below_percent, count })
+            .collect(),
+        total_percent: 246_791.0,
+        last: Some(near.clone()),
+        worst: Some(near.clone()),
+        worst_hour: Some(usual),
+        worst_day: Some(near),
     }
 }
 

@@ -175,6 +175,7 @@ fn instance(old: &Instance, new: &Instance, found: &mut Found) {
         priority,
         interval,
         missed_adverts,
+        near_miss_percent,
         addresses,
         bare_family,
         multicast,
@@ -199,6 +200,7 @@ fn instance(old: &Instance, new: &Instance, found: &mut Found) {
     found.value("priority", priority, &new.priority);
     found.value("advert_interval", &duration::shown(*interval), &duration::shown(new.interval));
     found.value("missed_adverts", missed_adverts, &new.missed_adverts);
+    found.value("near_miss_percent", near_miss_percent, &new.near_miss_percent);
     found.key("addresses", *addresses == new.addresses);
     let family = |family: Option<Family>| family.map_or("none", Family::as_str);
     found.value("family", family(*bare_family), family(new.bare_family));

@@ -96,7 +96,7 @@ fn what_is_not_written_has_the_default_that_the_manual_names() {
     };
     let written = with(
         "startup_delay: 0s, boot_delay: 0s",
-        "priority: 100, advert_interval: 1s, missed_adverts: 3, version: 3, preempt: true, preempt_delay: 0s, \
+        "priority: 100, advert_interval: 1s, missed_adverts: 3, near_miss_percent: 80, version: 3, preempt: true, preempt_delay: 0s, \
          last_resort: false, follow_interface: true, \
          checksum: pseudo_header, announce: { again_after: 5s, repeat: 1, \
          refresh: 60s, refresh_repeat: 1, after_lower: { again_after: off, repeat: 1 } }, lease: true, accept: true, \

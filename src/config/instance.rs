@@ -18,6 +18,7 @@ use super::scalar;
 use super::track::{self, Tracks};
 use super::unicast::{self, Unicast};
 use super::virtual_mac::{self, VirtualMac};
+use crate::engine::near;
 use crate::engine::settings::{self, Announce, Damping, Preempt};
 use crate::net::{Family, Priority, Vrid};
 use crate::time::Duration;
@@ -35,6 +36,7 @@ pub(super) const KEYS: &[&str] = &[
     "priority_file",
     "advert_interval",
     "missed_adverts",
+    "near_miss_percent",
     "version",
     "unicast",
     "multicast",
@@ -69,6 +71,7 @@ pub(super) struct Instance {
     pub(super) priority_file: Option<(At<PathBuf>, Result<Priority, String>)>,
     pub(super) interval: Option<At<Duration>>,
     pub(super) missed_adverts: Option<At<u32>>,
+    pub(super) near_miss_percent: Option<At<u8>>,
     pub(super) version: Option<At<Version>>,
     /// Absent as well if there is to be multicast.
     pub(super) unicast: Option<At<Unicast>>,
@@ -126,6 +129,8 @@ impl Instance {
                 item.read("a duration, for example 1s", duration::parse)
             }),
             missed_adverts: table.or("missed_adverts", 3, |item| item.read("2 to 100", missed_adverts)),
+            near_miss_percent: table
+                .or("near_miss_percent", near::THRESHOLD, |item| item.read("50 to 100", near_miss_percent)),
             version: table.or("version", Version::V3, |item| item.read("2 or 3", version)),
             unicast: table.optional("unicast").and_then(unicast::read),
             multicast: table.optional("multicast").and_then(multicast::read),
@@ -191,6 +196,7 @@ impl Instance {
             priority: priority.or(self.priority.map(|at| at.value))?,
             interval,
             missed_adverts: self.missed_adverts?.value,
+            near_miss_percent: self.near_miss_percent?.value,
             addresses: self.addresses.list.into_iter().map(|at| at.value).collect(),
             bare_family: self.family.map(|at| at.value),
             multicast: self.multicast.map(|at| at.value.settings()).unwrap_or_default(),
@@ -242,6 +248,11 @@ fn priority(text: &str) -> Result<Priority, String> {
 }
 
 /// One could not be told from an advert that is a little late, and the lease would end before each.
+fn near_miss_percent(text: &str) -> Result<u8, String> {
+    let percent = scalar::number(text, 50, 100)?;
+    u8::try_from(percent).map_err(|_| format!("'{text}' is no percentage"))
+}
+
 fn missed_adverts(text: &str) -> Result<u32, String> {
     scalar::number(text, 2, 100)
         .ok()

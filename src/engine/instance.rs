@@ -220,7 +220,8 @@ impl Instance {
             self.gates.ask_again();
         }
         for at in 0..self.members.len() {
-            let member = &self.members[at];
+            let member = &mut self.members[at];
+            member.near.was_late(now, late);
             let stale = if member.router.is_master() {
                 let sign_of_life = member.sent.unwrap_or_default();
                 now.since(sign_of_life) >= self.longest_silence()
@@ -294,6 +295,7 @@ impl Instance {
         let member = &mut self.members[at];
         let family = member.family;
         let said = member.handle(now, input, &self.settings, self.id, out);
+        let near = member.near.news();
         if let (Input::Advert(heard), true) = (input, said.is_empty()) {
             // It neither counted nor was answered: a lower master that is to be replaced, or one that resigns.
             let resigns = heard.priority == Priority::RESIGN;
@@ -302,6 +304,9 @@ impl Instance {
         }
         if said.iter().any(|output| matches!(output, Output::Advert(_))) && member.recovers() {
             self.tell(now, What::SendRecovered, out);
+        }
+        if let Some((master, gap)) = near {
+            self.tell(now, What::NearMiss { master, gap }, out);
         }
         for output in said {
             match output {

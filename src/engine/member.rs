@@ -8,6 +8,7 @@ use core::net::IpAddr;
 use super::action::{Action, Datagram, Endpoint, InstanceId};
 use super::hear::Accepted;
 use super::links::is_link_local;
+use super::near::Nearness;
 use super::notice::{Discard, State};
 use super::retreat::Retreat;
 use super::settings::{Address, Instance as Settings, Preempt};
@@ -50,6 +51,8 @@ pub(super) struct Member {
     /// New in an instance that was running already, and cannot speak yet: it does not hold the others up.
     pub(super) joining: bool,
     pub(super) counters: Counters,
+    /// How close it came to taking over.
+    pub(super) near: Nearness,
     /// Whether the last advert listed other addresses than ours would.
     pub(super) mismatched: bool,
     /// The last advert that was discarded because the configurations disagree: when, from whom, and in what.
@@ -106,6 +109,7 @@ impl Member {
             retreat: Retreat::default(),
             joining: false,
             counters: Counters::default(),
+            near: Nearness::default(),
             mismatched: false,
             disagreed: None,
             told: BTreeMap::new(),
@@ -146,7 +150,16 @@ impl Member {
         out: &mut Vec<Action>,
     ) -> Vec<Output> {
         let mut said = Vec::new();
+        let (timer, interval) = (self.router.master_down(), self.router.master_interval());
         self.router.handle(now, input, &mut said);
+        match input {
+            Input::Advert(heard) | Input::Contender(heard) if follows(&said) => {
+                self.near.hear(&heard, timer, interval, settings.near_miss_percent);
+            }
+            Input::Advert(_) | Input::Contender(_) => self.near.forget(),
+            _ if self.router.is_master() || !self.is_started() => self.near.forget(),
+            _ => {}
+        }
         for output in &said {
             match *output {
                 Output::Advert(priority) => {
@@ -372,7 +385,7 @@ impl Member {
         Some(MasterStatus { address: heard.source, priority: heard.priority, heard: heard.at })
     }
 
-    pub(super) fn status(&self, now: Instant, faulty: bool) -> RouterStatus {
+    pub(super) fn status(&self, now: Instant, faulty: bool, near_miss_percent: u8) -> RouterStatus {
         let own = self.voice.filter(|_| self.router.is_master()).map(|voice| MasterStatus {
             address: voice.source,
             priority: self.router.settings().priority,
@@ -389,8 +402,15 @@ impl Member {
             master_interval: self.router.master_interval(),
             master_down: self.router.master_down(),
             counters: self.counters.clone(),
+            near: self.near.clone(),
+            near_miss_percent,
         }
     }
+}
+
+/// Whether an advert restarted the timer.
+fn follows(said: &[Output]) -> bool {
+    said.iter().any(|output| matches!(output, Output::Followed | Output::Deposed(_)))
 }
 
 fn machine_settings(settings: &Settings, priority: Priority, source: IpAddr) -> vrrp::Settings {

@@ -14,7 +14,7 @@
 //! | `event` `action` `notice` `status` `settings` | the nouns, all public |
 //! | `group` | instances, and an instance's virtual routers, moving together |
 //! | `instance` `reasons` `causes` | virtual routers of one name: priority and state; obstacles and reasons, in a sentence and as a word |
-//! | `member` | one virtual router: the machine, its voice, its counters |
+//! | `member` `near` | one virtual router: the machine, its voice, its counters; how close a backup came to taking over |
 //! | `reserve` | who had better not be master, and is better than nobody |
 //! | `retreat` | how long who took the role in vain stays out of the race |
 //! | `hear` `discard` `judging` `signing` | from a datagram to an advert that counts, or why not; the same without any effect; signatures |
@@ -48,6 +48,7 @@ pub mod judging;
 mod keep;
 mod links;
 mod member;
+pub mod near;
 pub mod notice;
 pub mod path;
 mod reasons;

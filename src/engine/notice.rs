@@ -7,6 +7,7 @@ use core::net::IpAddr;
 
 use super::action::InstanceId;
 pub use super::discard::Discard;
+use super::near::Gap;
 use crate::net::{Family, IpNet, Mac, Priority};
 use crate::time::{Duration, Instant};
 
@@ -202,6 +203,13 @@ pub enum What {
     },
     /// A step-down found nobody who takes over; the instance stays master.
     NobodyTookOver,
+    /// A backup nearly took over; told for the first in a while, the rest is counted.
+    NearMiss {
+        /// The master whose advert came late.
+        master: IpAddr,
+        /// How late.
+        gap: Gap,
+    },
     /// The advert came too late: the lease of a master ran out.
     LeaseOver,
     /// What an earlier agent held as master is not adopted.

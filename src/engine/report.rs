@@ -79,7 +79,11 @@ impl Instance {
             stepped_down: self.stepped_down,
             times_master: self.times_master,
             transitions: self.transitions.clone(),
-            routers: self.members.iter().map(|member| member.status(now, faulty)).collect(),
+            routers: self
+                .members
+                .iter()
+                .map(|member| member.status(now, faulty, self.settings.near_miss_percent))
+                .collect(),
             virtual_links: self.virtual_link_status(world),
             addresses: self.address_status(world),
             paths: self.path_status(),

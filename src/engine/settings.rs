@@ -66,6 +66,8 @@ pub struct Instance {
     /// After so many intervals without an advert a master is taken for dead: by backups, and by its own kernel, where its
     /// lease ends. At least 2.
     pub missed_adverts: u32,
+    /// From which share of the timer on the time between two of a master's adverts is a near miss, in hundredths.
+    pub near_miss_percent: u8,
     /// The virtual addresses, in advert order.
     pub addresses: Vec<Address>,
     /// The family that it speaks if no address is advertised; there is one then.

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::near::Nearness;
 use super::notice::{Discard, Reason, State};
 use super::settings::Effect;
 use crate::codes::Warning;
@@ -132,6 +133,10 @@ pub struct RouterStatus {
     pub master_down: Duration,
     /// What it counted.
     pub counters: Counters,
+    /// How close it came to taking over.
+    pub near: Nearness,
+    /// From which share of the timer on that is a near miss, in hundredths.
+    pub near_miss_percent: u8,
 }
 
 /// Who is master.

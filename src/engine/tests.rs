@@ -11,6 +11,7 @@ mod gating;
 mod groups;
 mod handing_over;
 mod keeping;
+mod near;
 mod noise;
 mod obstacles;
 mod reloading;

@@ -25,6 +25,7 @@ use vipd::config;
 use vipd::engine::action::InstanceId;
 use vipd::engine::event::Target;
 use vipd::engine::inheritance::Inheritance;
+use vipd::engine::near::Nearness;
 use vipd::engine::notice::{Notice, Reason, State, What};
 use vipd::engine::settings::Effect;
 use vipd::engine::status::{
@@ -343,6 +344,8 @@ pub(crate) fn instance(name: &str, state: State, reason: Reason) -> InstanceStat
             master_interval: Duration::from_millis(100),
             master_down: Duration::from_millis(361),
             counters: Counters::default(),
+            near: Nearness::default(),
+            near_miss_percent: 80,
         }],
         virtual_links: Vec::new(),
         paths: Vec::new(),

@@ -73,6 +73,7 @@ pub(crate) fn instance(number: usize) -> Instance {
         vrid,
         version: Version::V3,
         missed_adverts: 3,
+        near_miss_percent: 80,
         priority: Priority::DEFAULT,
         interval: Duration::from_millis(100),
         addresses: vec![net(vip(Family::Ipv4, number, 0), true).into()],

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::near;
 use super::{Family, Labels, number, of_millis, seconds, truth, with};
 use crate::agent::report::{Counters, Instance, Role, Router, millis};
 use crate::agent::stamp::Stamp;
@@ -23,6 +24,7 @@ pub(super) fn families(instances: &[Instance], now: Stamp) -> Vec<Family> {
     families.extend(holding(&instances, now));
     families.extend(routers(&instances));
     families.extend(counters(&instances));
+    families.extend(near::families(&instances, labels));
     families
 }
 

@@ -17,6 +17,7 @@ mod agent;
 mod checks;
 mod instances;
 mod keepalived;
+mod near;
 pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};

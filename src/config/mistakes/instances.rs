@@ -3,7 +3,7 @@
 use super::super::private::tests::Scratch;
 use super::*;
 
-const KEYS: &str = "interface, virtual_router_id, addresses, family, routes, rules, priority, priority_file, advert_interval, missed_adverts, version, unicast, multicast, preempt, \
+const KEYS: &str = "interface, virtual_router_id, addresses, family, routes, rules, priority, priority_file, advert_interval, missed_adverts, near_miss_percent, version, unicast, multicast, preempt, \
                     preempt_delay, last_resort, damping, follow_interface, track, authentication, checksum, announce, lease, accept, virtual_mac, notify";
 
 #[test]

@@ -67,6 +67,7 @@ pub(super) fn instance(priority: u8) -> Instance {
         vrid: Vrid::new(51).unwrap(),
         version: Version::V3,
         missed_adverts: 3,
+        near_miss_percent: 80,
         priority: Priority::new(priority),
         interval: SECOND,
         addresses: nets(&["192.0.2.10/24"]),
