@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod completion;
 mod detail;
+mod doctor;
 mod drain;
 mod events;
 mod explain;
@@ -59,6 +60,8 @@ pub enum Exit {
     Os = 71,
     /// `import` and `capture`: the output cannot be written.
     CannotCreate = 73,
+    /// `doctor`: something could not be looked at.
+    Io = 74,
     /// Not now: another agent runs, nobody took over, too much waits.
     TryAgain = 75,
     /// Not with this user's rights.

@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use super::client::Client;
 use super::output::complain;
 use super::{
-    Exit, capture, check, completion, drain, events, explain, history, import, metrics, orders, page, plan,
-    span, status, watch,
+    Exit, capture, check, completion, doctor, drain, events, explain, history, import, metrics, orders, page,
+    plan, span, status, watch,
 };
 use crate::agent::api::TargetOrder;
 use crate::time::Duration;
@@ -54,6 +54,8 @@ enum Command {
         #[arg(long, conflicts_with = "name")]
         codes: bool,
     },
+    /// Looks for what would keep failover from working, on this node or on both; 3 if there is a problem.
+    Doctor(doctor::Request),
     /// Says what happened since the agent started.
     Events {
         /// Goes on with what happens.
@@ -180,6 +182,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::Status { name, json, watch: true } => watch::run(client, name.as_deref(), json).await,
         Command::Status { name, json, watch: false } => status::run(client, name.as_deref(), json).await,
         Command::Explain { name, json, codes: _ } => explain::run(client, name.as_deref(), json).await,
+        Command::Doctor(request) => doctor::run(client, &request).await,
         Command::Events { follow, json } => events::run(client, follow, json).await,
         Command::Metrics { json } => metrics::run(client, json).await,
         Command::Check { file, json } => check::run(&file, json),

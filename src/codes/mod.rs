@@ -11,10 +11,16 @@
 //! | `V06xx` | a change that makes two masters |
 //! | `V07xx` | the running agent: what it warns of |
 //! | `V08xx` | the running agent: why an instance is in FAULT |
+//! | `V10xx` | `vipctl doctor`: the kernel |
+//! | `V11xx` | `vipctl doctor`: the network |
+//! | `V12xx` | `vipctl doctor`: the agent and its surroundings |
+//! | `V13xx` | `vipctl doctor --peer`: the pair |
 //!
 //! A number is never given twice, also not after its meaning is gone. Pure data: the pages are in the files beside.
 
 mod configuration;
+mod host;
+mod pair;
 mod running;
 mod together;
 
@@ -114,6 +120,38 @@ codes! {
     NoVirtualLink = 807 "FAULT: the link with the virtual MAC cannot be had",
     CheckFault = 808 "FAULT: a tracked check says so",
     AddressTaken = 809 "FAULT: a virtual address is configured on the interface already",
+
+    ReversePath = 1001 "a strict reverse-path filter",
+    ArpIgnore = 1002 "ARP requests that are answered by the wrong interface, or not at all",
+    ArpAnnounce = 1003 "ARP requests with an address of another interface",
+    AcceptDad = 1004 "a duplicate address turns IPv6 off",
+    Ipv6Off = 1005 "IPv6 is off where an IPv6 address belongs",
+
+    Firewall = 1101 "a firewall drops adverts",
+    NotJoined = 1102 "the multicast group of VRRP is not listened to",
+    Snooping = 1103 "a bridge may stop passing multicast on",
+    OtherRouter = 1104 "another router has this virtual router id",
+    AnsweredElsewhere = 1105 "a host that is not master answers for an address",
+    AdvertsDiffer = 1106 "adverts were heard that do not agree with this configuration",
+    Mtu = 1107 "adverts do not fit the interface",
+    LinkMissing = 1108 "the interface cannot carry adverts",
+
+    Capabilities = 1201 "the agent lacks a right",
+    Unit = 1202 "the unit does not start the agent when it should",
+    Managed = 1203 "another program manages the interface",
+    CannotBind = 1204 "a service cannot start on a backup",
+    Clock = 1205 "the clock is not kept right",
+
+    PeerUnreached = 1301 "the other node cannot be asked",
+    PeerSilent = 1302 "no agent runs on the other node",
+    PeerLacks = 1303 "an instance is on one node only",
+    PeersDisagree = 1304 "the two nodes do not have the same settings",
+    PeersApart = 1305 "the two nodes do not send to each other",
+    EqualPriorities = 1306 "the two nodes have the same priority",
+    PeerVersion = 1307 "the two nodes run different versions of vipd",
+    PeerClock = 1308 "the clocks of the two nodes differ",
+    PeerProblems = 1309 "the other node has problems of its own",
+    TwoMasters = 1310 "both nodes are master, or neither is",
 }
 
 /// What stands behind a code.
@@ -146,7 +184,12 @@ impl Code {
 impl Page {
     /// Every page, by number.
     pub fn all() -> impl Iterator<Item = &'static Self> {
-        configuration::PAGES.iter().chain(together::PAGES).chain(running::PAGES)
+        configuration::PAGES
+            .iter()
+            .chain(together::PAGES)
+            .chain(running::PAGES)
+            .chain(host::PAGES)
+            .chain(pair::PAGES)
     }
 }
 

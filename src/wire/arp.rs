@@ -107,6 +107,13 @@ pub fn gratuitous(mac: Mac, address: Ipv4Addr) -> [u8; 14 + LENGTH] {
     frame
 }
 
+/// The Ethernet frame that asks all neighbours who has `address`, without claiming one for the sender: a probe (RFC 5227, 2.1.1).
+pub fn question(mac: Mac, address: Ipv4Addr) -> [u8; 14 + LENGTH] {
+    let mut frame = gratuitous(mac, address);
+    frame[28..38].fill(0);
+    frame
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +140,15 @@ mod tests {
             decode(&GRATUITOUS[14..]),
             Ok(Arp { operation: Operation::Request, sender_mac: VMAC, sender: VIP, target: VIP })
         );
+    }
+
+    #[test]
+    fn a_question_claims_nothing() {
+        let mut expected = GRATUITOUS;
+        expected[28..38].fill(0);
+        assert_eq!(question(VMAC, VIP), expected);
+        let asked = decode(&expected[14..]).unwrap();
+        assert_eq!((asked.claim(), asked.target), (None, VIP));
     }
 
     #[test]

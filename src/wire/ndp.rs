@@ -163,6 +163,36 @@ fn unsolicited_message(mac: Mac, address: Ipv6Addr, router: bool) -> [u8; MESSAG
     message
 }
 
+/// How long a solicitation without options is.
+const QUESTION_LENGTH: usize = 24;
+
+/// The Ethernet frame that asks who has `address`, without claiming one for the sender: the answer goes to all nodes
+/// (RFC 4861, 4.3 and 7.2.4; RFC 4862, 5.4.2).
+pub fn question(mac: Mac, address: Ipv6Addr) -> [u8; 54 + QUESTION_LENGTH] {
+    let own = address.octets();
+    let mut group = [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0];
+    group[13..].copy_from_slice(&own[13..]);
+    let group = Ipv6Addr::from(group);
+    let mut message = [0; QUESTION_LENGTH];
+    message[0] = NEIGHBOR_SOLICITATION;
+    message[8..].copy_from_slice(&address.octets());
+    let checksum =
+        Checksum::pseudo_header(Ipv6Addr::UNSPECIFIED.into(), group.into(), ICMPV6, QUESTION_LENGTH);
+    let checksum = checksum.with(&message).finish();
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+    let mut frame = [0; 54 + QUESTION_LENGTH];
+    frame[..2].copy_from_slice(&[0x33, 0x33]);
+    frame[2..6].copy_from_slice(&group.octets()[12..]);
+    frame[6..12].copy_from_slice(&mac.0);
+    frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+    frame[14..22].copy_from_slice(&[0x60, 0, 0, 0, 0, 24, ICMPV6, HOP_LIMIT]);
+    frame[38..54].copy_from_slice(&group.octets());
+    frame[54..].copy_from_slice(&message);
+    frame
+}
+
+const NEIGHBOR_SOLICITATION: u8 = 135;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +235,19 @@ mod tests {
                 flags: Flags { router: true, solicited: false, overriding: true },
             })
         );
+    }
+
+    #[test]
+    fn a_question_is_a_solicitation_to_the_address_s_own_group() {
+        let frame = question(Mac([2, 0, 0, 0, 0, 1]), VIP);
+        assert_eq!((&frame[..6], frame[20], frame[21]), (&[0x33, 0x33, 0xff, 0, 1, 0][..], 58, 255));
+        let ip = Ipv6Packet::new(&frame[14..]).unwrap();
+        let (source, group) = (ip.get_source(), ip.get_destination());
+        assert_eq!((source, group.to_string().as_str()), (Ipv6Addr::UNSPECIFIED, "ff02::1:ff00:100"));
+        let icmp = Icmpv6Packet::new(&frame[54..]).unwrap();
+        assert_eq!(icmp.get_icmpv6_type(), Icmpv6Types::NeighborSolicit);
+        assert_eq!(icmp.get_checksum(), checksum(&icmp, &source, &group));
+        assert_eq!(&frame[62..], VIP.octets());
     }
 
     #[test]

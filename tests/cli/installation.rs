@@ -116,6 +116,7 @@ fn the_manual_knows_every_command_and_option() {
     let all = [
         "status",
         "explain",
+        "doctor",
         "events",
         "metrics",
         "history",

@@ -9,6 +9,7 @@ mod browser;
 mod codes;
 mod commands;
 mod completion;
+mod doctor;
 mod fake;
 mod history;
 mod hostile;
