@@ -8,7 +8,7 @@ use rustix::mm::MlockAllFlags;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 use thread_priority::{
-    RealtimeThreadSchedulePolicy, ScheduleParams, ThreadPriority, ThreadSchedulePolicy,
+    RealtimeThreadSchedulePolicy, ScheduleParams, ThreadId, ThreadPriority, ThreadSchedulePolicy,
     set_thread_priority_and_policy,
 };
 
@@ -25,7 +25,9 @@ pub struct Settings {
 pub fn prefer<T>(thread: &JoinHandle<T>, priority: u8) -> io::Result<()> {
     let priority = ThreadPriority::from_posix(ScheduleParams { sched_priority: priority.into() });
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    set_thread_priority_and_policy(thread.as_pthread_t(), priority, policy).map_err(|error| match error {
+    // The same number; with musl its type is that of a pointer.
+    let thread = thread.as_pthread_t() as ThreadId;
+    set_thread_priority_and_policy(thread, priority, policy).map_err(|error| match error {
         thread_priority::Error::OS(errno) => io::Error::from_raw_os_error(errno),
         other => io::Error::other(format!("{other:?}")),
     })
