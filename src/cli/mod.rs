@@ -2,6 +2,7 @@
 //!
 //! `vipctl` talks only to the agent's sockets; when no agent answers, `status` looks at the kernel itself.
 
+mod bundle;
 mod capture;
 mod check;
 mod client;

@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use super::client::Client;
 use super::output::complain;
 use super::{
-    Exit, capture, check, completion, doctor, drain, events, explain, history, import, metrics, orders, page,
-    plan, span, status, watch,
+    Exit, bundle, capture, check, completion, doctor, drain, events, explain, history, import, metrics,
+    orders, page, plan, span, status, watch,
 };
 use crate::agent::api::TargetOrder;
 use crate::time::Duration;
@@ -115,6 +115,8 @@ enum Command {
     Resume(Which),
     /// Has the program that is installed now go on in the place of the running one, without a gap.
     Upgrade,
+    /// Packs what a bug report needs into one archive, without secrets; works without an agent, too.
+    Bundle(bundle::Request),
     /// Prints what a shell has to read for its completion of this program.
     #[command(hide = true)]
     Completions {
@@ -187,6 +189,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::Metrics { json } => metrics::run(client, json).await,
         Command::Check { file, json } => check::run(&file, json),
         Command::Import(request) => import::run(&request),
+        Command::Bundle(request) => bundle::run(client.directory(), &request).await,
         Command::Completions { shell } => completion::run(shell),
         Command::Plan { file, json } => plan::run(client, &file, json).await,
         Command::Reload { force } => orders::reload(client, force).await,

@@ -12,6 +12,7 @@
 //! | `file`, `instance`, `addresses`, `routes`, `rules`, `tables`, `statics`, `unicast`, `multicast`, `damping`, `track`, `authentication`, `hmac`, `announce`, `virtual_mac`, `groups`, `checks`, `probes`, `notify`, `webhook`, `mail`, `private`, `realtime`, `metrics` | one topic each: its keys, what they mean, what is wrong with them alone |
 //! | `check` | what spans topics |
 //! | `danger` | which differences between two configurations make two masters |
+//! | `masked` | which values are secret, also in a file that is wrong |
 //! | `differences` | in which keys two configurations differ |
 
 mod addresses;
@@ -30,6 +31,7 @@ mod groups;
 mod hmac;
 mod instance;
 mod mail;
+pub mod masked;
 mod metrics;
 #[cfg(test)]
 mod mistakes;

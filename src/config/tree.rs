@@ -8,6 +8,7 @@
 
 use crate::codes::Code;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde_yaml::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
@@ -68,6 +69,55 @@ pub(super) fn parse(text: &str, findings: &Findings) -> Option<Node> {
             None
         }
     }
+}
+
+/// A scalar of a file, and where it stands in it.
+#[derive(Debug)]
+pub(super) struct Scalar {
+    /// The keys that lead to it, and to a key that it is one of.
+    pub(super) path: Vec<String>,
+    pub(super) is_key: bool,
+    pub(super) text: String,
+    /// In characters, with its quotes.
+    pub(super) place: Range<usize>,
+}
+
+/// Every scalar of `text`, also of one that means nothing; None if it is not YAML.
+pub(super) fn scalars(text: &str) -> Option<Vec<Scalar>> {
+    let mut found = Vec::new();
+    // Of each map around: the key whose value comes. Of each list: nothing.
+    let mut around: Vec<Option<Option<String>>> = Vec::new();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.ok()?;
+        match event {
+            Event::Scalar(value, ..) => {
+                let path = around.iter().flatten().flatten().cloned().collect();
+                let place = span.start.index()..span.end.index();
+                let is_key = matches!(around.last(), Some(Some(None)));
+                if let Some(Some(key)) = around.last_mut() {
+                    *key = is_key.then(|| value.to_string());
+                }
+                found.push(Scalar { path, is_key, text: value.into_owned(), place });
+            }
+            // A key that is no scalar is none.
+            Event::SequenceStart(..) | Event::MappingStart(..)
+                if matches!(around.last(), Some(Some(None))) =>
+            {
+                return None;
+            }
+            Event::SequenceStart(..) => around.push(None),
+            Event::MappingStart(..) => around.push(Some(None)),
+            Event::SequenceEnd | Event::MappingEnd => {
+                around.pop();
+                if let Some(Some(key)) = around.last_mut() {
+                    *key = None;
+                }
+            }
+            Event::Alias(..) | Event::UnresolvedAlias(..) => return None,
+            _ => {}
+        }
+    }
+    Some(found)
 }
 
 struct Builder<'t> {

@@ -129,6 +129,7 @@ fn the_manual_knows_every_command_and_option() {
         "drain",
         "resume",
         "upgrade",
+        "bundle",
     ];
     for command in all {
         assert!(page.contains(&format!(".Ss {command}\n")), "{command}");

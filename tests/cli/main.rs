@@ -6,6 +6,7 @@
 
 mod api;
 mod browser;
+mod bundle;
 mod codes;
 mod commands;
 mod completion;
