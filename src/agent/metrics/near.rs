@@ -17,7 +17,7 @@ pub(super) fn families(instances: &[&Instance], labels: impl Fn(&Instance) -> La
         let spans = [("all", &near.worst), ("day", &near.worst_day), ("hour", &near.worst_hour)];
         spans
             .into_iter()
-            .filter_map(|(span, gap)| Some((with(labels, [("within", span)]), gap.as_ref()?.percent / 100.0)))
+            .filter_map(|(span, gap)| Some((with(labels, [("within", span)]), share(gap.as_ref()?.percent))))
     });
     vec![
         Family {
@@ -40,6 +40,11 @@ pub(super) fn families(instances: &[&Instance], labels: impl Fn(&Instance) -> La
     ]
 }
 
+/// A percentage as a fraction, to a thousandth.
+fn share(percent: f64) -> f64 {
+    (percent * 10.0).round() / 1000.0
+}
+
 fn histogram(labels: &Labels, near: &NearMisses) -> Vec<Sample> {
     let sample = |suffix, labels, value| Sample { suffix, labels, value };
     let mut samples = Vec::new();
@@ -52,7 +57,7 @@ fn histogram(labels: &Labels, near: &NearMisses) -> Vec<Sample> {
             .map_or_else(|| "+Inf".to_owned(), |below| (f64::from(below) / 100.0).to_string());
         samples.push(sample("_bucket", with(labels, [("le", le.as_str())]), number(gaps)));
     }
-    samples.push(sample("_sum", labels.clone(), near.total_percent / 100.0));
+    samples.push(sample("_sum", labels.clone(), share(near.total_percent)));
     samples.push(sample("_count", labels.clone(), number(gaps)));
     samples
 }
