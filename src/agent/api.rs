@@ -5,6 +5,7 @@
 
 mod capture;
 pub mod drain;
+pub mod drill;
 mod following;
 mod history;
 mod page;
@@ -167,6 +168,7 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
             .route("/reload", post(reload))
             .route("/step-down", post(step_down))
             .route("/drain", post(drain::drain))
+            .route("/drill", post(drill::drill))
             .route("/resume", post(drain::resume))
             .route("/upgrade", post(upgrade)),
         Access::Questions => questions
@@ -174,6 +176,7 @@ pub fn router(service: Arc<Service>, access: Access) -> Router {
             .route("/reload", post(only_questions))
             .route("/step-down", post(only_questions))
             .route("/drain", post(only_questions))
+            .route("/drill", post(only_questions))
             .route("/resume", post(only_questions))
             .route("/upgrade", post(only_questions)),
     };
@@ -289,7 +292,7 @@ async fn unknown_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "no such path; there are GET /, /live, /status, /explain, /events, /history, /capture, /metrics and /version, \
-         POST /plan, /reload, /step-down, /drain, /resume and /upgrade",
+         POST /plan, /reload, /step-down, /drain, /drill, /resume and /upgrade",
     )
 }
 

@@ -179,6 +179,7 @@ fn change(line: Line) -> Option<Change> {
         Record::HandedOn => told("agent_handed_on"),
         Record::Reloaded { .. } => told("reloaded"),
         Record::Asked { .. } => told("asked"),
+        Record::Drill { .. } => told("drill"),
         Record::DrainOver => told("drain_over"),
         Record::Damped { .. } => told("damped"),
         Record::LeaseOver => told("lease_over"),

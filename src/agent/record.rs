@@ -123,6 +123,8 @@ pub enum Record {
     UpgradeRefused { why: String },
     /// Somebody asked for a change.
     Asked { what: String, by: Peer },
+    /// Somebody tries failover on purpose, or has done so.
+    Drill { what: String, by: Peer },
     /// The time of a drain is over.
     DrainOver,
     /// A notifier could not be told.
@@ -252,6 +254,7 @@ impl Record {
             | Self::Value { .. }
             | Self::Reloaded { .. }
             | Self::DrainOver
+            | Self::Drill { .. }
             | Self::Asked { .. } => match self {
                 Self::Transition { to: Role::Fault, .. } | Self::GroupTransition { to: Role::Fault, .. } => {
                     Level::WARN
@@ -306,6 +309,7 @@ impl Record {
                 | Self::HandedOver { .. }
                 | Self::Reloaded { .. }
                 | Self::Asked { .. }
+                | Self::Drill { .. }
                 | Self::DrainOver
         )
     }
@@ -321,6 +325,7 @@ impl Record {
                 | Self::Value { .. }
                 | Self::DrainOver
                 | Self::Asked { .. }
+                | Self::Drill { .. }
         )
     }
 }
@@ -437,6 +442,7 @@ impl fmt::Display for Record {
             ),
             Self::ReloadRefused { why } => write!(f, "new configuration refused, the old one stays: {why}"),
             Self::UpgradeRefused { why } => write!(f, "upgrade refused, this program goes on: {why}"),
+            Self::Drill { what, by } => write!(f, "drill: {what}, by {by}"),
             Self::Asked { what, by } => write!(f, "{what} asked for by {by}"),
             Self::DrainOver => f.write_str("its drain is over; resumed"),
             Self::NotifyFailed { notifier, state, why } => {

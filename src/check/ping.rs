@@ -125,7 +125,8 @@ fn token() -> [u8; 8] {
     token.to_be_bytes()
 }
 
-fn request(to: IpAddr, token: [u8; 8]) -> Vec<u8> {
+/// An echo request with these eight bytes.
+pub fn request(to: IpAddr, token: [u8; 8]) -> Vec<u8> {
     let kind = match to {
         IpAddr::V4(_) => ECHO_V4,
         IpAddr::V6(_) => ECHO_V6,
@@ -141,8 +142,20 @@ fn request(to: IpAddr, token: [u8; 8]) -> Vec<u8> {
     message
 }
 
-/// Whether what a socket received, in IPv4 with its header, answers a request.
+/// A socket that sends echo requests to a host, and gets what comes from it.
+pub fn socket(to: IpAddr) -> Result<UdpSocket, String> {
+    let settings = Settings { address: to, source: None, interface: None };
+    let socket = Probe::new(settings).open()?;
+    UdpSocket::from_std(socket.into()).map_err(|error| lowered(&error))
+}
+
+/// Whether what a socket received answers a request.
 fn is_reply(from: IpAddr, packet: &[u8], token: [u8; 8]) -> bool {
+    reply(from, packet) == Some(token)
+}
+
+/// The eight bytes of an echo reply that a socket received, in IPv4 with its header.
+pub fn reply(from: IpAddr, packet: &[u8]) -> Option<[u8; 8]> {
     let (message, kind) = match from {
         IpAddr::V4(_) => {
             let header = packet.first().map_or(0, |first| usize::from(first & 0xf) * 4);
@@ -150,7 +163,10 @@ fn is_reply(from: IpAddr, packet: &[u8], token: [u8; 8]) -> bool {
         }
         IpAddr::V6(_) => (packet, REPLY_V6),
     };
-    message.get(..2) == Some(&[kind, 0]) && message.get(8..16) == Some(&token)
+    if message.get(..2) != Some(&[kind, 0]) {
+        return None;
+    }
+    message.get(8..16)?.try_into().ok()
 }
 
 const ECHO_V4: u8 = 8;

@@ -10,6 +10,7 @@ mod completion;
 mod detail;
 mod doctor;
 mod drain;
+mod drill;
 mod events;
 mod explain;
 mod history;
@@ -21,6 +22,7 @@ mod output;
 mod page;
 mod paragraph;
 mod plan;
+mod probe;
 mod span;
 #[cfg(test)]
 mod specimen;
@@ -39,7 +41,7 @@ pub enum Exit {
     Ok = 0,
     /// `status`: no agent answers.
     Unreachable = 2,
-    /// `status`: a warning, a fault or a failing check.
+    /// `status`: a warning, a fault or a failing check. `drill`: the objective was not met. `probe`: no answer.
     Degraded = 3,
     /// `status`: no master is known for an instance.
     NoHolder = 4,

@@ -37,6 +37,15 @@ pub(super) fn of_watching(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a short span, an objective or a pace: `500ms`, `1s`.
+pub(super) fn of_pace(text: &str) -> Result<Duration, String> {
+    let millis = text.strip_suffix("ms").and_then(whole).map(Duration::from_millis);
+    match millis.or_else(|| span(text)).filter(|span| !span.is_zero() && *span <= FURTHEST) {
+        Some(span) => Ok(span),
+        None => Err("write a whole number and ms or s: 500ms, 1s".to_owned()),
+    }
+}
+
 /// Reads a span or a moment.
 pub(super) fn since(text: &str) -> Result<Since, String> {
     if let Some(span) = span(text).filter(|span| !span.is_zero() && *span <= FURTHEST) {
@@ -68,9 +77,12 @@ impl Since {
 fn span(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let (_, _, seconds) = UNITS.iter().find(|(letter, _, _)| *letter == unit)?;
-    // No sign, no fraction.
-    let number = Some(number).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
-    number.parse::<u64>().ok()?.checked_mul(*seconds).map(Duration::from_secs)
+    whole(number)?.checked_mul(*seconds).map(Duration::from_secs)
+}
+
+/// A number without sign or fraction.
+fn whole(digits: &str) -> Option<u64> {
+    Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
 fn words(span: Duration) -> String {
@@ -117,6 +129,11 @@ mod tests {
         assert_eq!(of_drain("30m"), Ok(Duration::from_secs(1800)));
         for wrong in ["0s", "31d", "30", "m"] {
             assert!(of_drain(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(of_pace("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(of_pace("2s"), Ok(Duration::from_secs(2)));
+        for wrong in ["0ms", "ms", "1.5s", "5"] {
+            assert!(of_pace(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use super::client::Client;
 use super::output::complain;
 use super::{
-    Exit, bundle, capture, check, completion, doctor, drain, events, explain, history, import, metrics,
-    orders, page, plan, span, status, watch,
+    Exit, bundle, capture, check, completion, doctor, drain, drill, events, explain, history, import,
+    metrics, orders, page, plan, probe, span, status, watch,
 };
 use crate::agent::api::TargetOrder;
 use crate::time::Duration;
@@ -113,6 +113,12 @@ enum Command {
     },
     /// Takes a step-down or a drain back.
     Resume(Which),
+    /// Tries failover on purpose and measures it; the exit status says it: 0 objective met, 3 not, 75 not now.
+    Drill(drill::Request),
+    /// Asks an address every few milliseconds whether it answers, and says for how long it did not.
+    Probe(probe::Request),
+    #[command(hide = true)]
+    DrillHand(drill::hand::Request),
     /// Has the program that is installed now go on in the place of the running one, without a gap.
     Upgrade,
     /// Packs what a bug report needs into one archive, without secrets; works without an agent, too.
@@ -196,6 +202,9 @@ async fn perform(client: &Client, command: Command) -> Exit {
         Command::StepDown(which) => orders::step_down(client, &which.into()).await,
         Command::Upgrade => orders::upgrade(client).await,
         Command::History(request) => history::run(client, &request).await,
+        Command::Drill(request) => drill::run(client, &request).await,
+        Command::DrillHand(request) => drill::hand::run(client, &request).await,
+        Command::Probe(request) => probe::run(&request).await,
         Command::Capture(request) => capture::run(client, &request).await,
         Command::Drain { which, duration } => drain::run(client, which.into(), duration).await,
         Command::Resume(which) => orders::resume(client, &which.into()).await,

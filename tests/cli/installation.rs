@@ -128,6 +128,8 @@ fn the_manual_knows_every_command_and_option() {
         "step-down",
         "drain",
         "resume",
+        "drill",
+        "probe",
         "upgrade",
         "bundle",
     ];

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod capture;
+mod drill;
 
 use std::time::Duration;
 

@@ -118,6 +118,11 @@ impl Service {
         self.record(Stamp::now(), instance, Record::Asked { what, by })
     }
 
+    /// Puts a drill on record, and answers its number.
+    pub fn drilled(&self, what: String, instance: String, by: Peer) -> u64 {
+        self.record(Stamp::now(), Some(instance), Record::Drill { what, by })
+    }
+
     /// Reads the configuration again and puts it in force, or says why not.
     pub async fn reload(&self, force: bool) -> Result<Vec<String>, Rejected> {
         self.systemd.reloading();

@@ -16,11 +16,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until};
 
 use self::fate::{Fate, Waiting};
-use self::packet::{Packet, What};
+pub(super) use self::packet::{Advert, Packet, What};
+pub(super) use self::show::addresses;
 use super::client::{Client, Lines, Trouble};
 use super::events::failed;
 use super::output::{complain, say};
-use super::{Exit, span, status};
+use super::{Exit, completion, span, status};
 use crate::agent::capture::Judged;
 use crate::agent::report::{Instance, Report};
 use crate::net::{Family, LinkIndex};
@@ -42,7 +43,7 @@ const LEARNT: usize = 4096;
 #[derive(Debug, Args)]
 pub(super) struct Request {
     /// Only this instance's, or this group's.
-    #[arg(conflicts_with = "interface")]
+    #[arg(conflicts_with = "interface", add = completion::instances_and_groups())]
     name: Option<String>,
     /// On this interface, whether or not an instance is there.
     #[arg(long, value_name = "IF")]

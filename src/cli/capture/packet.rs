@@ -17,19 +17,19 @@ const ICMPV6: u8 = 58;
 
 /// A frame that was understood as far as its kind.
 #[derive(Clone, Debug)]
-pub(super) struct Packet {
-    pub(super) stamp: Duration,
-    pub(super) link: u32,
-    pub(super) way: Way,
-    pub(super) frame: Vec<u8>,
-    pub(super) source_mac: Mac,
-    pub(super) destination_mac: Mac,
-    pub(super) what: What,
+pub(in crate::cli) struct Packet {
+    pub(in crate::cli) stamp: Duration,
+    pub(in crate::cli) link: u32,
+    pub(in crate::cli) way: Way,
+    pub(in crate::cli) frame: Vec<u8>,
+    pub(in crate::cli) source_mac: Mac,
+    pub(in crate::cli) destination_mac: Mac,
+    pub(in crate::cli) what: What,
 }
 
 /// What it is.
 #[derive(Clone, Debug)]
-pub(super) enum What {
+pub(in crate::cli) enum What {
     Advert(Box<Advert>),
     Arp(Arp),
     Neighbour(Neighbour),
@@ -37,31 +37,31 @@ pub(super) enum What {
 
 /// A datagram of protocol 112.
 #[derive(Clone, Debug)]
-pub(super) struct Advert {
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
-    pub(super) hop_limit: u8,
-    pub(super) fingerprint: Fingerprint,
+pub(in crate::cli) struct Advert {
+    pub(in crate::cli) source: IpAddr,
+    pub(in crate::cli) destination: IpAddr,
+    pub(in crate::cli) hop_limit: u8,
+    pub(in crate::cli) fingerprint: Fingerprint,
     /// Version, virtual router id and priority as the header has them, believable or not.
-    pub(super) header: Option<[u8; 3]>,
-    pub(super) decoded: Result<vrrp::Advert, Malformed>,
+    pub(in crate::cli) header: Option<[u8; 3]>,
+    pub(in crate::cli) decoded: Result<vrrp::Advert, Malformed>,
     /// The number of the key that it is signed with, if it is.
-    pub(super) key: Option<u8>,
+    pub(in crate::cli) key: Option<u8>,
 }
 
 /// A Neighbor Advertisement.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Neighbour {
-    pub(super) source: Ipv6Addr,
-    pub(super) destination: Ipv6Addr,
-    pub(super) target: Ipv6Addr,
-    pub(super) mac: Option<Mac>,
-    pub(super) solicited: bool,
+pub(in crate::cli) struct Neighbour {
+    pub(in crate::cli) source: Ipv6Addr,
+    pub(in crate::cli) destination: Ipv6Addr,
+    pub(in crate::cli) target: Ipv6Addr,
+    pub(in crate::cli) mac: Option<Mac>,
+    pub(in crate::cli) solicited: bool,
 }
 
 impl Packet {
     /// What is in a frame; `None` if it is none of these.
-    pub(super) fn read(frame: &Frame<'_>) -> Option<Self> {
+    pub(in crate::cli) fn read(frame: &Frame<'_>) -> Option<Self> {
         let (header, payload) = frame.bytes.split_first_chunk::<ETHERNET_HEADER>()?;
         let mac = |at: usize| header.get(at..at + 6).and_then(|bytes| bytes.try_into().ok()).map(Mac);
         let what = match u16::from_be_bytes([header[12], header[13]]) {
@@ -82,7 +82,7 @@ impl Packet {
     }
 
     /// The address that it says is its sender's, and the Ethernet address it gives for it.
-    pub(super) fn claim(&self) -> Option<(IpAddr, Mac)> {
+    pub(in crate::cli) fn claim(&self) -> Option<(IpAddr, Mac)> {
         match &self.what {
             What::Advert(_) => None,
             What::Arp(arp) => arp.claim().map(|(address, mac)| (address.into(), mac)),
@@ -91,7 +91,7 @@ impl Packet {
     }
 
     /// The addresses that it is about.
-    pub(super) fn subjects(&self) -> Vec<IpAddr> {
+    pub(in crate::cli) fn subjects(&self) -> Vec<IpAddr> {
         match &self.what {
             What::Advert(_) => Vec::new(),
             What::Arp(arp) => vec![arp.sender.into(), arp.target.into()],

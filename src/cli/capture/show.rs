@@ -99,7 +99,7 @@ pub(super) fn instance_of<'r>(packet: &Packet, report: Option<&'r Report>) -> Op
 }
 
 /// An instance's addresses, and whether adverts list them.
-pub(super) fn addresses(one: &Instance) -> impl Iterator<Item = (IpAddr, bool)> {
+pub(in crate::cli) fn addresses(one: &Instance) -> impl Iterator<Item = (IpAddr, bool)> {
     let bare = |text: &str| text.split('/').next().and_then(|address| address.parse().ok());
     one.addresses.iter().filter_map(move |known| Some((bare(&known.address)?, known.advertised)))
 }
