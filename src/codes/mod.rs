@@ -87,7 +87,7 @@ codes! {
     NoEffect = 503 "something that has no effect",
     Clamped = 504 "weights that a priority has no room for",
     UnsignedAccepted = 505 "adverts without a signature count as well",
-    UnequalGroup = 506 "members of a group with different priorities, or that preempt differently",
+    UnequalGroup = 506 "members of a group that bid or preempt differently",
     UnseenProgram = 507 "a program that cannot be judged from here",
 
     PeersDeaf = 601 "a change after which two nodes do not hear each other",
@@ -258,6 +258,7 @@ mod tests {
             for text in [page.code.title(), page.meaning, page.importance, page.remedy, page.example] {
                 assert!(!text.trim().is_empty() && text.trim() == text, "{}: {text:?}", page.code);
             }
+            assert!(page.code.title().len() <= 70, "{}: a line is 80 wide", page.code);
             for sentences in [page.meaning, page.importance, page.remedy] {
                 assert!(sentences.ends_with('.') && !sentences.contains('\n'), "{}: {sentences}", page.code);
             }
