@@ -73,6 +73,13 @@ impl Priorities {
         troubles
     }
 
+    /// The files that count, by instance.
+    pub(super) fn files(&self) -> BTreeMap<String, String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let good = known.iter().filter(|(_, known)| known.good.is_some());
+        good.map(|((instance, path), _)| (instance.clone(), path.display().to_string())).collect()
+    }
+
     /// What is wrong now, as sentences.
     pub(super) fn warnings(&self) -> Vec<String> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

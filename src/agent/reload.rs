@@ -3,6 +3,7 @@
 //! What could go wrong goes wrong before anything changes. The engine is told first and the checks after it, so that
 //! a new check's verdict finds the engine knowing the check.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -83,6 +84,11 @@ impl Reloader {
     /// What is wrong with those files now.
     pub fn warnings(&self) -> Vec<String> {
         self.priorities.warnings()
+    }
+
+    /// The files that priorities stand in, by instance.
+    pub fn priority_files(&self) -> BTreeMap<String, String> {
+        self.priorities.files()
     }
 
     /// Looks at the files that priorities stand in. Returns what is newly wrong, with the instance's name.

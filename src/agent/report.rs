@@ -236,10 +236,13 @@ pub struct Lease {
 }
 
 /// A priority before and after tracks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Priority {
-    /// As configured.
+    /// As configured, or as the file says that is.
     pub configured: u8,
+    /// The file that it stands in, if that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// As adverts carry it.
     pub effective: u8,
 }
@@ -480,6 +483,13 @@ impl Report {
     /// The instance called `name`.
     pub fn instance(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|instance| instance.name == name)
+    }
+}
+
+impl Priority {
+    /// Where the one before tracks comes from.
+    pub fn origin(&self) -> String {
+        self.file.as_ref().map_or_else(|| "configured".to_owned(), |file| format!("as {file} says"))
     }
 }
 

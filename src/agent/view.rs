@@ -36,6 +36,8 @@ pub struct Surroundings {
     pub notifiers: Vec<Notifier>,
     /// Which instances are drained.
     pub drains: BTreeMap<String, Drain>,
+    /// By instance, the file that says its priority.
+    pub priority_files: BTreeMap<String, String>,
     /// What the agent warns of.
     pub warnings: Vec<Warning>,
     /// What the configuration warns of, which stays as it is until somebody writes it otherwise: nothing to be called for.
@@ -44,10 +46,13 @@ pub struct Surroundings {
 
 /// Puts a report together.
 pub fn report(status: &Status, around: Surroundings, clocks: Clocks) -> Report {
-    let Surroundings { node, agent, mut checks, notifiers, drains, mut warnings, advice } = around;
+    let Surroundings { node, agent, mut checks, notifiers, drains, mut priority_files, mut warnings, advice } =
+        around;
     let instances = status.instances.iter().map(|one| {
         let drained = drains.get(&one.name).copied();
-        Instance { drained, ..instance(one, status.at, clocks) }
+        let mut shown = instance(one, status.at, clocks);
+        shown.priority.file = priority_files.remove(&one.name);
+        Instance { drained, ..shown }
     });
     let instances: Vec<_> = instances.collect();
     let groups: Vec<_> = status.groups.iter().map(|one| group(one, clocks)).collect();
@@ -111,7 +116,7 @@ fn instance(one: &status::InstanceStatus, now: Instant, clocks: Clocks) -> Insta
             Version::V2 => 2,
             Version::V3 => 3,
         },
-        priority: Priority { configured: one.configured.get(), effective: one.effective.get() },
+        priority: Priority { configured: one.configured.get(), file: None, effective: one.effective.get() },
         advert_interval_ms: millis(one.interval),
         lease: Lease { enabled: one.lease.enabled, extension_ms: millis(one.lease.extension) },
         accept: one.accept,
@@ -413,7 +418,16 @@ mod tests {
         let (notifiers, warnings, advice) =
             (Vec::new(), Vec::new(), vec![Warning::new(Code::SecretExposed, ADVICE.to_owned())]);
         let (node, drains) = ("lb1".to_owned(), BTreeMap::new());
-        let around = Surroundings { node, agent, checks, notifiers, drains, warnings, advice };
+        let around = Surroundings {
+            node,
+            agent,
+            checks,
+            notifiers,
+            drains,
+            priority_files: BTreeMap::new(),
+            warnings,
+            advice,
+        };
         let report = report(status, around, clocks);
         assert_eq!(report.advice().collect::<Vec<_>>(), [ADVICE]);
         (report.health, report.problems)

@@ -119,8 +119,9 @@ fn priority(one: &Instance, now: Stamp) -> String {
         return format!("{effective}, stepped down from {configured} until 'vipctl resume {}'", one.name);
     }
     match terms(one).as_slice() {
+        [] if one.priority.file.is_some() => format!("{effective}, {}", one.priority.origin()),
         [] => format!("{effective}"),
-        terms => format!("{effective} = {configured} configured, {}", terms.join(", ")),
+        terms => format!("{effective} = {configured} {}, {}", one.priority.origin(), terms.join(", ")),
     }
 }
 

@@ -53,8 +53,8 @@ fn entry(label: &str, text: &str) -> String {
 
 /// The priority as the sum that it is, and what else is in its way.
 fn sum(one: &Explained, explanation: &Explanation) -> Vec<String> {
-    let priority = one.instance.priority;
-    let mut lines = vec![entry("priority", &format!("{:5}  configured", priority.configured))];
+    let priority = &one.instance.priority;
+    let mut lines = vec![entry("priority", &format!("{:5}  {}", priority.configured, priority.origin()))];
     for track in &one.terms {
         let verdict = match (track.value, track.up) {
             (Some(value), _) => format!("is {value}"),
@@ -187,6 +187,14 @@ If 192.0.2.2 dies now:  MASTER in 265-375 ms
 If nginx recovers now:  MASTER in 1.3-2.4 s
 ";
         assert_eq!(render(&explanation(), Colour::Never), expected);
+    }
+
+    #[test]
+    fn a_priority_that_stands_in_a_file_says_so() {
+        let mut all = explanation();
+        all.instances[0].instance.priority.file = Some("/etc/vipd/priority".to_owned());
+        let said = sum(&all.instances[0], &all);
+        assert_eq!(said[0], "  priority    150  as /etc/vipd/priority says\n");
     }
 
     #[test]

@@ -173,7 +173,7 @@ pub(super) fn master(instance: &Instance) -> String {
 
 /// Why it is in its state, with what moved its priority.
 fn why(instance: &Instance, now: Stamp) -> String {
-    let (reason, priority) = (&instance.reason, instance.priority);
+    let (reason, priority) = (&instance.reason, &instance.priority);
     if let Some(until) = drain::until(instance, now) {
         let is_all = reason.contains("stepped down");
         return if is_all { format!("drained {until}") } else { format!("{reason}; drained {until}") };

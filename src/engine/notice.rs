@@ -441,7 +441,7 @@ impl fmt::Display for Reason {
             Self::OtherMaster { address, priority } => write!(f, "{address} is master, priority {priority}"),
             Self::HandingOver => f.write_str("handing over: serving until the successor is heard"),
             Self::SteppedDown => f.write_str("stepped down by the operator"),
-            Self::NobodyTookOver => f.write_str("stepped down, but nobody took over"),
+            Self::NobodyTookOver => f.write_str("nobody took over when it resigned"),
             Self::Stalled => f.write_str("the agent was stalled and listens before it answers again"),
             Self::InterfaceMissing { interface } => write!(f, "waiting for interface {interface} to appear"),
             Self::InterfaceDown { interface } => write!(f, "interface {interface} is down or has no carrier"),
@@ -458,8 +458,10 @@ impl fmt::Display for Reason {
             Self::GateStuck { after } => {
                 write!(f, "as master it answered nobody: nftables took longer than {}", Millis(*after))
             }
-            Self::LastResort { why } => write!(f, "as a last resort: {why}"),
-            Self::Damped => f.write_str("it lost the role too often and lets others have it for a while"),
+            Self::LastResort { why } => write!(f, "{why}, so it is master only as a last resort"),
+            Self::Damped => {
+                f.write_str("it lost the role too often, so for a while it is master only if nobody else is")
+            }
             Self::MemberFault { member, why } => write!(f, "member {member} is in fault: {why}"),
             Self::Member { member, why } => write!(f, "member {member}: {why}"),
             Self::CheckDown { check } => write!(f, "check {check} is down"),
@@ -496,5 +498,10 @@ mod tests {
         let reason = Reason::MasterSilent { after: Duration::from_millis(3609) };
         assert_eq!(reason.to_string(), "no master heard for 3609 ms");
         assert_eq!(Millis(Duration::from_secs(61)).to_string(), "61 s");
+        // These are a master's and a backup's alike.
+        let resort = Reason::LastResort { why: Box::new(Reason::CheckDown { check: String::from("nginx") }) };
+        assert_eq!(resort.to_string(), "check nginx is down, so it is master only as a last resort");
+        let damped = "it lost the role too often, so for a while it is master only if nobody else is";
+        assert_eq!(Reason::Damped.to_string(), damped);
     }
 }

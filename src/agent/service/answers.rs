@@ -64,6 +64,7 @@ impl Service {
             checks: self.checks.view(clocks),
             notifiers: self.notifications.view(clocks),
             drains: self.drains.all(),
+            priority_files: self.reloader.priority_files(),
             warnings: self.warnings(),
             advice: self.reloader.in_force().advice().collect(),
         };
