@@ -362,6 +362,11 @@ fn two_nodes_are_compared_by_ssh() {
         let expected =
             "-o BatchMode=yes -o ConnectTimeout=5 -p 2222 admin@two vipctl doctor --no-probe --json\n";
         assert_eq!(asked, expected);
+        let told = compare("ssh://nobody");
+        assert_eq!(told.exit, 74, "{}", told.out);
+        let (evidence, remedy) = told.one(Code::PeerUnreached, "unseen");
+        assert_eq!(evidence, "Permission denied (publickey).");
+        assert!(remedy.starts_with("ssh -o BatchMode=yes "), "{remedy}");
         let other = lab::vipd::configuration(&router(150).and("192.0.2.101/24").every(200).into());
         assert!(second.reload_file(&other).0);
         let told = compare("ssh://two");
@@ -382,11 +387,6 @@ fn two_nodes_are_compared_by_ssh() {
             "{}",
             told.out
         );
-        let told = compare("ssh://nobody");
-        assert_eq!(told.exit, 74, "{}", told.out);
-        let (evidence, remedy) = told.one(Code::PeerUnreached, "unseen");
-        assert_eq!(evidence, "Permission denied (publickey).");
-        assert!(remedy.starts_with("ssh -o BatchMode=yes "), "{remedy}");
     });
 }
 
