@@ -21,7 +21,7 @@ pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Exit
     }
 }
 
-fn render(explanation: &Explanation, colour: Colour) -> String {
+pub(super) fn render(explanation: &Explanation, colour: Colour) -> String {
     let all = explanation.instances.iter().map(|one| page(one, explanation, colour));
     all.collect::<Vec<_>>().join("\n")
 }

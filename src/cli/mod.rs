@@ -23,6 +23,7 @@ mod page;
 mod paragraph;
 mod plan;
 mod probe;
+mod screen;
 mod span;
 #[cfg(test)]
 mod specimen;

@@ -9,7 +9,7 @@ use super::client::Client;
 use super::output::complain;
 use super::{
     Exit, bundle, capture, check, completion, doctor, drain, drill, events, explain, history, import,
-    metrics, orders, page, plan, probe, span, status, watch,
+    metrics, orders, page, plan, probe, screen, span, status, watch,
 };
 use crate::agent::api::TargetOrder;
 use crate::time::Duration;
@@ -42,6 +42,8 @@ enum Command {
         #[arg(long)]
         watch: bool,
     },
+    /// Shows how things stand on the whole terminal, and goes on; keys select, explain, step down and resume.
+    Watch,
     /// Says why instances are where they are, and what would become of them: if the master dies, if a check recovers.
     Explain {
         /// Only this instance, or this group's; or a code such as V0706, which is explained without an agent, too.
@@ -189,6 +191,7 @@ async fn perform(client: &Client, command: Command) -> Exit {
     match command {
         Command::Status { name, json, watch: true } => watch::run(client, name.as_deref(), json).await,
         Command::Status { name, json, watch: false } => status::run(client, name.as_deref(), json).await,
+        Command::Watch => screen::run(client).await,
         Command::Explain { name, json, codes: _ } => explain::run(client, name.as_deref(), json).await,
         Command::Doctor(request) => doctor::run(client, &request).await,
         Command::Events { follow, json } => events::run(client, follow, json).await,

@@ -115,6 +115,7 @@ fn the_manual_knows_every_command_and_option() {
     let dir = scratch();
     let all = [
         "status",
+        "watch",
         "explain",
         "doctor",
         "events",

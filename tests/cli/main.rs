@@ -18,3 +18,4 @@ mod installation;
 mod metrics;
 mod orders;
 mod page;
+mod screen;
