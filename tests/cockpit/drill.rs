@@ -11,20 +11,20 @@ use serde_json::Value;
 use super::{Pair, SOON, directory, pair, programs};
 
 /// A pair of which one reaches the other by what it takes for ssh.
-struct Site {
-    pair: Pair,
-    path: String,
+pub(super) struct Site {
+    pub(super) pair: Pair,
+    pub(super) path: String,
 }
 
 impl Site {
-    fn new(lab: &Lab) -> Self {
+    pub(super) fn new(lab: &Lab) -> Self {
         let pair = pair(lab);
         let bin = pair.lb1.directory().join("bin");
         fs::create_dir_all(&bin).unwrap();
         let ssh = bin.join("ssh");
         let (vipctl, there) = (programs().vipctl, directory(&pair.second));
         let script = format!(
-            "#!/bin/sh\nwhile [ \"$1\" = -o ]; do shift 2; done\nhost=$1; shift 2\n\
+            "#!/bin/sh\nwhile [ \"$1\" = -o ]; do shift 2; done\nhost=$1; shift; eval \"set -- $*\"; shift\n\
              exec ip netns exec \"$host\" {} --runtime-dir {there} \"$@\"\n",
             vipctl.display()
         );

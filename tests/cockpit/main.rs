@@ -1,8 +1,9 @@
-//! What an operator looks at and tries on a real pair: packets as they pass, and failover on purpose.
+//! What an operator looks at, tries and asks on a real pair: packets as they pass, failover on purpose, and ten questions.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod capture;
 mod drill;
+mod questions;
 
 use std::time::Duration;
 
