@@ -118,12 +118,21 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// What the files of a state directory tell from `since` until before `until`; nothing if they cannot be read.
-    pub fn of(directory: &Path, since: Stamp, until: Option<Stamp>) -> Self {
+    /// What the files of a state directory tell from `since` on, up to the event `first` with that number and time, which
+    /// is the first of those to come; nothing if they cannot be read. Not up to its time: news of the engine are numbered
+    /// when they are recorded, which may be after something that happened later.
+    pub fn of(directory: &Path, since: Stamp, first: Option<(u64, Stamp)>) -> Self {
+        let first = first.map(|(sequence, time)| (sequence, time.milliseconds()));
+        let since_ms = since.milliseconds();
+        if first.is_some_and(|(_, time)| time < since_ms) {
+            return Self::default();
+        }
         let mut found = Found::default();
+        let mut is_over = false;
         let hear = |line: Line| {
             // A file has milliseconds only.
-            if until.is_none_or(|until| line.time.milliseconds() < until.milliseconds()) {
+            is_over |= Some((line.sequence, line.time.milliseconds())) == first;
+            if !is_over {
                 found.hear(line);
             }
         };

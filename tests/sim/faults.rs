@@ -1,5 +1,7 @@
 //! How each fault is inflicted on the nodes and the network.
 
+use std::net::IpAddr;
+
 use vipd::engine::event::Target;
 use vipd::proto::health::Verdict;
 use vipd::time::Duration;
@@ -42,17 +44,7 @@ impl World {
                 self.kernel_changed(*node);
             }
             Fault::Probe(node, verdict) => self.probe(*node, *verdict),
-            Fault::Delete(node, address) => {
-                if let Some(place) = self.nodes[*node].kernel.ours(*address) {
-                    self.nodes[*node].kernel.delete(place);
-                    self.kernel_changed(*node);
-                }
-                // And a route or rule, if there is one.
-                if let Some(seen) = self.nodes[*node].kernel.paths().first() {
-                    self.nodes[*node].kernel.remove_path(&seen.key);
-                    self.kernel_changed(*node);
-                }
-            }
+            Fault::Delete(node, address) => self.delete(*node, *address),
             Fault::Estrange(node) => {
                 self.nodes[*node].kernel.estrange();
                 self.kernel_changed(*node);
@@ -89,6 +81,18 @@ impl World {
             Fault::Dump(node) => self.dump(*node, true),
             Fault::Clock(node, error) => self.nodes[*node].clock_error = *error,
             Fault::Replay(node) => self.replay(*node),
+        }
+    }
+
+    /// Deletes an address, and a route or rule if there is one.
+    fn delete(&mut self, node: usize, address: IpAddr) {
+        if let Some(place) = self.nodes[node].kernel.ours(address) {
+            self.nodes[node].kernel.delete(place);
+            self.kernel_changed(node);
+        }
+        if let Some(seen) = self.nodes[node].kernel.paths().first() {
+            self.nodes[node].kernel.remove_path(&seen.key);
+            self.kernel_changed(node);
         }
     }
 

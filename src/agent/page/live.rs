@@ -116,7 +116,7 @@ impl Live {
 
     /// What is on disk from before this agent, or from before the oldest event that it remembers.
     async fn before(&self, service: &Service) -> Gathered {
-        let oldest = service.history().after(0, 1).0.first().map(|entry| entry.time);
+        let oldest = service.history().after(0, 1).0.first().map(|entry| (entry.sequence, entry.time));
         let directory = service.archive.directory().to_owned();
         let place = Arc::clone(&self.reader).acquire_owned().await;
         let read = move || {
