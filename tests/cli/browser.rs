@@ -55,7 +55,8 @@ impl Browser {
         // Both ways, or opening would wait for the other end.
         let open = |path: &Path| OpenOptions::new().read(true).write(true).open(path).unwrap();
         let (to, from) = (open(&commands), open(&answers));
-        let run = "exec chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
+        // An agent of another test's, which is a thread here, changes the umask for a moment: with that one it cannot live.
+        let run = "umask 022; exec chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
                    --remote-debugging-pipe --user-data-dir=\"$0\" 3<\"$1\" 4>\"$2\"";
         let mut command = Command::new("bash");
         command.args(["-c", run]).arg(directory.join("profile")).arg(commands).arg(answers);

@@ -334,6 +334,9 @@ fn two_nodes_are_compared_by_ssh() {
         first.wait_state("web", "master");
         let second = start(&two, router(100).into());
         second.wait_state("web", "backup");
+        until("it hears the master", SOON, || {
+            (second.instance("web")["routers"][0]["master"]["priority"] == 150).then_some(())
+        });
         let path = fake_ssh(&second, &two);
         let runtime = runtime(&one);
         let compare = |destination: &str| {

@@ -86,7 +86,7 @@ fn ten_questions_are_answered_by_one_command_each_in_a_tenth_of_a_second() {
         let wanted = ["discarded: 1 hop_limit, its TTL is not"];
         there.ask("Why was an advert dropped?", &["status", "web"], &wanted);
         let peer = ["doctor", "--no-probe", "--peer", "ssh://lb2"];
-        here.ask("Does the other node agree?", &peer, &["lb1: healthy", "18 things are as they should be"]);
+        here.ask("Does the other node agree?", &peer, &["lb1: healthy", "18 are good"]);
         pair.lb1.run("nft", &["add table inet filter"]);
         pair.lb1.run("nft", &["add chain inet filter input { type filter hook input priority 0; }"]);
         pair.lb1.run("nft", &["add rule inet filter input ip protocol vrrp drop"]);

@@ -66,12 +66,8 @@ impl Examination {
         };
         let rest: Vec<_> = [
             counted(self.count(Verdict::Advice), "piece of advice", "pieces of advice"),
-            counted(
-                self.count(Verdict::Unseen),
-                "thing could not be looked at",
-                "things could not be looked at",
-            ),
-            counted(self.count(Verdict::Good), "thing is as it should be", "things are as they should be"),
+            counted(self.count(Verdict::Unseen), "could not be looked at", "could not be looked at"),
+            counted(self.count(Verdict::Good), "is good", "are good"),
         ]
         .into_iter()
         .flatten()
