@@ -69,9 +69,9 @@ lb1: degraded. 1 of 2 instances is master here. There is 1 problem.
 problem: check nginx is down (connection refused)
 CHECK  VERDICT  SINCE  TOOK    THE LAST RUNS  RESULT
 nginx  DOWN     14m    1.6 ms  ▁▂▄▁█          connection refused
-ADVERTS  FAMILY  MASTER     LAST        DEAD AFTER  SENT  HEARD  DISCARDED
-web      ipv4    here       400 ms ago  365 ms      120   3      2
-mail     ipv4    192.0.2.2  31 ms ago   365 ms      120   3      2
+ADVERTS  IP    MASTER     LAST AGO  DEAD AFTER  NEAREST  SENT  HEARD  DISCARDED
+web      ipv4  here       400 ms    365 ms      27 %     120   3      2
+mail     ipv4  192.0.2.2  31 ms     365 ms      27 %     120   3      2
 EVENTS
 10:11:00  mail: MASTER -> BACKUP: 192.0.2.2 has the better claim
 ";

@@ -100,7 +100,9 @@ impl Pen {
         let header = ["CHECK", "VERDICT", "SINCE", "TOOK", "THE LAST RUNS", "RESULT"];
         let rows = report.checks.iter().map(|check| self.check(check, model));
         self.table(frame, header, rows.collect(), checks, None);
-        let header = ["ADVERTS", "FAMILY", "MASTER", "LAST", "DEAD AFTER", "SENT", "HEARD", "DISCARDED"];
+        // NEAREST: the longest silence of the last hour, as a share of what would have been taken for death.
+        let header =
+            ["ADVERTS", "IP", "MASTER", "LAST AGO", "DEAD AFTER", "NEAREST", "SENT", "HEARD", "DISCARDED"];
         let rows =
             report.instances.iter().flat_map(|one| one.routers.iter().map(|it| self.router(one, it, report)));
         self.table(frame, header, rows.collect(), adverts, None);
@@ -145,10 +147,12 @@ impl Pen {
         ]
     }
 
-    fn router<'a>(&self, one: &'a Instance, router: &'a Router, report: &Report) -> [Span<'a>; 8] {
+    fn router<'a>(&self, one: &'a Instance, router: &'a Router, report: &Report) -> [Span<'a>; 9] {
         let heard =
             router.master.as_ref().map(|master| report.time.since(master.heard).as_secs_f64() * 1000.0);
-        let heard = heard.map(|ms| format!("{} ago", millis(ms)));
+        let near = &router.near_misses;
+        let worst = near.worst_hour.as_ref().map(|gap| gap.percent);
+        let is_near = worst.is_some_and(|worst| worst >= f64::from(near.threshold_percent));
         let master = match (router.state, &router.master) {
             (Role::Master, _) => "here".to_owned(),
             (_, Some(master)) => master.address.to_string(),
@@ -159,8 +163,12 @@ impl Pen {
             Span::raw(&one.name),
             Span::raw(&router.family),
             Span::raw(master),
-            Span::raw(heard.unwrap_or_default()),
+            Span::raw(heard.map(millis).unwrap_or_default()),
             Span::raw(millis(router.master_down_ms)),
+            Span::styled(
+                worst.map_or_else(|| "-".to_owned(), |worst| format!("{worst:.0} %")),
+                self.style(if is_near { Tone::Bad } else { Tone::Plain }),
+            ),
             Span::raw(router.counters.adverts_sent.to_string()),
             Span::raw(router.counters.adverts_received.to_string()),
             Span::styled(
