@@ -50,7 +50,11 @@ pub(super) async fn run(client: &Client) -> Exit {
         }
     };
     let outcome = watch(client, &mut terminal, colour).await;
-    ratatui::restore();
+    if ratatui::try_restore().is_err() {
+        // It is gone: whoever hung up wants no complaint, and its end would panic where there is nothing to complain to.
+        std::mem::forget(terminal);
+        return Exit::Os;
+    }
     match outcome {
         Ok(()) => Exit::Ok,
         Err(error) => {
