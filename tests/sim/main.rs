@@ -85,7 +85,7 @@ fn every_promise_is_kept_whatever_the_seed() {
         "replays",
     ] {
         let count = outcome.counts.get(what).copied().unwrap_or_default();
-        assert!(count >= seeds / 20, "{count} {what} in {seeds} seeds prove nothing");
+        assert!(count >= seeds / 25, "{count} {what} in {seeds} seeds prove nothing");
     }
 }
 
